@@ -1,0 +1,89 @@
+"""From a job's spec, plain JSON already checked by `config`, to the objects it names."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from difftables import schedules
+from difftables.corruptions import CORRUPTIONS, PRIORS
+from difftables.data import READERS
+from difftables.data.images import split
+from difftables.estimator import Adjust, Oracle, alpha_bar_of, fitted
+from difftables.io import load_into, load_tensors
+from difftables.level import Level
+from difftables.nets import NETS
+from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
+from difftables.steps import RULES
+
+Spec = SimpleNamespace
+
+
+def read_data(spec: Spec) -> dict[str, Tensor]:
+    """Images uint8 [N, C, H, W], labels [N] and the held-out mask [N]."""
+    options = {key: getattr(spec, key) for key in ("root", "crop") if getattr(spec, key) is not None}
+    images, labels = READERS[spec.reader](spec.size, spec.channels, **options)
+    return {"images": images, "labels": labels, "held_out": split(len(images), spec.held_out, spec.seed)}
+
+
+def training_schedule(spec: Spec) -> Level:
+    """The schedule a run is trained on, noisiest first, the clean level last."""
+    return schedules.from_betas(schedules.FAMILIES[spec.family](spec.steps, spec.first, spec.last))
+
+
+def build_net(spec: Spec, data: Spec) -> nn.Module:
+    """A network by its kind; size and channels come from the data set, where the network asks for them."""
+    options: dict[str, Any] = {key: value for key, value in vars(spec).items() if key != "kind"}
+    kind = NETS[spec.kind]
+    asked = kind.__init__.__annotations__
+    options |= {key: getattr(data, key) for key in ("size", "channels") if key in asked}
+    return kind(**options)
+
+
+def load_net(spec: Spec, data: Spec, path: Path, kind: str, device: torch.device) -> nn.Module:
+    """A trained network from its checkpoint, ready to evaluate."""
+    net = build_net(spec, data)
+    tensors, _ = load_tensors(path, kind)
+    load_into(net, tensors, path)
+    return net.eval().requires_grad_(False).to(device)
+
+
+def denoiser(spec: Spec, net: nn.Module, training: Level) -> Denoiser:
+    """D of a run around its net."""
+    return precondition(net, PRECONDITIONINGS[spec.precondition], CONDITIONINGS[spec.conditioning](training))
+
+
+def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec, file: Path | None) -> Level:
+    """The schedule a sampler starts out with."""
+    if sampler.schedule == "strided":
+        return schedules.strided(training, steps)
+    if sampler.schedule == "fitted":
+        return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
+    path = file if file is not None else Path(sampler.schedule)
+    found = schedules.read(path)
+    if steps not in found:
+        raise ValueError(f"{path} has schedules of {', '.join(map(str, found))} steps, not of {steps}")
+    return found[steps]
+
+
+def estimate_by_net(net: nn.Module) -> Callable[[Tensor], Tensor]:
+    """x, [B, ...], to the estimated alpha_bar, [B]."""
+    return lambda x: alpha_bar_of(net(x))
+
+
+def adjuster(sampler: Spec, adjust: Spec, estimate: Callable[[Tensor], Tensor]) -> Adjust:
+    """The adjustment of a sampler around an estimate of alpha_bar."""
+    on = sampler.estimate_on or adjust.estimate_on
+    return Adjust(estimate, first=adjust.first, family=adjust.family, mode=adjust.mode, on=on, update=adjust.update)
+
+
+def oracle(spec: Spec, training: Level, clean: Tensor) -> Oracle:
+    """The exact estimator on the first `references` training samples and levels spread over the training schedule."""
+    index = torch.linspace(0, len(training) - 2, spec.levels).round().long()
+    return Oracle(clean[: spec.references], training[index])
+
+
+__all__ = ["CORRUPTIONS", "PRIORS", "RULES", "clipped"]

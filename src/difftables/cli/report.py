@@ -1,0 +1,102 @@
+"""Rule report: all cells in one file, the claims, what everything cost, and the index page."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from difftables.cli.job import Job
+from difftables.tables import Cell
+
+
+def run(job: Job) -> None:
+    """spec: of Plan.report_spec.  In: tables (json), curves, costs, benchmarks.  Out: readme, cells, metrics, cost, png, svg."""
+    from difftables import figures
+    from difftables.io import read_json, write_csv, write_json, write_text
+    from difftables.tables import write_cells
+
+    spec = job.raw
+    cells = [Cell(**cell) for path in job.inputs["tables"] for cell in read_json(path)]
+    write_cells(job.outputs["cells"], cells)
+    write_json(job.outputs["metrics"], metrics(cells))
+    folder = job.outputs["readme"].parent
+    figures.save(figures.curves({path.stem: _curve(path) for path in job.inputs["curves"]}), job.outputs["png"].with_suffix(""))
+    costs = cost_rows(job.inputs.get("benchmarks", []), {p: read_json(p) for p in job.inputs.get("costs", [])})
+    write_csv(job.outputs["cost"], ["job", "seconds", "peak_mb", "detail"], costs)
+    out = [
+        f"# Tables at scale `{spec['scale']}`\n",
+        "Made by `snakemake`; do not edit. One line per cell: [cells.csv](cells.csv). What each job cost: [cost.csv](cost.csv).\n",
+        f"{count(cells, 'measured')} cells measured, {count(cells, 'literature')} quoted, {count(cells, 'not-run')} not run.\n",
+    ]
+    for paper, tables in spec["titles"].items():
+        out.append(f"# {paper}\n\n## What the paper claims, and what we saw at this scale\n")
+        out.append("| claim | source | what we saw |\n|---|---|---|")
+        out += [f"| {c['claim']} | {c['source']} | {verdict(c, [x for x in cells if x.paper == paper])} |" for c in spec["claims"][paper]]
+        out.append("")
+        for table in tables:
+            text = (folder / paper / f"{table}.md").read_text()
+            out.append(text.replace("](", f"]({paper}/"))
+            out.append(f"As LaTeX: [{table}.tex]({paper}/{table}.tex), as CSV: [{table}.csv]({paper}/{table}.csv).\n")
+    out += ["# Training\n", "![curves](curves.png)\n"]
+    write_text(job.outputs["readme"], "\n".join(out))
+
+
+def count(cells: list[Cell], status: str) -> int:
+    """Cells of a status."""
+    return sum(cell.status == status for cell in cells)
+
+
+def metrics(cells: list[Cell]) -> dict[str, Any]:
+    """What `dvc metrics show` and `diff` compare: the mean of each measured cell, by table, metric, row and column."""
+    found: dict[str, Any] = {}
+    for cell in cells:
+        if cell.status == "measured" and cell.value is not None:
+            place = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.metric), {})
+            place.setdefault(_plain(cell.row), {})[_plain(cell.column)] = float(f"{cell.value:.6g}")
+    return found
+
+
+def _plain(text: str) -> str:
+    """A name without the characters that DVC's dotted keys trip over."""
+    return "".join(c if c.isalnum() or c in "-_=@" else "_" for c in text.replace(", ", "-").replace(": ", "-").replace(" ", "_"))
+
+
+def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
+    """In how many columns `better` beats `than`, loses to it, or cannot be told from it."""
+    from difftables.tables import interval
+
+    rows: dict[str, dict[str, Cell]] = {}
+    mine = [c for c in cells if c.table == claim["table"] and c.status == "measured" and claim.get("column", c.column) == c.column]
+    first = next((c.metric for c in mine), "")
+    for cell in mine:
+        if cell.metric == first:
+            rows.setdefault(cell.row, {})[cell.column] = cell
+    a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
+    if not a or not b:
+        return "not run"
+    holds, fails, open_ = [], [], []
+    for column in a:
+        found, sign = interval(a[column], b[column]), 1 if a[column].better == "lower" else -1
+        place = open_ if found is None or found[0] <= 0 <= found[1] else holds if found[1] * sign < 0 else fails
+        place.append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g})")
+    parts = [f"{word}: {', '.join(where)}" for word, where in (("holds", holds), ("contradicted", fails), ("not distinguishable", open_)) if where]
+    return f"{first} at {'; '.join(parts)}"
+
+
+def cost_rows(benchmarks: list[Path], searches: dict[Path, Any]) -> list[list[Any]]:
+    """Seconds and memory of each job as Snakemake measured them, and what each search spent."""
+    rows: list[list[Any]] = []
+    for path in benchmarks:
+        with open(path, newline="") as file:
+            line = next(csv.DictReader(file, delimiter="\t"), {})
+        rows.append(["/".join(path.with_suffix("").parts[4:]), line.get("s", ""), line.get("max_rss", ""), ""])
+    for path, record in searches.items():
+        for steps, cost in record["cost"].items():
+            detail = " ".join(f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in cost.items() if key != "seconds")
+            rows.append([f"{path.name.removesuffix('.cost.json')} {steps} steps", cost["seconds"], "", detail])
+    return rows
+
+
+def _curve(path: Path) -> tuple[list[float], list[float]]:
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [float(r["step"]) for r in rows], [float(r["loss"]) for r in rows]

@@ -1,0 +1,100 @@
+"""Rule sample: one row of a table, all its step counts and seeds in one job."""
+
+from typing import TYPE_CHECKING, Any
+
+from difftables.cli.job import Job
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace
+
+    from difftables.draw import Drawn
+    from difftables.level import Level
+
+
+def run(job: Job) -> None:
+    """spec: run, sampler, steps, n, seeds, batch.  In: net, maybe estimator, schedules, data.  Out: samples."""
+    import torch
+
+    from difftables.data.images import to_uint8
+    from difftables.io import save_tensors
+
+    spec, chain = job.spec, Chain(job)
+    keys = [("sample", seed, index) for seed in spec.seeds for index in range(spec.n)]
+    tensors, cost = {}, {}
+    for steps in spec.steps:
+        drawn, adjust = chain.draw(keys, spec.sampler, steps, job.maybe("schedules"))
+        images = to_uint8(drawn.x)
+        tensors[f"images/{steps}"] = images.reshape(len(spec.seeds), spec.n, *images.shape[1:])
+        used = torch.stack(drawn.levels)
+        tensors[f"levels/{steps}"] = torch.quantile(used, torch.tensor([0.5, 0.05, 0.95], dtype=used.dtype), dim=1)
+        estimates = adjust.evaluations if adjust else 0
+        clips = adjust.clips if adjust else 0
+        cost[str(steps)] = {
+            "nfe": drawn.nfe, "network_evaluations": drawn.evaluations, "estimator_evaluations": estimates,
+            "clipped_rates": clips, "seconds": round(drawn.seconds, 3),
+        }  # fmt: skip
+        print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
+    meta = {"kind": "samples", "cost": cost, "seeds": spec.seeds, "n": spec.n, **job.provenance()}
+    save_tensors(job.outputs["samples"], tensors, meta)
+
+
+class Chain:
+    """A trained net, ready to sample: what `sample`, `search` and `robustness` share.
+
+    The job's spec gives run, adjust, oracle and batch; its inputs give net, maybe estimator and data.
+    """
+
+    def __init__(self, job: Job) -> None:
+        from difftables import assemble
+
+        self.job, self.run = job, job.spec.run
+        self.training = assemble.training_schedule(self.run.schedule)
+        net = assemble.load_net(self.run.net, self.run.data, job.input("net"), "net", job.device)
+        self.denoise = assemble.denoiser(self.run, net, self.training)
+        self.shape = (self.run.data.channels, self.run.data.size, self.run.data.size)
+
+    def common(self, sampler: "SimpleNamespace") -> dict[str, Any]:
+        """Arguments of `steps.sample` that a sampler decides."""
+        from difftables import assemble
+
+        denoise = assemble.clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise
+        return {
+            "denoise": denoise,
+            "corrupt": assemble.CORRUPTIONS[self.run.corruption],
+            "rule": assemble.RULES[sampler.rule],
+        }
+
+    def adapt(self, sampler: "SimpleNamespace"):  # type: ignore[no-untyped-def]
+        """The sampler's adjustment, or None."""
+        from difftables import assemble
+        from difftables.data.images import to_unit
+        from difftables.io import load_tensors
+
+        job = self.job
+        if sampler.adapt is None:
+            return None
+        if sampler.adapt == "oracle":
+            data, _ = load_tensors(job.input("data"), "data")
+            clean = to_unit(data["images"][~data["held_out"].bool()]).to(job.device)
+            return assemble.adjuster(sampler, self.run.adjust, assemble.oracle(self.run.oracle, self.training, clean))
+        net = assemble.load_net(self.run.estimator.net, self.run.data, job.input("estimator"), "estimator", job.device)
+        return assemble.adjuster(sampler, self.run.adjust, assemble.estimate_by_net(net))
+
+    def first_schedule(self, sampler: "SimpleNamespace", steps: int, file: Any) -> "Level":
+        """The schedule a sampler starts out with."""
+        from difftables import assemble
+
+        return assemble.first_schedule(sampler, steps, self.training, getattr(self.run, "adjust", None), file)
+
+    def draw(self, keys: list[Any], sampler: "SimpleNamespace", steps: int, file: Any = None) -> "tuple[Drawn, Any]":
+        """Samples, and the adjustment with its counts."""
+        from difftables import assemble
+        from difftables.draw import draw
+
+        adapt = self.adapt(sampler)
+        schedule = self.first_schedule(sampler, steps, file)
+        drawn = draw(
+            keys, self.shape, schedule, prior=assemble.PRIORS[self.run.prior], adapt=adapt,
+            batch=self.job.spec.batch, device=self.job.device, **self.common(sampler),
+        )  # fmt: skip
+        return drawn, adapt

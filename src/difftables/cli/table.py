@@ -1,0 +1,41 @@
+"""Rule table: one table or figure of a paper as Markdown, LaTeX, CSV, JSON and, where it has one, a plot."""
+
+from typing import Any
+
+from difftables.cli.job import Job
+
+
+def run(job: Job) -> None:
+    """spec: of Plan.table_spec.  In: reported, maybe records, samples, floor, data.  Out: md, tex, csv, json, png, svg."""
+    from difftables import figures
+    from difftables.io import read_json, write_json, write_text
+    from difftables.render import RENDERERS
+    from difftables.render.sources import Sources
+    from difftables.tables import Reported, judge, latex, markdown, write_cells
+
+    spec, layout = job.raw, job.raw["layout"]
+    samplers = list(dict.fromkeys(row["sampler"] for row in layout.get("rows", [])))
+    floor, data = job.maybe("floor"), job.maybe("data")
+    sources = Sources(
+        spec, Reported(job.input("reported")), [read_json(path) for path in job.inputs.get("records", [])],
+        dict(zip(samplers, job.inputs.get("samples", []), strict=False)), read_json(floor) if floor else None, data,
+    )  # fmt: skip
+    rendered = RENDERERS[layout["kind"]](sources)
+    judge(rendered.cells)
+    figure = rendered.figure or figures.nothing("not run at this scale")
+    figures.save(figure, job.outputs["png"].with_suffix(""))
+    picture = f"\n![{spec['table']}]({job.outputs['png'].name})\n" if rendered.figure else ""
+    heading = f"## {spec['paper']} {spec['table']}: {layout['title']}\n\n{banner(spec)}\n\n"
+    write_text(job.outputs["md"], heading + markdown(rendered.grid) + picture)
+    write_text(job.outputs["tex"], latex(rendered.grid, f"tab:{spec['paper']}-{spec['table']}"))
+    write_cells(job.outputs["csv"], rendered.cells)
+    write_json(job.outputs["json"], [vars(cell) for cell in rendered.cells])
+
+
+def banner(spec: dict[str, Any]) -> str:
+    """Where the numbers come from, in one line nobody can miss."""
+    if spec["run"] is None:
+        return f"**Own rows were not run:** scale `{spec['scale']}` has no data set for this table; scale `paper` has one."
+    seeds = f"{spec['train_seeds']} training x {spec['seeds']} sampling seeds"
+    note = "" if spec["scale"] == "paper" else " This is not the paper's data: compare rows with rows, never with the paper's numbers."
+    return f"**Measured at scale `{spec['scale']}` on `{spec['dataset']}`**, run `{spec['run']}`, {seeds}.{note}"

@@ -1,0 +1,34 @@
+"""Rule train_estimator: fit the net that reads the noise level off a sample."""
+
+from difftables.cli.job import Job
+
+
+def run(job: Job) -> None:
+    """spec: run (data, schedule, corruption, estimator), seed.  In: data.  Out: net, curve."""
+    import torch
+    from torch import Tensor
+
+    from difftables import assemble
+    from difftables.cli.train import fit, training_batches
+    from difftables.densities import DENSITIES
+    from difftables.estimator import estimator_loss
+    from difftables.level import Level
+    from difftables.losses import PENALTIES
+    from difftables.rng import generator
+
+    spec, device = job.spec.run, job.device
+    torch.manual_seed(generator("init-estimator", job.spec.seed).initial_seed())
+    net = assemble.build_net(spec.estimator.net, spec.data).to(device)
+    training = assemble.training_schedule(spec.schedule)
+    corrupt, density = assemble.CORRUPTIONS[spec.corruption], DENSITIES[spec.estimator.density]
+    penalty = PENALTIES[spec.estimator.penalty]
+    batch = training_batches(job, "train-estimator", spec.estimator.train)
+
+    def batch_loss(step: int) -> tuple[Tensor, Level]:
+        x0, stream = batch(step)
+        level = density(training, len(x0), stream)
+        noise = torch.randn(x0.shape, generator=stream).to(device)
+        x = corrupt(x0, level) + level.like(x0).std * noise
+        return estimator_loss(net(x), level, penalty), level
+
+    fit(job, net, batch_loss, spec.estimator.train, "estimator")

@@ -1,0 +1,81 @@
+"""Readers of images: each returns uint8 images, [N, C, H, W], and integer labels, [N]."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+
+
+def digits(size: int, channels: int) -> tuple[Tensor, Tensor]:
+    """The 1,797 handwritten digits shipped inside scikit-learn, 8x8 px, 17 grey levels spread over 0..255.
+
+    Raises: ValueError for another size or number of channels.
+    Source: scikit-learn `load_digits`, the test part of UCI's optical recognition set.
+    """
+    from sklearn.datasets import load_digits
+
+    if (size, channels) != (8, 1):
+        raise ValueError(f"digits are 8x8 px with 1 channel, not {size}x{size} with {channels}; mend data.digits in params.yaml")
+    bunch = load_digits()
+    images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)
+    return images[:, None], torch.from_numpy(bunch.target).long()
+
+
+def folder(size: int, channels: int, root: str, crop: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+    """All images below a folder, cropped, resized with an antialiased filter; a sub-folder is a class.
+
+    Args: crop: centre x, centre y and half side in px; None crops the largest centred square.
+    Raises: ValueError naming the folder without images, or the first image that cannot be read.
+    """
+    import numpy as np
+    from PIL import Image
+
+    paths = sorted(path for path in Path(root).rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"no images ({', '.join(sorted(SUFFIXES))}) below {root}; put them there or mend `root` in params.yaml")
+    classes = sorted({path.parent for path in paths})
+    images = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
+    for i, path in enumerate(paths):
+        try:
+            with Image.open(path) as file:
+                image = file.convert("L" if channels == 1 else "RGB")
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read as an image ({error}); replace or delete it") from None
+        if crop is None:
+            half = min(image.size) / 2
+            x, y = image.width / 2, image.height / 2
+        else:
+            x, y, half = crop
+        image = image.resize((size, size), Image.Resampling.BICUBIC, box=(x - half, y - half, x + half, y + half))
+        images[i] = torch.from_numpy(np.array(image)).reshape(size, size, channels).permute(2, 0, 1)
+    return images, torch.tensor([classes.index(path.parent) for path in paths])
+
+
+def split(count: int, held_out: int, seed: int) -> Tensor:
+    """True where a sample is kept from training, [count].
+
+    Raises: ValueError when nothing would be left to train on.
+    """
+    from difftables.rng import generator
+
+    if held_out >= count:
+        raise ValueError(f"held_out = {held_out} of {count} samples leaves none to train on; lower data.*.held_out")
+    mask = torch.zeros(count, dtype=torch.bool)
+    mask[torch.randperm(count, generator=generator("split", seed))[:held_out]] = True
+    return mask
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 to float32 in [-1, 1]: v / 127.5 - 1."""
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """[-1, 1] to uint8, rounded to nearest; values outside are clipped. Raises: FloatingPointError for NaN."""
+    if not torch.isfinite(x).all():
+        bad = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
+        raise FloatingPointError(f"sample {bad} is not finite; the net or the schedule diverged")
+    return ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

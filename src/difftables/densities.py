@@ -1,0 +1,26 @@
+"""Which level each training sample gets."""
+
+import torch
+
+from difftables.level import Level
+
+
+def index(schedule: Level, count: int, stream: torch.Generator) -> Level:
+    """Uniform over the levels of the training schedule, the clean one left out; [count].  Source: Ho et al. 2020."""
+    return schedule[torch.randint(len(schedule) - 1, (count,), generator=stream)]
+
+
+def between(schedule: Level, count: int, stream: torch.Generator) -> Level:
+    """Uniform in sqrt(alpha_bar) between neighbouring levels of the training schedule; [count].
+
+    s ~ U{1..S}, sqrt(alpha_bar) ~ U(l_s, l_{s-1})
+
+    Source: WaveGrad (Chen et al. 2020), Sec. 3.2; used for the estimator of San-Roman et al. 2021.
+    """
+    s = torch.randint(len(schedule) - 1, (count,), generator=stream)
+    mix = torch.rand(count, generator=stream, dtype=torch.float64)
+    alpha = torch.lerp(schedule.alpha[s], schedule.alpha[s + 1], mix)
+    return Level.variance_preserving(alpha**2)
+
+
+DENSITIES = {"index": index, "between": between}

@@ -1,0 +1,51 @@
+"""Drawing samples in batches from per-sample streams: the same images whatever the batch, the device or the worker."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from difftables.level import Level
+from difftables.precond import Counted, Denoiser
+from difftables.rng import SampleNoise
+from difftables.steps import Adapt, Rule, sample
+
+
+@dataclass
+class Drawn:
+    """Samples and what they cost."""
+
+    x: Tensor  # [K, ...], on the CPU
+    nfe: int  # measured network calls of one chain
+    evaluations: int  # network calls x samples
+    seconds: float
+    levels: list[Tensor] = field(default_factory=list)  # alpha_bar used at each step, [K] or [1]
+
+
+@torch.inference_mode()
+def draw(
+    keys: list[tuple[int | str, ...]], shape: tuple[int, ...], schedule: Level, *, denoise: Denoiser,
+    corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Tensor, Level], Tensor], rule: Rule,
+    adapt: Adapt | None, batch: int, device: torch.device,
+) -> Drawn:  # fmt: skip
+    """One sample of `shape` per key, `batch` at a time.
+
+    Args: keys: what each sample's noise depends on, e.g. ("sample", seed, index); schedule: N + 1 levels.
+    """
+    began, counted = time.perf_counter(), Counted(denoise)
+    schedule = schedule.to(device)
+    parts, levels, nfe = [], list[list[Tensor]](), 0
+    for start in range(0, len(keys), batch):
+        randn = SampleNoise(keys[start : start + batch])
+        noise = randn(torch.empty(len(randn.streams), *shape, device=device))
+        counted.calls, counted.levels = 0, []
+        x = sample(
+            prior(noise, schedule[0]), schedule, denoise=counted, corrupt=corrupt, rule=rule, randn=randn, adapt=adapt
+        )
+        parts.append(x.cpu())
+        levels.append([level.alpha_bar.expand(len(x)).cpu() for level in counted.levels])
+        nfe = max(nfe, counted.calls)
+    joined = [torch.cat(step) for step in zip(*levels, strict=True)]
+    return Drawn(torch.cat(parts), nfe, counted.evaluations, time.perf_counter() - began, joined)

@@ -1,0 +1,147 @@
+"""Plots and sample grids, each saved as PNG and SVG with the same bytes every time."""
+
+from pathlib import Path
+from typing import Any
+
+COLOURS = {"fixed": "#7f7f7f", "fitted": "#4c9f70", "searched": "#d18f1f", "adjusted": "#c8403c", "frozen": "#8d62b3", "oracle": "#2f6fb0"}
+STYLE = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+    "figure.dpi": 150, "svg.hashsalt": "difftables", "legend.frameon": False, "svg.fonttype": "none",
+}  # fmt: skip
+
+
+def pyplot() -> Any:
+    """matplotlib's pyplot, without a screen and in our style."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update(STYLE)
+    return plt
+
+
+def save(figure: Any, stem: Path) -> None:
+    """Write stem.png and stem.svg whole and close the figure."""
+    from difftables.io import replacing
+
+    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        with replacing(stem.with_suffix(f".{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix, metadata=metadata, bbox_inches="tight")
+    pyplot().close(figure)
+
+
+def colour(label: str) -> str:
+    """One colour for each kind of row, in all figures."""
+    words = {"oracle": "oracle", "frozen": "frozen", "adjusted": "adjusted", "searched": "searched", "fitted": "fitted"}
+    return COLOURS[next((words[word] for word in words if word in label), "fixed")]
+
+
+Lines = dict[str, tuple[list[int], list[float], list[float]]]
+
+
+def against_steps(panels: dict[str, Lines], metric: str, floor: float | None, levels: dict[str, dict[str, Any]], shown: int) -> Any:
+    """Metric against steps with bands of one sd, a panel per sampler; below, the levels told to the net at `shown` steps.
+
+    Args:
+        panels: sampler to row to (steps, means, sds); floor: real against real, dotted.
+        levels: sampler to row to alpha_bar, [3, steps]: median, 5 and 95 %; a band where samples differ.
+    """
+    plt = pyplot()
+    figure, axes = plt.subplots(1 + bool(levels), len(panels), figsize=(4.6 * len(panels), 3.5 * (1 + bool(levels))), sharey="row", squeeze=False)
+    for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
+        for label, (steps, values, sds) in rows.items():
+            style = "--" if "before" in label else "-"
+            axis.plot(steps, values, style, marker="o", markersize=3, linewidth=1.4, color=colour(label), label=_tail(label))
+            low, high = ([v + sign * s for v, s in zip(values, sds, strict=True)] for sign in (-1, 1))
+            axis.fill_between(steps, low, high, color=colour(label), alpha=0.15, linewidth=0)
+        if floor:
+            axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="real against real")
+        ticks = sorted({s for steps, _, _ in rows.values() for s in steps})
+        axis.set(title=title, xlabel="steps", xscale="log", yscale="log")
+        axis.minorticks_off()
+        axis.set_xticks(ticks, [str(s) for s in ticks])
+        if rows:
+            axis.legend(fontsize=7)
+    axes[0][0].set_ylabel(metric)
+    for axis, title in zip(axes[-1], levels, strict=False):
+        for label, alpha_bar in levels[title].items():
+            median, high, low = (1 - alpha_bar[i] for i in (0, 1, 2))
+            x = list(range(1, len(median) + 1))
+            axis.plot(x, median, marker="o", markersize=3, linewidth=1.4, color=colour(label), label=_tail(label))
+            axis.fill_between(x, low, high, color=colour(label), alpha=0.2, linewidth=0)
+        axis.set(title=f"{title}, {shown} steps", xlabel="step", yscale="log")
+        axis.legend(fontsize=7)
+    if levels:
+        axes[-1][0].set_ylabel(r"$1-\bar\alpha$ told to the net")
+    figure.tight_layout()
+    return figure
+
+
+def _tail(label: str) -> str:
+    return label.split(", ", 1)[-1]
+
+
+def nothing(message: str) -> Any:
+    """A figure that says why there is nothing to see."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(4.4, 1.2))
+    axis.text(0.5, 0.5, message, ha="center", va="center")
+    axis.set_axis_off()
+    return figure
+
+
+def errors(rows: dict[str, tuple[list[float], list[float], list[float]]]) -> Any:
+    """Two panels over 1 - alpha_bar: MSE of alpha_bar and of log(1 - alpha_bar), a line per estimator."""
+    plt = pyplot()
+    figure, axes = plt.subplots(1, 2, figsize=(8.8, 3.4))
+    for axis, which, name in zip(axes, (1, 2), (r"MSE of $\hat\alpha$", r"MSE of $\log(1-\hat\alpha)$"), strict=True):
+        for label, row in rows.items():
+            axis.plot([1 - a for a in row[0]], row[which], marker="o", markersize=3, label=label, color=colour("oracle" if label == "oracle" else "adjusted"))
+        axis.set(xlabel=r"$1-\bar\alpha$ (true)", ylabel=name, xscale="log", yscale="log")
+        axis.legend(fontsize=8)
+    return figure
+
+
+def spread(groups: dict[str, list[float]], metric: str) -> Any:
+    """A strip of points per group with its median."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(1.7 * len(groups) + 1, 3.4))
+    for i, (label, values) in enumerate(groups.items()):
+        shifts = [0.3 * (((j * 0.618034) % 1) - 0.5) for j in range(len(values))]
+        axis.plot([i + s for s in shifts], values, "o", markersize=3, alpha=0.6, color=colour(label))
+        axis.plot([i - 0.25, i + 0.25], [sorted(values)[len(values) // 2]] * 2, color="black", linewidth=1.5)
+    axis.set_xticks(range(len(groups)), list(groups))
+    axis.set(ylabel=metric, yscale="log")
+    return figure
+
+
+def images(rows: dict[str, Any], upscale: int = 6) -> Any:
+    """Rows of images, uint8 [K, C, H, W], a label before each row."""
+    from difftables.compat import torchvision_operators
+
+    torchvision_operators()
+    from torchvision.utils import make_grid
+
+    plt = pyplot()
+    figure, axes = plt.subplots(len(rows), 1, figsize=(8.0, 0.62 * len(rows)), squeeze=False)
+    for axis, (label, batch) in zip(axes[:, 0], rows.items(), strict=True):
+        big = batch.repeat_interleave(upscale, 2).repeat_interleave(upscale, 3) if batch.shape[-1] < 32 else batch
+        axis.imshow(make_grid(big, nrow=len(batch), padding=upscale // 2, pad_value=255).permute(1, 2, 0).numpy())
+        axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+    figure.subplots_adjust(hspace=0.05)
+    return figure
+
+
+def curves(rows: dict[str, tuple[list[float], list[float]]]) -> Any:
+    """Training loss against step, a panel per net."""
+    plt = pyplot()
+    figure, axes = plt.subplots(1, len(rows), figsize=(3.8 * len(rows), 2.8), squeeze=False)
+    for axis, (label, (steps, values)) in zip(axes[0], rows.items(), strict=True):
+        axis.plot(steps, values, linewidth=1.2, color="#2f6fb0")
+        axis.set(title=label, xlabel="step", ylabel="loss", yscale="log")
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,121 @@
+"""Files: written whole, then renamed; read with one clear line when they are not what they should be."""
+
+import csv
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place only when the block ends well.
+
+    Raises: OSError with one line naming the file when the disk is full; the old file stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        yield Path(name)
+        with open(name, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, f"the disk is full: {path} was not written; free some space and run again") from None
+        raise
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a text file whole."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values, names included, give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write indented JSON; NaN and infinity are refused, since no reader agrees on them."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read JSON.  Raises: ValueError naming a file that is cut or no JSON."""
+    try:
+        return json.loads(Path(path).read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error.msg}, line {error.lineno}); delete it and run again") from None
+
+
+def write_csv(path: Path | str, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file whole."""
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def save_tensors(path: Path | str, tensors: dict[str, "Tensor"], meta: dict[str, Any] | None = None) -> None:
+    """Write tensors as safetensors with `meta` as JSON in its header."""
+    from safetensors.torch import save_file
+
+    flat = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(flat, temporary, {"meta": canonical(meta or {})})
+        except Exception as error:  # the library reports a full disk in an exception of its own
+            if "No space left" in str(error):
+                raise OSError(errno.ENOSPC, "No space left on device") from None
+            raise
+
+
+def load_tensors(path: Path | str, kind: str | None = None) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
+    """Read tensors and their meta data; `kind` is what meta["kind"] has to say.
+
+    Raises: ValueError naming a file that is truncated, no safetensors, or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "pt") as file:
+            meta = json.loads((file.metadata() or {}).get("meta", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist; run snakemake to make it") from None
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is truncated or no safetensors file ({error}); delete it and run again") from None
+    if kind is not None and meta.get("kind") != kind:
+        raise ValueError(f"{path} holds {meta.get('kind') or 'something foreign'}, not {kind}; is it from another program?")
+    return tensors, meta
+
+
+def load_into(module: Any, tensors: dict[str, "Tensor"], path: Path | str) -> None:
+    """Load weights into a net.  Raises: ValueError naming the file when names or shapes differ."""
+    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    other = {name: tuple(value.shape) for name, value in tensors.items()}
+    if own != other:
+        odd = sorted(name for name in own.keys() | other.keys() if own.get(name) != other.get(name))
+        raise ValueError(f"{path} is of another net: {len(odd)} tensors differ, the first is {odd[0]}")
+    module.load_state_dict(tensors)
+
+
+def sha256(path: Path | str) -> str:
+    """Hash of a file's bytes, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,40 @@
+"""How the denoiser's error is weighed."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from difftables.level import Level
+from difftables.precond import Denoiser
+
+
+def inverse_sigma2(level: Level) -> Tensor:
+    """1 / sigma^2, [B]: turns a squared error of x0 into one of eps.  Source: Ho et al. 2020, Eq. 14 (L_simple)."""
+    return level.sigma**-2
+
+
+WEIGHTS = {"eps": inverse_sigma2}
+PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {"squared": torch.square, "absolute": torch.abs}
+
+
+def plain(error: Tensor, level: Level) -> Tensor:
+    """M = I: the error as it is."""
+    return error
+
+
+def denoising_loss(
+    x0: Tensor, level: Level, noise: Tensor, *, denoise: Denoiser, corrupt: Callable[[Tensor, Level], Tensor],
+    target: Callable[[Tensor, Level, Tensor], Tensor], weight: Callable[[Level], Tensor],
+    residual: Callable[[Tensor, Level], Tensor] = plain, penalty: Callable[[Tensor], Tensor] = torch.square,
+) -> Tensor:  # fmt: skip
+    """weight(level) * mean over dimensions of penalty(M (D(x; level) - target)).
+
+    Args:
+        x0: clean samples, [B, ...]; level: [B]; noise: standard normal, like x0.
+        residual: M, `plain`, or the corruption itself where the error is to be seen through it.
+    Returns: loss per sample, [B].
+    """
+    x = corrupt(x0, level) + level.like(x0).std * noise
+    error = residual(denoise(x, level) - target(x, level, x0), level)
+    return weight(level).to(x0.device, x0.dtype) * penalty(error).flatten(1).mean(dim=1)

@@ -1,0 +1,1 @@
+"""Metrics: arrays or files in, floats out."""

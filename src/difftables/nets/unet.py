@@ -1,0 +1,160 @@
+"""The DDPM U-Net family (Ho et al. 2020): a plain F(x, c_noise), ignorant of diffusion."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def sinusoid(c_noise: Tensor, width: int) -> Tensor:
+    """Embed a scalar per sample as sines and cosines.
+
+    e = [sin(c w_k), cos(c w_k)],  w_k = 10000^(-k / (width/2 - 1)),  k = 0 .. width/2 - 1
+
+    Args: c_noise: [B].  Returns: [B, width].
+    Source: Ho et al. 2020, App. B; the denominator half - 1 is that of the released code.
+    """
+    half = width // 2
+    rates = torch.exp(-math.log(10000) / max(half - 1, 1) * torch.arange(half, device=c_noise.device))
+    angle = c_noise.float()[:, None] * rates
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(min(32, channels // 4), channels, eps=1e-6)
+
+
+class ResBlock(nn.Module):
+    """GroupNorm, SiLU, convolution, twice; the level embedding is added in between; [B, C, H, W] to [B, C', H, W]."""
+
+    def __init__(self, inner: int, outer: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = _norm(inner), nn.Conv2d(inner, outer, 3, padding=1)
+        self.project = nn.Linear(embedding, outer)
+        self.norm2, self.conv2 = _norm(outer), nn.Conv2d(outer, outer, 3, padding=1)
+        self.drop = nn.Dropout(dropout)
+        self.skip = nn.Identity() if inner == outer else nn.Conv2d(inner, outer, 1)
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.project(F.silu(embedding))[:, :, None, None]
+        h = self.conv2(self.drop(F.silu(self.norm2(h))))
+        return self.skip(x) + h
+
+
+class Attention(nn.Module):
+    """Single-head self-attention over pixels with a residual connection, [B, C, H, W] to the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.out = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
+        h = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(h.transpose(1, 2).reshape(x.shape))
+
+
+class Down(nn.Module):
+    """Halve height and width by a strided convolution, padded at the right and bottom as in the released code."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Up(nn.Module):
+    """Double height and width: nearest neighbour, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class UNet(nn.Module):
+    """F(x, c_noise): [B, channels, size, size] and [B] to [B, channels, size, size].
+
+    Args:
+        size: height and width in pixels.
+        channels: image channels, in and out.
+        width: channels of the first resolution.
+        mult: channels of each resolution over `width`; a resolution is half the one before.
+        blocks: residual blocks of each resolution on the way down (one more on the way up).
+        attention: resolutions, in pixels, with self-attention; the middle always has it.
+        dropout: dropout probability inside the residual blocks.
+    Raises: ValueError when `size` cannot be halved often enough.
+    Source: Ho et al. 2020, App. B.
+    """
+
+    def __init__(
+        self, size: int, channels: int, width: int, mult: Sequence[int], blocks: int,
+        attention: Sequence[int], dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if size % 2 ** (len(mult) - 1):
+            raise ValueError(f"a U-Net of {len(mult)} resolutions needs a multiple of {2 ** (len(mult) - 1)} px, not {size}")
+        embedding = 4 * width
+        self.width = width
+        self.embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.inlet = nn.Conv2d(channels, width, 3, padding=1)
+
+        def block(inner: int, outer: int, pixels: int) -> nn.ModuleList:
+            parts: list[nn.Module] = [ResBlock(inner, outer, embedding, dropout)]
+            return nn.ModuleList(parts + [Attention(outer)] * (pixels in attention))
+
+        here, skips, pixels = width, [width], size
+        self.down = nn.ModuleList()
+        for i, m in enumerate(mult):
+            for _ in range(blocks):
+                self.down.append(block(here, width * m, pixels))
+                here = width * m
+                skips.append(here)
+            if i + 1 < len(mult):
+                self.down.append(nn.ModuleList([Down(here)]))
+                skips.append(here)
+                pixels //= 2
+        self.middle = nn.ModuleList(
+            [ResBlock(here, here, embedding, dropout), Attention(here), ResBlock(here, here, embedding, dropout)]
+        )
+        self.up = nn.ModuleList()
+        for i, m in reversed(list(enumerate(mult))):
+            for _ in range(blocks + 1):
+                self.up.append(block(here + skips.pop(), width * m, pixels))
+                here = width * m
+            if i > 0:
+                self.up.append(nn.ModuleList([Up(here)]))
+                pixels *= 2
+        self.norm, self.outlet = _norm(here), nn.Conv2d(here, channels, 3, padding=1)
+        nn.init.zeros_(self.outlet.weight)
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        e = self.embed(sinusoid(c_noise, self.width))
+        h = self.inlet(x)
+        skips = [h]
+        for parts in self.down:
+            h = _run(parts, h, e)
+            skips.append(h)
+        h = _run(self.middle, h, e)
+        for parts in self.up:
+            if isinstance(parts[0], ResBlock):
+                h = torch.cat([h, skips.pop()], dim=1)
+            h = _run(parts, h, e)
+        return self.outlet(F.silu(self.norm(h)))
+
+
+def _run(parts: nn.ModuleList, h: Tensor, e: Tensor) -> Tensor:
+    for part in parts:
+        h = part(h, e) if isinstance(part, ResBlock) else part(h)
+    return h

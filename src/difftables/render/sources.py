@@ -1,0 +1,48 @@
+"""What a table is made from, and what comes out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from difftables.tables import Cell, Grid, Reported, source_of
+
+
+@dataclass
+class Sources:
+    """A table's spec, the paper's numbers and the files of its rows."""
+
+    spec: dict[str, Any]  # of Plan.table_spec
+    reported: Reported
+    records: list[Any] = field(default_factory=list)
+    samples: dict[str, Path] = field(default_factory=dict)  # by sampler, of the first training seed
+    floor: Any = None
+    data: Path | None = None
+
+
+@dataclass
+class Rendered:
+    """Cells, the grid that shows them, and a figure where there is something to see."""
+
+    cells: list[Cell]
+    grid: Grid
+    figure: Any = None
+
+
+def quoted(row: dict[str, str]) -> dict[str, str]:
+    """paper_value and paper_source of a reported number; the source starts with [metric, data set]."""
+    return {"paper_value": row["value"], "paper_source": f"[{row['metric']}, {row['dataset']}] {source_of(row)}"}
+
+
+def literature(sources: Sources) -> list[Cell]:
+    """Lines that quote a paper and have no row of ours."""
+    cells, spec = [], sources.spec
+    for row in spec["layout"].get("literature", []):
+        for found in sources.reported.find(row["paper"]):
+            steps: int | str = int(found["steps_or_nfe"]) if found["steps_or_nfe"].isdigit() else ""
+            cells.append(
+                Cell(
+                    spec["paper"], spec["table"], row["label"], str(steps), found["dataset"], "literature", found["sampler"], steps,
+                    metric=found["metric"], unit=found["unit"], better=found["better"], status="literature", **quoted(found),
+                )  # fmt: skip
+            )
+    return cells

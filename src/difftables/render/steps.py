@@ -1,0 +1,89 @@
+"""Rows by samplers, columns by step counts; and the samples themselves."""
+
+from typing import Any
+
+from difftables import figures
+from difftables.io import load_tensors
+from difftables.metrics.features import label
+from difftables.render.sources import Rendered, Sources, literature, quoted
+from difftables.tables import Cell, mean_sd, steps_grid
+
+FAMILIES = ("DDPM", "DDIM")  # panels, by the first word of a row's label
+SHOWN = 16  # images of a row in a sample grid
+
+
+def cells_of(sources: Sources, metric: str) -> list[Cell]:
+    """A cell for each row, step count and metric that was measured; not-run ones for rows without records."""
+    spec, cells = sources.spec, []
+    for row in spec["layout"]["rows"]:
+        files = [file for file in sources.records if file["shared"]["sampler"] == row["sampler"]]
+        metrics = list(dict.fromkeys(r["metric"] for file in files for r in file["records"])) or [metric]
+        for steps in spec["steps"]:
+            found = sources.reported.find(row["paper"], steps) if "paper" in row else []
+            for name in metrics:
+                here = [r for file in files for r in file["records"] if r["metric"] == name and r["steps"] == steps]
+                cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), spec["dataset"] or "", row.get("method", ""), row["sampler"], steps)
+                cell.metric, cell.status = name, "measured" if here else "not-run"
+                if found and name == metric:
+                    cell.paper_value, cell.paper_source = quoted(found[0]).values()
+                if here:
+                    cell.values = [r["value"] for r in here]
+                    cell.value, cell.sd = mean_sd(cell.values)
+                    cell.nfe, cell.unit, cell.better, cell.n = (here[0][key] for key in ("nfe", "unit", "better", "n"))
+                    cell.seeds = f"{len(files)}x{len(here) // len(files)}"
+                    cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
+                cells.append(cell)
+    return cells
+
+
+def steps(sources: Sources) -> Rendered:
+    """A metric against sampling steps: the grid, a plot with bands, and the schedules behind it."""
+    spec = sources.spec
+    metric = label(**spec["metric"])
+    cells = cells_of(sources, metric) + literature(sources)
+    notes, floor = list(spec["layout"]["foot"]), None
+    if sources.records:
+        floor, floor_sd = mean_sd(sources.floor["values"])
+        notes = [
+            f"{metric}, N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, "
+            "mean ± sd over seeds; columns: steps, which equal the measured NFE. Bold: best of a column; †: not distinguishable "
+            "from it (95 % paired-seed t interval). Values at this N do not compare with values at another.",
+            f"Real against real at the same N: {floor:.2f} ± {floor_sd or 0:.2f} ({len(sources.floor['values'])} splits). "
+            f"Machine: {sources.records[0]['shared']['machine']}.",
+            *notes,
+        ]
+    rows = {}
+    for row in dict.fromkeys(c.row for c in cells):
+        own = [c for c in cells if c.row == row and c.metric == metric and c.value is not None]
+        rows[row] = ([int(c.steps) for c in own], [c.value or 0.0 for c in own], [c.sd or 0.0 for c in own])
+    panels = {family: {k: v for k, v in rows.items() if k.startswith(family) and v[0]} for family in FAMILIES}
+    shown = min(spec["steps"], key=lambda count: abs(count - 10))
+    figure = figures.against_steps(panels, metric, floor, _levels(sources, shown), shown) if sources.records else None
+    return Rendered(cells, steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes), figure)
+
+
+def _levels(sources: Sources, shown: int) -> dict[str, dict[str, Any]]:
+    """alpha_bar told to the net at one step count, before and after adjustment, by panel and row."""
+    wanted = ("sub-sampled", "fitted family", "searched", "adjusted")
+    panels: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}
+    for row in sources.spec["layout"]["rows"]:
+        if row["label"].endswith(wanted):
+            tensors, _ = load_tensors(sources.samples[row["sampler"]], "samples")
+            panels[row["label"].split(",")[0]][row["label"]] = tensors[f"levels/{shown}"].numpy()
+    return panels
+
+
+def images(sources: Sources) -> Rendered:
+    """Grids of samples after a few steps under a row of training images, and the metric of each row."""
+    spec = sources.spec
+    metric, count = label(**spec["metric"]), spec["steps"][0]
+    cells = cells_of(sources, metric)
+    notes = [f"{metric} of the rows shown; N, seeds and machine as in T2. Bold: best; †: not distinguishable from it.", *spec["layout"]["foot"]]
+    grid = steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes)
+    if not sources.records or sources.data is None:
+        return Rendered(cells, grid)
+    data, _ = load_tensors(sources.data, "data")
+    rows = {"training images": data["images"][~data["held_out"].bool()][:SHOWN]}
+    for row in spec["layout"]["rows"]:
+        rows[row["label"]] = load_tensors(sources.samples[row["sampler"]], "samples")[0][f"images/{count}"][0][:SHOWN]
+    return Rendered(cells, grid, figures.images(rows))

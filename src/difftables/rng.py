@@ -1,0 +1,27 @@
+"""Seeds belong to samples and steps, not to processes: one generator per sample, one per training step."""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def generator(*keys: int | str) -> torch.Generator:
+    """A generator whose stream depends on `keys` alone, e.g. ("train", seed, step)."""
+    digest = hashlib.sha256("/".join(map(str, keys)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+class SampleNoise:
+    """Standard normal noise for a batch, each sample from its own stream: batch size and device change nothing.
+
+    Args: keys: one tuple per sample, e.g. (purpose, seed, index).
+    """
+
+    def __init__(self, keys: list[tuple[int | str, ...]]) -> None:
+        self.streams = [generator(*key) for key in keys]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Noise of the shape, dtype and device of x, [B, ...]; B may be a multiple of the streams, which then repeat."""
+        draws = torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in self.streams])
+        return draws.repeat(len(x) // len(draws), *[1] * (x.dim() - 1)).to(x.device, x.dtype)

@@ -1,0 +1,141 @@
+"""Schedules are data: a Level with one entry per step, noisiest first, ending at the clean level.
+
+A list of rates beta_0 .. beta_{N-1} is in the papers' order, least noisy first.
+"""
+
+import csv
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from difftables.io import write_text
+from difftables.level import Level
+
+
+def linear(steps: int, first: float, last: float) -> Tensor:
+    """beta_i = first + i (last - first) / (steps - 1), [steps].
+
+    Source: Ho et al. 2020 (1e-4 .. 0.02, T = 1000); WaveGrad (1e-6 .. 1e-2, T = 1000).
+    """
+    return torch.linspace(first, last, steps, dtype=torch.float64)
+
+
+def fibonacci(steps: int, first: float, second: float) -> Tensor:
+    """beta_{i+2} = beta_{i+1} + beta_i from beta_0 = first and beta_1 = second, [steps].
+
+    Source: San-Roman et al. 2021; 25 steps from 1e-6, 2e-6 is a schedule shipped with WaveGrad ports.
+    """
+    rates = [first, second]
+    while len(rates) < steps:
+        rates.append(rates[-1] + rates[-2])
+    return torch.tensor(rates[:steps], dtype=torch.float64)
+
+
+FAMILIES = {"linear": linear, "fibonacci": fibonacci}
+
+
+def from_betas(betas: Tensor) -> Level:
+    """The schedule of transition rates: alpha_bar_n = prod_{i<n} (1 - beta_i).
+
+    Args: betas: [N], least noisy first.  Returns: N + 1 levels, noisiest first, the last one clean.
+    Raises: ValueError for a rate outside (0, 1).
+    """
+    bad = ~((betas > 0) & (betas < 1))
+    if bad.any():
+        i = int(bad.nonzero()[0])
+        raise ValueError(f"beta_{i} = {betas[i].item():g} is outside (0, 1)")
+    log_alpha_bar = torch.log1p(-betas.double()).cumsum(0).flip(0)
+    alpha = torch.cat([(log_alpha_bar / 2).exp(), torch.ones(1, dtype=torch.float64)])
+    std = torch.cat([(-torch.expm1(log_alpha_bar)).sqrt(), torch.zeros(1, dtype=torch.float64)])
+    return Level(alpha, std)
+
+
+def betas_of(schedule: Level) -> Tensor:
+    """Transition rates of a variance-preserving schedule, beta = 1 - alpha_bar / alpha_bar', least noisy first, [N]."""
+    alpha_bar = schedule.alpha_bar
+    return (1 - alpha_bar[:-1] / alpha_bar[1:]).flip(0)
+
+
+def strided(schedule: Level, steps: int) -> Level:
+    """A sub-sequence of a training schedule: indices floor(i T / steps), i = 0 .. steps - 1, and the clean level.
+
+    Departs: the DDIM code takes range(0, T, T // steps), which is the same where `steps` divides T and has more
+    than `steps` entries elsewhere (4 for steps = 3); this one always has `steps`.
+    Raises: ValueError for more steps than the training schedule has.
+    Source: Song et al. 2021 (DDIM), linear sub-sequence.
+    """
+    count = len(schedule) - 1
+    if not 1 <= steps <= count:
+        raise ValueError(f"steps = {steps} is not in 1 .. {count}, the length of the training schedule")
+    index = torch.arange(steps - 1, -1, -1) * count // steps
+    return schedule[torch.cat([count - 1 - index, torch.tensor([count])])]
+
+
+def timestep(alpha_bar: Tensor, schedule: Level) -> Tensor:
+    """The index that stands for a level in a net trained on integer timesteps.
+
+    t = the smallest index with alpha_bar_t <= alpha_bar, clipped to the last
+
+    Args: alpha_bar: [B]; schedule: the training schedule, noisiest first.  Returns: [B], int64.
+    Source: San-Roman et al. 2021, interval lookup; 0-based, so 0.9999 is index 0 of the DDPM schedule.
+    """
+    ascending = -schedule.alpha_bar[:-1].flip(0).to(alpha_bar.device)
+    # A level that came from this very schedule must find itself again after a round trip through square roots.
+    index = torch.searchsorted(ascending, -alpha_bar.double() * (1 + 1e-12), side="left")
+    return index.clamp(max=len(ascending) - 1)
+
+
+def check(schedule: Level, where: str) -> None:
+    """Raise ValueError, naming `where`, unless noise falls from entry to entry and the last is clean."""
+    if len(schedule) < 2 or not torch.isfinite(schedule.alpha + schedule.std).all():
+        raise ValueError(f"{where}: a schedule needs at least two finite levels")
+    if (schedule.alpha <= 0).any() or (schedule.std < 0).any():
+        raise ValueError(f"{where}: alpha must be positive and std not negative")
+    rising = (schedule.sigma[1:] >= schedule.sigma[:-1]).nonzero()
+    if len(rising):
+        raise ValueError(f"{where}: noise rises at level {int(rising[0]) + 1}; list the noisiest level first")
+    if schedule.std[-1] != 0:
+        raise ValueError(f"{where}: the last level must have std = 0")
+
+
+def write(path: Path, schedules: dict[int, Level]) -> None:
+    """Write schedules keyed by their number of steps as CSV: steps, level, alpha, std, beta of the step out of it."""
+    lines = ["steps,level,alpha,std,beta"]
+    for steps, schedule in schedules.items():
+        betas = [f"{beta:.17g}" for beta in betas_of(schedule).flip(0).tolist()] + [""]
+        for i, beta in enumerate(betas):
+            lines.append(f"{steps},{i},{schedule.alpha[i].item():.17g},{schedule.std[i].item():.17g},{beta}")
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read(path: Path) -> dict[int, Level]:
+    """Read a schedule file: columns alpha and std (noisiest first) or beta alone (least noisy first), maybe steps.
+
+    Raises: ValueError naming the file and what is wrong with it.
+    """
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = set(rows[0]) if rows else set()
+    if not rows or not ({"alpha", "std"} <= columns or "beta" in columns):
+        raise ValueError(f"{path}: a schedule file has the columns alpha,std or beta, not {','.join(sorted(columns)) or 'none'}")
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(row.get("steps") or "", []).append(row)
+    schedules = {}
+    for steps, group in groups.items():
+        try:
+            schedule = _levels(group, "alpha" in columns)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        check(schedule, str(path))
+        if steps and int(steps) != len(schedule) - 1:
+            raise ValueError(f"{path}: {len(schedule)} levels make {len(schedule) - 1} steps, the file says {steps}")
+        schedules[len(schedule) - 1] = schedule
+    return schedules
+
+
+def _levels(rows: list[dict[str, str]], levels: bool) -> Level:
+    names = ("alpha", "std") if levels else ("beta",)
+    values = [torch.tensor([float(row[name]) for row in rows], dtype=torch.float64) for name in names]
+    return Level(*values) if levels else from_betas(values[0])

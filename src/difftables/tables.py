@@ -1,0 +1,235 @@
+"""From records to cells, and from cells to CSV, Markdown and LaTeX, the paper's value beside ours."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+HEADER = (
+    "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,seeds,n,"
+    "paper_value,paper_source,status,run"
+).split(",")
+
+
+@dataclass
+class Cell:
+    """One cell of a table: what cells.csv has a line of, and the value of each seed behind it."""
+
+    paper: str
+    table: str
+    row: str
+    column: str
+    dataset: str = ""
+    method: str = ""
+    sampler: str = ""
+    steps: int | str = ""
+    nfe: int | str = ""
+    metric: str = ""
+    unit: str = ""
+    better: str = ""
+    value: float | None = None
+    sd: float | None = None
+    seeds: str = ""  # training seeds x sampling seeds
+    n: int | str = ""  # samples per seed
+    paper_value: str = ""
+    paper_source: str = ""
+    status: str = "measured"  # measured, literature or not-run
+    run: str = ""  # fingerprints of what made it
+    values: list[float] = field(default_factory=list)  # in one order for all rows, so that seeds pair up
+    draws: bool = False  # values are bootstrap draws, not independent repetitions
+    verdict: str = ""  # best, same (not distinguishable from the best) or empty
+
+    def line(self) -> list[str]:
+        """The cell as a line of cells.csv."""
+        fields = asdict(self)
+        return [_number(fields[name]) for name in HEADER]
+
+
+def _number(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def mean_sd(values: list[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation; None for a single value."""
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return mean, None
+    return mean, (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+
+
+def interval(a: Cell, b: Cell) -> tuple[float, float] | None:
+    """95 % interval of value(a) - value(b) from paired seeds: Student's t, or percentiles of bootstrap draws.
+
+    None where there is nothing to tell: fewer than two pairs, or different numbers of them.
+    """
+    from scipy.stats import t
+
+    if len(a.values) != len(b.values) or len(a.values) < 2:
+        return None
+    gaps = sorted(x - y for x, y in zip(a.values, b.values, strict=True))
+    if a.draws:
+        return gaps[int(0.025 * len(gaps))], gaps[min(len(gaps) - 1, int(0.975 * len(gaps)))]
+    mean, sd = mean_sd(gaps)
+    half = float(t.ppf(0.975, len(gaps) - 1)) * (sd or 0.0) / len(gaps) ** 0.5
+    return mean - half, mean + half
+
+
+def differ(a: Cell, b: Cell) -> bool:
+    """Whether the interval of the difference leaves out zero; what cannot be told does not differ."""
+    found = interval(a, b)
+    return found is not None and not found[0] <= 0 <= found[1]
+
+
+def judge(cells: list[Cell]) -> None:
+    """Mark, in each column and metric, the best measured cell and those not distinguishable from it."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.status == "measured" and cell.better and len(cell.values) > 1:
+            groups.setdefault((cell.column, cell.metric), []).append(cell)
+    for group in groups.values():
+        best = (min if group[0].better == "lower" else max)(group, key=lambda cell: cell.value or 0.0)
+        for cell in group:
+            cell.verdict = "best" if cell is best else "" if differ(cell, best) else "same"
+
+
+class Reported:
+    """The numbers of a paper's folder, each with its source.
+
+    Raises: ValueError naming a file without the columns it needs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with open(path, newline="") as file:
+            self.rows = list(csv.DictReader(file))
+        if not self.rows or not {"table", "row", "dataset", "steps_or_nfe", "metric", "value", "source"} <= set(self.rows[0]):
+            raise ValueError(f"{path} lacks columns; copy the header of another paper's reported.csv")
+
+    def find(self, where: dict[str, str], steps: int | None = None) -> list[dict[str, str]]:
+        """Lines with the given table, row and data set, and the step count if one is given."""
+        return [
+            row for row in self.rows
+            if all(row[key] == value for key, value in where.items()) and steps in (None, _int(row["steps_or_nfe"]))
+        ]  # fmt: skip
+
+
+def _int(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def source_of(row: dict[str, str]) -> str:
+    """The source of a reported number; 'unverified' in front where it was only recalled."""
+    return f"unverified: {row['source']}" if "memory" in row["source"] else row["source"]
+
+
+def write_cells(path: Path, cells: Iterable[Cell]) -> None:
+    """Write cells as CSV with HEADER."""
+    from difftables.io import write_csv
+
+    write_csv(path, HEADER, (cell.line() for cell in cells))
+
+
+def short(value: float | None, sd: float | None = None) -> str:
+    """A value to three digits, its sd to the same place: 1.27 ± 0.05."""
+    if value is None:
+        return ""
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    if value and abs(value) < 0.01:
+        return f"{value:.1e}" + (f" ± {sd:.1e}" if sd is not None else "")
+    return f"{value:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
+
+
+@dataclass
+class Grid:
+    """A table as text: column heads, then lines of (label, cells, kind); kind is own, paper, literature or rule."""
+
+    title: str
+    head: list[str]
+    lines: list[tuple[str, list[Any], str]]
+    notes: list[str]
+
+
+def steps_grid(title: str, metric: str, steps: list[int], cells: list[Cell], notes: list[str]) -> Grid:
+    """Rows by samplers, columns by step counts; under a row with reported numbers a line with those."""
+    lines: list[tuple[str, list[Any], str]] = []
+    for status in ("own", "literature"):
+        rows = list(dict.fromkeys(c.row for c in cells if (c.status == "literature") == (status == "literature")))
+        for row in rows:
+            mine = {c.steps: c for c in cells if c.row == row and c.metric in (metric, "FID") and c.steps in steps}
+            if status == "own":
+                lines.append((row, [mine.get(s) for s in steps], "own"))
+            reported = [mine[s] if s in mine and mine[s].paper_value else None for s in steps]
+            if any(reported):
+                name = row if status == "literature" else f"paper: {reported_dataset(reported)}"
+                lines.append((name, reported, "literature" if status == "literature" else "paper"))
+    return Grid(title, ["", *map(str, steps)], lines, notes)
+
+
+def reported_dataset(cells: list[Any]) -> str:
+    """What the reported numbers of a line were measured on."""
+    return next(c.paper_source.split("] ")[0].lstrip("[") for c in cells if c is not None)
+
+
+def markdown(grid: Grid) -> str:
+    """A grid as a Markdown table with its notes; the best of a column is bold, † is not distinguishable from it."""
+    out = [f"| {' | '.join(grid.head)} |", f"|{'---|' * len(grid.head)}"]
+    for label, cells, kind in grid.lines:
+        texts = []
+        for cell in cells:
+            text = _text(cell, kind)
+            if kind in ("paper", "literature") and text:
+                text = f"*{text}*"
+            elif getattr(cell, "verdict", "") == "best":
+                text = f"**{text}**"
+            elif getattr(cell, "verdict", "") == "same":
+                text += " †"
+            texts.append(text)
+        name = {"own": label, "literature": f"*{label}*"}.get(kind, f"&nbsp;&nbsp;*{label}*")
+        out.append(f"| {name} | {' | '.join(texts)} |")
+    return "\n".join(out + ["", *(f"- {note}" for note in grid.notes)]) + "\n"
+
+
+def _text(cell: Any, kind: str) -> str:
+    if cell is None:
+        return ""
+    if kind in ("paper", "literature"):
+        return cell.paper_value + (" (unverified)" if "unverified" in cell.paper_source else "")
+    return "not run" if cell.status == "not-run" else short(cell.value, cell.sd)
+
+
+ESCAPES = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "†": r"$^\dagger$", "~": r"\textasciitilde{}"}
+
+
+def tex(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    return "".join(ESCAPES.get(character, character) for character in text)
+
+
+def latex(grid: Grid, label: str) -> str:
+    """A grid as a booktabs table for \\input; needs the packages booktabs and xcolor."""
+    out = [
+        "% generated by difftables; needs \\usepackage{booktabs,xcolor}", r"\begin{table}", r"\centering", r"\small",
+        f"\\caption{{{tex(grid.title)}}}", f"\\label{{{label}}}", f"\\begin{{tabular}}{{l{'r' * (len(grid.head) - 1)}}}", r"\toprule",
+        " & ".join(tex(h) for h in grid.head) + r" \\", r"\midrule",
+    ]  # fmt: skip
+    previous = "own"
+    for name, cells, kind in grid.lines:
+        if kind == "literature" != previous:
+            out.append(r"\midrule")
+        previous = kind
+        texts = []
+        for cell in cells:
+            text = tex(_text(cell, kind))
+            if kind in ("paper", "literature") and text:
+                text = f"\\textit{{{text}}}"
+            elif getattr(cell, "verdict", "") == "best":
+                text = f"\\textbf{{{text}}}"
+            elif getattr(cell, "verdict", "") == "same":
+                text += r"$^\dagger$"
+            elif kind == "own" and text:
+                text = f"\\textcolor{{gray}}{{{text}}}" if cell.status == "not-run" else text
+            texts.append(text)
+        out.append(f"{'' if kind == 'own' else chr(92) + 'quad '}{tex(name)} & {' & '.join(texts)} \\\\")
+    out += [r"\bottomrule", r"\end{tabular}"]
+    out += [r"\par\smallskip\raggedright\footnotesize " + " ".join(tex(note) for note in grid.notes)]
+    return "\n".join([*out, r"\end{table}"]) + "\n"

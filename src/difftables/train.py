@@ -1,0 +1,146 @@
+"""The one training loop: EMA, gradient clip, warm-up, mixed precision, and a state that survives a kill."""
+
+import math
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from difftables.io import replacing
+from difftables.level import Level
+
+BatchLoss = Callable[[int], tuple[Tensor, Level]]
+CURVE = ["step", "loss", "gradient_norm", "learning_rate"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers of one training loop; `params.yaml` says what each means."""
+
+    steps: int
+    lr: float
+    warmup: int
+    cosine: bool
+    clip: float | None
+    ema: float
+    precision: str
+    save_every: int
+
+
+class State:
+    """Everything a killed run needs to go on with the same bits: weights, averages, optimiser, step, curve."""
+
+    def __init__(self, net: nn.Module, plan: Plan, path: Path) -> None:
+        self.path, self.step, self.curve = path, 0, list[list[float]]()
+        self.net = net
+        self.parameters = [p for p in net.parameters()]
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.lr, fused=True)
+
+    def save(self) -> None:
+        """Write the state whole."""
+        with replacing(self.path) as temporary:
+            parts = {"net": self.net.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict()}
+            torch.save({**parts, "step": self.step, "curve": self.curve}, temporary)
+
+    def load(self) -> bool:
+        """Take up a saved state, if there is one; a damaged one is set aside."""
+        if not self.path.exists():
+            return False
+        try:
+            parts = torch.load(self.path, weights_only=True, map_location=self.parameters[0].device)
+        except Exception as error:
+            print(f"{self.path} is damaged ({type(error).__name__}); starting from step 0", file=sys.stderr)
+            return False
+        self.net.load_state_dict(parts["net"])
+        self.optimiser.load_state_dict(parts["optimiser"])
+        self.average, self.step, self.curve = parts["average"], parts["step"], parts["curve"]
+        return True
+
+
+def learning_rate(step: int, plan: Plan) -> float:
+    """lr min(1, (step + 1) / warmup), then constant or a half cosine to zero."""
+    rise = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
+    past = max(0.0, (step - plan.warmup) / max(1, plan.steps - plan.warmup))
+    return plan.lr * rise * (0.5 * (1 + math.cos(math.pi * past)) if plan.cosine else 1.0)
+
+
+def train(net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path) -> tuple[dict[str, Tensor], list[list[float]]]:
+    """Minimise the mean of `batch_loss`, resuming from `state_path` if it is there.
+
+    Args:
+        net: trained in place.
+        batch_loss: step to (loss per sample [B], their levels [B]); draws from streams keyed by the step, so that
+            a resumed run sees what an undisturbed one would.
+    Returns: the averaged (EMA) weights, and the loss curve as rows of CURVE.
+    Raises: FloatingPointError naming step and level of a loss that is not finite; SystemExit(143) after SIGTERM,
+        with the state saved. The last good state stays on disk in both cases.
+    """
+    state = State(net, plan, state_path)
+    if state.load():
+        print(f"resuming at step {state.step} of {plan.steps}", file=sys.stderr)
+    device = state.parameters[0].device
+    # Reading a loss back stalls a GPU: there it is looked at every 20 steps, and before each save.
+    look_every = 1 if device.type == "cpu" else 20
+    every = max(1, plan.steps // 100)
+    stopped: list[int] = []
+    previous = signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
+    recent: list[tuple[int, Tensor, Level, Tensor]] = []
+    window: list[tuple[float, float]] = []
+    net.train()
+    try:
+        bar = tqdm(range(state.step, plan.steps), initial=state.step, total=plan.steps, desc="train", disable=None)
+        for step in bar:
+            rate = learning_rate(step, plan)
+            for group in state.optimiser.param_groups:
+                group["lr"] = rate
+            with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+                losses, level = batch_loss(step)
+            state.optimiser.zero_grad(set_to_none=True)
+            losses.mean().backward()
+            norm = nn.utils.clip_grad_norm_(state.parameters, plan.clip or math.inf)
+            recent.append((step, losses.detach(), level, norm.detach()))
+            looking = (step + 1) % look_every == 0 or (step + 1) % plan.save_every == 0 or step + 1 == plan.steps or stopped
+            if looking:
+                window += [_finite(*each, state) for each in recent]
+                recent = []
+            state.optimiser.step()
+            torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - plan.ema)
+            state.step = step + 1
+            if looking and (len(window) >= every or step + 1 == plan.steps):
+                loss, gradient = (sum(values) / len(window) for values in zip(*window, strict=True))
+                state.curve.append([step + 1, loss, gradient, rate])
+                window = []
+                bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+                if not sys.stderr.isatty() and len(state.curve) % 10 == 0:
+                    print(f"step {step + 1} of {plan.steps}: loss {loss:.4g}", file=sys.stderr, flush=True)
+            if state.step % plan.save_every == 0 or stopped:
+                state.save()
+            if stopped:
+                print(f"stopped by SIGTERM at step {state.step}; the same command goes on from there", file=sys.stderr)
+                raise SystemExit(128 + signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    names = [name for name, _ in net.named_parameters()]
+    return dict(zip(names, state.average, strict=True)), state.curve
+
+
+def _finite(step: int, losses: Tensor, level: Level, norm: Tensor, state: State) -> tuple[float, float]:
+    """Mean loss and gradient norm as numbers.  Raises: FloatingPointError when either is not finite."""
+    loss, gradient = losses.float().mean().item(), float(norm)
+    if math.isfinite(loss) and math.isfinite(gradient):
+        return loss, gradient
+    bad = (~torch.isfinite(losses)).nonzero()
+    which = int(bad[0]) if len(bad) else int(losses.argmax())
+    alpha_bar = level.alpha_bar[which].item()
+    kept = f"the last good state is {state.path}" if state.path.exists() else "no state was saved before it"
+    raise FloatingPointError(
+        f"loss {loss:g}, gradient norm {gradient:g} at step {step} (worst at alpha_bar = {alpha_bar:.6g}); {kept}; "
+        "lower train.lr or set train.clip"
+    )

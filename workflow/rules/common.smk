@@ -1,0 +1,35 @@
+# What all rules share: the plan of the chosen scale, and where its files lie.
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from difftables import plan as planning
+from difftables.config import ConfigError, nearest
+
+unknown = [key for key in config if key != "scale"]
+if unknown:
+    raise WorkflowError(f"--config {unknown[0]} is no known key{nearest(unknown[0], ['scale'])}; all else is in params.yaml")
+try:
+    plan = planning.read(config.get("scale"))
+except ConfigError as error:
+    raise WorkflowError(str(error))
+
+cfg, code = plan.cfg, plan.code
+ROOT, STORE, TABLES = plan.root, plan.store, plan.tables
+LOGS, BENCHMARKS = f"{ROOT}/logs", f"{STORE}/benchmarks"
+ENVIRONMENT = "../envs/difftables.yaml"
+limits = plan.params.resources
+# Jobs run in the environment that snakemake itself runs in, activated or not.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+wildcard_constraints:
+    data="|".join(plan.params.data),
+    run="|".join(plan.params.runs),
+    sampler="|".join(plan.params.samplers),
+    paper="|".join(plan.layouts),
+    table="|".join(sorted({name for tables in plan.params.tables.values() for name in tables})),
+    method="searched|frozen",
+    seed=r"\d+",

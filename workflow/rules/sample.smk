@@ -1,0 +1,24 @@
+rule sample:
+    input:
+        unpack(lambda w: plan.sample_inputs(w.run, w.seed, w.sampler)),
+        net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
+    output:
+        samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
+    log:
+        f"{LOGS}/sample/{{run}}-s{{seed}}-{{sampler}}.log",
+    benchmark:
+        f"{BENCHMARKS}/sample/{{run}}-s{{seed}}-{{sampler}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: limits.threads
+    resources:
+        mem_mb=limits.train_mb,
+        gpu=limits.gpu,
+        runtime=limits.sample_minutes,
+    params:
+        spec=cfg("sample", "run", "sampler"),
+        code=code("sample", "sample", "run", "sampler"),
+        files=lambda w, input: " ".join(f"{name}={path}" for name, path in input.items() if path),
+    shell:
+        "python -m difftables sample {params.files} --spec {params.spec:q} --code {params.code}"
+        " --threads {threads} --gpus {resources.gpu} --out samples={output.samples} > {log} 2>&1"

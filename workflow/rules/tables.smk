@@ -1,0 +1,56 @@
+rule table:
+    input:
+        unpack(lambda w: plan.table_inputs(w.paper, w.table)),
+    output:
+        multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json", png=".png", svg=".svg"),
+    log:
+        f"{LOGS}/table/{{paper}}-{{table}}.log",
+    benchmark:
+        f"{BENCHMARKS}/table/{{paper}}-{{table}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        spec=cfg("table", "paper", "table"),
+        code=code("table", "table", "paper", "table"),
+        files=lambda w, input: " ".join(
+            f"{name}={path}" for name, paths in input.items() for path in ([paths] if isinstance(paths, str) else paths)
+        ),
+    shell:
+        "python -m difftables table {params.files} --spec {params.spec:q} --code {params.code}"
+        " --out md={output.md} tex={output.tex} csv={output.csv} json={output.json}"
+        " png={output.png} svg={output.svg} > {log} 2>&1"
+
+
+rule report:
+    input:
+        tables=plan.table_files(".json"),
+        curves=plan.curves(),
+        costs=plan.searches(),
+        benchmarks=plan.benchmarks(),
+    output:
+        readme=f"{TABLES}/README.md",
+        cells=f"{TABLES}/cells.csv",
+        metrics=f"{TABLES}/metrics.json",
+        cost=f"{TABLES}/cost.csv",
+        png=f"{TABLES}/curves.png",
+        svg=f"{TABLES}/curves.svg",
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        spec=cfg("report"),
+        code=code("report", "report"),
+        files=lambda w, input: " ".join(f"{name}={path}" for name, paths in input.items() for path in paths),
+    shell:
+        "python -m difftables report {params.files} --spec {params.spec:q} --code {params.code}"
+        " --out readme={output.readme} cells={output.cells} metrics={output.metrics} cost={output.cost}"
+        " png={output.png} svg={output.svg} > {log} 2>&1"

@@ -1,0 +1,50 @@
+rule train:
+    input:
+        data=lambda w: plan.data_of(w.run),
+    output:
+        net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
+        curve=f"{TABLES}/curves/{{run}}-s{{seed}}-net.csv",
+    log:
+        f"{LOGS}/train/{{run}}-s{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train/{{run}}-s{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
+    priority: 10
+    threads: limits.threads
+    resources:
+        mem_mb=limits.train_mb,
+        gpu=limits.gpu,
+        runtime=limits.train_minutes,
+    params:
+        spec=cfg("train", "run", "seed"),
+        code=code("train", "train", "run", "seed"),
+    shell:
+        "python -m difftables train data={input.data} --spec {params.spec:q} --code {params.code}"
+        " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} > {log} 2>&1"
+
+
+rule train_estimator:
+    input:
+        data=lambda w: plan.data_of(w.run),
+    output:
+        net=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.safetensors",
+        curve=f"{TABLES}/curves/{{run}}-s{{seed}}-estimator.csv",
+    log:
+        f"{LOGS}/train_estimator/{{run}}-s{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/train_estimator/{{run}}-s{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
+    priority: 10
+    threads: limits.threads
+    resources:
+        mem_mb=limits.train_mb,
+        gpu=limits.gpu,
+        runtime=limits.train_minutes,
+    params:
+        spec=cfg("estimator", "run", "seed"),
+        code=code("train_estimator", "estimator", "run", "seed"),
+    shell:
+        "python -m difftables train_estimator data={input.data} --spec {params.spec:q} --code {params.code}"
+        " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} > {log} 2>&1"
