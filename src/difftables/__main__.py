@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     verb, *rest = arguments
     if verb not in VERBS:
-        from difftables.config import nearest
+        from difftables.names import nearest
 
         print(f"difftables: there is no verb {verb!r}{nearest(verb, VERBS)}", file=sys.stderr)
         return 2

@@ -1,5 +1,6 @@
 """From a job's spec, plain JSON already checked by `config`, to the objects it names."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +39,7 @@ def build_net(spec: Spec, data: Spec) -> nn.Module:
     """A network by its kind; size and channels come from the data set, where the network asks for them."""
     options: dict[str, Any] = {key: value for key, value in vars(spec).items() if key != "kind"}
     kind = NETS[spec.kind]
-    asked = kind.__init__.__annotations__
+    asked = inspect.signature(kind).parameters
     options |= {key: getattr(data, key) for key in ("size", "channels") if key in asked}
     return kind(**options)
 
@@ -56,11 +57,11 @@ def denoiser(spec: Spec, net: nn.Module, training: Level) -> Denoiser:
     return precondition(net, PRECONDITIONINGS[spec.precondition], CONDITIONINGS[spec.conditioning](training))
 
 
-def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec, file: Path | None) -> Level:
+def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | None, file: Path | None) -> Level:
     """The schedule a sampler starts out with."""
     if sampler.schedule == "strided":
         return schedules.strided(training, steps)
-    if sampler.schedule == "fitted":
+    if sampler.schedule == "fitted" and adjust is not None:
         return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
     path = file if file is not None else Path(sampler.schedule)
     found = schedules.read(path)
@@ -69,9 +70,10 @@ def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec, fil
     return found[steps]
 
 
-def estimate_by_net(net: nn.Module) -> Callable[[Tensor], Tensor]:
-    """x, [B, ...], to the estimated alpha_bar, [B]."""
-    return lambda x: alpha_bar_of(net(x))
+def estimate_by_net(net: nn.Module, training: Level) -> Callable[[Tensor], Tensor]:
+    """x, [B, ...], to the estimated alpha_bar, [B], inside the levels of the training schedule."""
+    lowest = training.alpha_bar[0].item()
+    return lambda x: alpha_bar_of(net(x), lowest)
 
 
 def adjuster(sampler: Spec, adjust: Spec, estimate: Callable[[Tensor], Tensor]) -> Adjust:

@@ -1,7 +1,7 @@
 """Drawing samples in batches from per-sample streams: the same images whatever the batch, the device or the worker."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -26,7 +26,7 @@ class Drawn:
 
 @torch.inference_mode()
 def draw(
-    keys: list[tuple[int | str, ...]], shape: tuple[int, ...], schedule: Level, *, denoise: Denoiser,
+    keys: Sequence[tuple[int | str, ...]], shape: tuple[int, ...], schedule: Level, *, denoise: Denoiser,
     corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Tensor, Level], Tensor], rule: Rule,
     adapt: Adapt | None, batch: int, device: torch.device,
 ) -> Drawn:  # fmt: skip
@@ -41,9 +41,7 @@ def draw(
         randn = SampleNoise(keys[start : start + batch])
         noise = randn(torch.empty(len(randn.streams), *shape, device=device))
         counted.calls, counted.levels = 0, []
-        x = sample(
-            prior(noise, schedule[0]), schedule, denoise=counted, corrupt=corrupt, rule=rule, randn=randn, adapt=adapt
-        )
+        x = sample(prior(noise, schedule[0]), schedule, denoise=counted, corrupt=corrupt, rule=rule, randn=randn, adapt=adapt)
         parts.append(x.cpu())
         levels.append([level.alpha_bar.expand(len(x)).cpu() for level in counted.levels])
         nfe = max(nfe, counted.calls)

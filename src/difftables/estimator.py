@@ -1,5 +1,6 @@
 """Noise estimation (San-Roman et al. 2021): the estimator's loss, and the schedule refitted to its estimate."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from difftables.level import Level
 from difftables.schedules import from_betas
 
-FLOOR, CEILING = 1e-7, 1 - 1e-6  # of 1 - alpha_bar: below the first no level was trained, above the last no signal is left
+FLOOR = 1e-7  # of 1 - alpha_bar: a draw between the clean level and its neighbour comes as near to 0 as it likes
 LARGEST_BETA = 0.999
 
 
@@ -26,9 +27,12 @@ def estimator_loss(u: Tensor, level: Level, penalty: Callable[[Tensor], Tensor] 
     return penalty(u - log_noise(level).to(u.device, u.dtype))
 
 
-def alpha_bar_of(u: Tensor) -> Tensor:
-    """alpha_bar = 1 - exp(u), [B], with the estimate held inside [FLOOR, CEILING]."""
-    return 1 - u.double().exp().clamp(FLOOR, CEILING)
+def alpha_bar_of(u: Tensor, lowest: float) -> Tensor:
+    """alpha_bar = 1 - exp(u), [B], held in [lowest, 1 - FLOOR]; lowest is the noisiest level of the training schedule.
+
+    Beyond it no net was trained, and the division by alpha there sends a sample away for good.
+    """
+    return (1 - u.double().exp()).clamp(lowest, 1 - FLOOR)
 
 
 def _fibonacci_numbers(steps: int) -> tuple[Tensor, Tensor]:
@@ -171,14 +175,20 @@ class Oracle:
             logits = (2 * a * xy - a * a * y2) / (2 * v)  # the part of -|x - a y|^2 / 2v that depends on y
             scores.append(logits.logsumexp(dim=1).double() - x2.double() / (2 * v) - d / 2 * torch.tensor(v).double().log())
         weight = torch.stack(scores, dim=1).softmax(dim=1)
-        return alpha_bar_of(weight @ log_noise(self.levels).to(weight.device))
+        return alpha_bar_of(weight @ log_noise(self.levels).to(weight.device), self.levels.alpha_bar.min().item())
 
 
 def leave_one_out_bandwidth(data: Tensor) -> float:
-    """h that maximises sum_i log mean_{j != i} N(y_i; y_j, h^2 I) over a grid of 60; data: [R, d]."""
+    """h that maximises sum_i log mean_{j != i} N(y_i; y_j, h^2 I), over 60 values; data: [R, d].
+
+    The grid reaches from a quarter of the typical distance to the nearest neighbour, per dimension, to the spread
+    of the whole set.
+    """
+    d = data.shape[1]
     distance2 = torch.cdist(data, data).double() ** 2
+    spread = distance2.mean().div(2 * d).sqrt().item()
     distance2.fill_diagonal_(torch.inf)
-    typical = distance2.min(dim=1).values.mean().div(data.shape[1]).sqrt().item()
-    grid = [typical * 2 ** (k / 10 - 4) for k in range(60)]
-    scores = [(-distance2 / (2 * h * h)).logsumexp(1).mean().item() - data.shape[1] * torch.tensor(h).log().item() for h in grid]
+    nearest = distance2.min(dim=1).values.mean().div(d).sqrt().item()
+    grid = torch.logspace(math.log10(max(nearest / 4, 1e-3 * spread)), math.log10(spread), 60).tolist()
+    scores = [(-distance2 / (2 * h * h)).logsumexp(1).mean().item() - d * math.log(h) for h in grid]
     return grid[max(range(len(grid)), key=scores.__getitem__)]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 COLOURS = {"fixed": "#7f7f7f", "fitted": "#4c9f70", "searched": "#d18f1f", "adjusted": "#c8403c", "frozen": "#8d62b3", "oracle": "#2f6fb0"}
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "figure.dpi": 150, "svg.hashsalt": "difftables", "legend.frameon": False, "svg.fonttype": "none",
 }  # fmt: skip
@@ -17,7 +17,8 @@ def pyplot() -> Any:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    plt.rcParams.update(STYLE)
+    settings: Any = plt.rcParams
+    settings.update(STYLE)
     return plt
 
 
@@ -48,7 +49,9 @@ def against_steps(panels: dict[str, Lines], metric: str, floor: float | None, le
         levels: sampler to row to alpha_bar, [3, steps]: median, 5 and 95 %; a band where samples differ.
     """
     plt = pyplot()
-    figure, axes = plt.subplots(1 + bool(levels), len(panels), figsize=(4.6 * len(panels), 3.5 * (1 + bool(levels))), sharey="row", squeeze=False)
+    figure, axes = plt.subplots(
+        1 + bool(levels), len(panels), figsize=(4.6 * len(panels), 3.5 * (1 + bool(levels))), sharey="row", squeeze=False
+    )
     for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
         for label, (steps, values, sds) in rows.items():
             style = "--" if "before" in label else "-"
@@ -97,7 +100,14 @@ def errors(rows: dict[str, tuple[list[float], list[float], list[float]]]) -> Any
     figure, axes = plt.subplots(1, 2, figsize=(8.8, 3.4))
     for axis, which, name in zip(axes, (1, 2), (r"MSE of $\hat\alpha$", r"MSE of $\log(1-\hat\alpha)$"), strict=True):
         for label, row in rows.items():
-            axis.plot([1 - a for a in row[0]], row[which], marker="o", markersize=3, label=label, color=colour("oracle" if label == "oracle" else "adjusted"))
+            axis.plot(
+                [1 - a for a in row[0]],
+                row[which],
+                marker="o",
+                markersize=3,
+                label=label,
+                color=colour("oracle" if label == "oracle" else "adjusted"),
+            )
         axis.set(xlabel=r"$1-\bar\alpha$ (true)", ylabel=name, xscale="log", yscale="log")
         axis.legend(fontsize=8)
     return figure

@@ -139,7 +139,7 @@ def _pruned(node: ast.stmt, selected: set[str] | None) -> ast.stmt:
     # The keys of the entries left out are not spoken, or every table would select itself.
     kept = [(k, v) for k, v in zip(value.keys, value.values, strict=True) if isinstance(k, ast.Constant) and k.value in selected]
     entries = ast.Dict(keys=[k for k, _ in kept], values=[v for _, v in kept])
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign) else [node.target]
     return ast.Assign(targets=targets, value=entries)
 
 

@@ -95,7 +95,8 @@ def load_tensors(path: Path | str, kind: str | None = None) -> tuple[dict[str, "
     try:
         with safe_open(str(path), "pt") as file:
             meta = json.loads((file.metadata() or {}).get("meta", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; run snakemake to make it") from None
     except (SafetensorError, json.JSONDecodeError) as error:

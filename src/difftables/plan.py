@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from difftables import fingerprint
-from difftables.config import ConfigError, Params, Sampler, Table, load, nearest
+from difftables.config import Params, Sampler, Table
 from difftables.io import canonical
+from difftables.layouts import PAPERS, read_layout, read_yaml, samplers_of
+from difftables.names import ConfigError, nearest
+from difftables.params import load
 
 Spec = dict[str, Any]
-PAPERS = Path("workflow/papers")
 OF_BACKBONE = (
     "corruption", "prior", "precondition", "conditioning", "density", "target", "weight", "penalty",
 )  # fmt: skip
@@ -33,11 +33,29 @@ class Plan:
             for name in params.tables[paper]:
                 if name not in layout:
                     raise ConfigError(f"tables.{paper}.{name} is not in {PAPERS}/{paper}/tables.yaml{nearest(name, layout)}")
-                for sampler in samplers_of(layout[name]):
+                for sampler in samplers_of(layout[name], "sampler") + samplers_of(layout[name], "adjusted"):
                     if sampler not in params.samplers:
                         raise ConfigError(
                             f"{PAPERS}/{paper}/tables.yaml: {name} needs the sampler {sampler!r}{nearest(sampler, params.samplers)}"
                         )
+
+        self._check_schedule_files()
+
+    def _check_schedule_files(self) -> None:
+        """Read the schedule files of rows that some table shows, before any job: a user wrote them by hand."""
+        for run, _, name in self._rows_used():
+            path = self.params.samplers[name].schedule
+            if not path.endswith(".csv"):
+                continue
+            from difftables import schedules  # imports torch, which no other plan needs
+
+            try:
+                found = schedules.read(Path(path))
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
+            for steps in self.steps(run):
+                if steps not in found:
+                    raise ConfigError(f"samplers.{name}.schedule: {path} has no schedule of {steps} steps, which a table asks for")
 
     # -- specs: what each job is told, as plain JSON ------------------------------------------------------------
 
@@ -91,9 +109,10 @@ class Plan:
         return {"run": {key: full[key] for key in ("data", "schedule", "corruption", "estimator")}, "seed": int(seed)}
 
     def search_spec(self, run: str, method: str, rule: str) -> Spec:
-        """Of rule search_schedule: the adjusted sampler is the one that gets frozen."""
-        adapt = "estimator" if method == "frozen" else None
-        sampler = Sampler(rule=rule, schedule="fitted" if adapt else "strided", adapt=adapt)
+        """Of rule search_schedule, for the row that asks for it; what gets frozen is that row, adjusted."""
+        row = next(s for s in self.params.samplers.values() if (s.schedule, s.rule) == (method, rule))
+        adjusted = {"schedule": "fitted", "adapt": "estimator"}
+        sampler = row.model_copy(update=adjusted if method == "frozen" else {})
         search = self.params.search.model_dump()
         own = ("frozen_samples", "seed") if method == "frozen" else tuple(key for key in search if key != "frozen_samples")
         return {
@@ -124,11 +143,13 @@ class Plan:
         return {"run": spec, "evaluation": self._evaluation("error_levels", "error_n"), "names": names, "scale": self.params.scale}
 
     def robustness_spec(self, run: str, seed: str) -> Spec:
-        """Of rule robustness: each rule of the adjusted samplers, fixed against adjusted."""
+        """Of rule robustness: the adjusted samplers that the figures name, fixed against adjusted."""
         samplers: Spec = {}
-        for rule, name in (("ddim", "DDIM"), ("ddpm-small", "DDPM")):
-            samplers[f"{name}, fixed"] = Sampler(rule=rule, schedule="searched").model_dump()
-            samplers[f"{name}, adjusted"] = Sampler(rule=rule, schedule="searched", adapt="estimator").model_dump()
+        layouts = [self.layouts[paper][name] for paper, tables in self.params.tables.items() for name, t in tables.items() if t.run == run]
+        for line in (line for layout in layouts for line in layout.get("rows", []) if "adjusted" in line):
+            row = self.params.samplers[line["adjusted"]]
+            samplers[f"{line['label']}, fixed"] = row.model_copy(update={"adapt": None}).model_dump()
+            samplers[f"{line['label']}, adjusted"] = row.model_dump()
         full = self.sampler_run(run, Sampler(rule="ddim", schedule="fitted", adapt="estimator"))
         names = {"run": run, "train_seed": int(seed), "dataset": self.params.runs[run].data}
         own = ("robustness_schedules", "robustness_n", "robustness_steps")
@@ -217,6 +238,13 @@ class Plan:
         """All tables of this scale."""
         return [f"{self.tables}/{paper}/{name}{suffix}" for paper, tables in self.params.tables.items() for name in tables]
 
+    def plots(self) -> list[str]:
+        """Tables by steps as wide CSV, which `dvc plots` can draw."""
+        return [
+            f"{self.tables}/plots/{paper}-{name}.csv"
+            for paper, tables in self.params.tables.items() for name in tables if self.layouts[paper][name]["kind"] == "steps"
+        ]  # fmt: skip
+
     def curves(self) -> list[str]:
         """Loss curves of all runs that some table uses."""
         used = {t.run for group in self.params.tables.values() for t in group.values() if t.run}
@@ -262,27 +290,6 @@ class Plan:
     def code(self, verb: str, rule: str, *wildcards: str) -> Callable[[Any], str]:
         """Fingerprint of the code behind a rule, as a function of its wildcards."""
         return lambda w: fingerprint.code(verb, getattr(self, f"{rule}_spec")(*(w[name] for name in wildcards)))
-
-
-def samplers_of(layout: Spec) -> list[str]:
-    """The samplers that a table's rows name."""
-    return [row["sampler"] for row in layout.get("rows", []) if "sampler" in row]
-
-
-def read_yaml(path: Path) -> Any:
-    """A YAML file of a paper's folder.  Raises: ConfigError naming it when it is missing or broken."""
-    try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
-
-
-def read_layout(paper: str) -> dict[str, Spec]:
-    """A paper's tables as data."""
-    if not (PAPERS / paper).is_dir():
-        known = [path.name for path in sorted(PAPERS.iterdir()) if path.is_dir()] if PAPERS.is_dir() else []
-        raise ConfigError(f"tables.{paper}: there is no folder {PAPERS}/{paper}{nearest(paper, known)}")
-    return read_yaml(PAPERS / paper / "tables.yaml")
 
 
 def read(scale: str | None = None) -> Plan:

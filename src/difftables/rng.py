@@ -1,6 +1,7 @@
 """Seeds belong to samples and steps, not to processes: one generator per sample, one per training step."""
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ class SampleNoise:
     Args: keys: one tuple per sample, e.g. (purpose, seed, index).
     """
 
-    def __init__(self, keys: list[tuple[int | str, ...]]) -> None:
+    def __init__(self, keys: Sequence[tuple[int | str, ...]]) -> None:
         self.streams = [generator(*key) for key in keys]
 
     def __call__(self, x: Tensor) -> Tensor:

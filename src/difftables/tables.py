@@ -6,10 +6,28 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-HEADER = (
-    "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,seeds,n,"
-    "paper_value,paper_source,status,run"
-).split(",")
+HEADER = [
+    "paper",
+    "table",
+    "row",
+    "column",
+    "dataset",
+    "method",
+    "sampler",
+    "steps",
+    "nfe",
+    "metric",
+    "unit",
+    "better",
+    "value",
+    "sd",
+    "seeds",
+    "n",
+    "paper_value",
+    "paper_source",
+    "status",
+    "run",
+]
 
 
 @dataclass
@@ -186,7 +204,7 @@ def markdown(grid: Grid) -> str:
             texts.append(text)
         name = {"own": label, "literature": f"*{label}*"}.get(kind, f"&nbsp;&nbsp;*{label}*")
         out.append(f"| {name} | {' | '.join(texts)} |")
-    return "\n".join(out + ["", *(f"- {note}" for note in grid.notes)]) + "\n"
+    return "\n".join([*out, "", *(f"- {note}" for note in grid.notes)]) + "\n"
 
 
 def _text(cell: Any, kind: str) -> str:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +38,7 @@ class State:
     def __init__(self, net: nn.Module, plan: Plan, path: Path) -> None:
         self.path, self.step, self.curve = path, 0, list[list[float]]()
         self.net = net
-        self.parameters = [p for p in net.parameters()]
+        self.parameters = list(net.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.Adam(self.parameters, lr=plan.lr, fused=True)
 

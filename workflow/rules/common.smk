@@ -5,7 +5,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from difftables import plan as planning
-from difftables.config import ConfigError, nearest
+from difftables.names import ConfigError, nearest
 
 unknown = [key for key in config if key != "scale"]
 if unknown:
@@ -21,7 +21,7 @@ LOGS, BENCHMARKS = f"{ROOT}/logs", f"{STORE}/benchmarks"
 ENVIRONMENT = "../envs/difftables.yaml"
 limits = plan.params.resources
 # Jobs run in the environment that snakemake itself runs in, activated or not.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

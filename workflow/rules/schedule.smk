@@ -9,9 +9,9 @@ rule search_schedule:
         f"{LOGS}/search_schedule/{{run}}-s{{seed}}-{{method}}-{{rule}}.log",
     benchmark:
         f"{BENCHMARKS}/search_schedule/{{run}}-s{{seed}}-{{method}}-{{rule}}.tsv"
+    priority: 5
     conda:
         ENVIRONMENT
-    priority: 5
     threads: limits.threads
     resources:
         mem_mb=limits.train_mb,

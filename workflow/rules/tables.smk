@@ -37,6 +37,7 @@ rule report:
         cost=f"{TABLES}/cost.csv",
         png=f"{TABLES}/curves.png",
         svg=f"{TABLES}/curves.svg",
+        plots=plan.plots(),
     log:
         f"{LOGS}/report.log",
     benchmark:
@@ -50,7 +51,8 @@ rule report:
         spec=cfg("report"),
         code=code("report", "report"),
         files=lambda w, input: " ".join(f"{name}={path}" for name, paths in input.items() for path in paths),
+        plots=lambda w, output: " ".join(f"plots={path}" for path in output.plots),
     shell:
         "python -m difftables report {params.files} --spec {params.spec:q} --code {params.code}"
         " --out readme={output.readme} cells={output.cells} metrics={output.metrics} cost={output.cost}"
-        " png={output.png} svg={output.svg} > {log} 2>&1"
+        " png={output.png} svg={output.svg} {params.plots} > {log} 2>&1"

@@ -8,9 +8,9 @@ rule train:
         f"{LOGS}/train/{{run}}-s{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/train/{{run}}-s{{seed}}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
-    priority: 10
     threads: limits.threads
     resources:
         mem_mb=limits.train_mb,
@@ -34,9 +34,9 @@ rule train_estimator:
         f"{LOGS}/train_estimator/{{run}}-s{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/train_estimator/{{run}}-s{{seed}}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
-    priority: 10
     threads: limits.threads
     resources:
         mem_mb=limits.train_mb,

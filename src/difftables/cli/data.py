@@ -9,4 +9,4 @@ def run(job: Job) -> None:
     from difftables.io import save_tensors
 
     tensors = read_data(job.spec.data)
-    save_tensors(job.outputs["data"], tensors, {"kind": "data", **job.raw})
+    save_tensors(job.output("data"), tensors, {"kind": "data", **job.raw})

@@ -1,5 +1,7 @@
 """Rule errors: how far off the noise-level estimators are, level by level, on held-out samples."""
 
+from collections.abc import Callable
+
 from difftables.cli.job import Job
 
 
@@ -21,7 +23,7 @@ def run(job: Job) -> None:
     training = assemble.training_schedule(run_.schedule)
     net = assemble.load_net(run_.estimator.net, run_.data, job.input("estimator"), "estimator", device)
     oracle = assemble.oracle(run_.oracle, training, to_unit(data["images"][~held]).to(device))
-    estimators = {"estimator": assemble.estimate_by_net(net), "oracle": oracle}
+    estimators: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"estimator": assemble.estimate_by_net(net, training), "oracle": oracle}
     corrupt = assemble.CORRUPTIONS[run_.corruption]
     index = torch.linspace(0, len(training) - 2, spec.evaluation.error_levels).round().long()
     randn, rows = SampleNoise([("errors", i) for i in range(count)]), []
@@ -39,4 +41,4 @@ def run(job: Job) -> None:
                      "mse_log_noise": gap.square().mean().item(), "bias_log_noise": gap.mean().item()}
                 )  # fmt: skip
     shared = {**vars(spec.names), "scale": spec.scale, "bandwidth": oracle.bandwidth, **job.provenance()}
-    write_json(job.outputs["record"], {"shared": shared, "records": rows})
+    write_json(job.output("record"), {"shared": shared, "records": rows})

@@ -32,11 +32,15 @@ class Job:
     threads: int
     gpus: int
     inputs: dict[str, list[Path]] = field(default_factory=dict)
-    outputs: dict[str, Path] = field(default_factory=dict)
+    outputs: dict[str, list[Path]] = field(default_factory=dict)
 
     def input(self, name: str) -> Path:
         """The one input of a name."""
         return self.inputs[name][0]
+
+    def output(self, name: str) -> Path:
+        """The one output of a name."""
+        return self.outputs[name][0]
 
     def maybe(self, name: str) -> Path | None:
         """The one input of a name, or None where the rule gives none."""
@@ -111,7 +115,7 @@ def parse(verb: str, arguments: list[str]) -> Job:
         job.inputs.setdefault(name, []).append(Path(path))
     for item in args.out:
         name, _, path = item.partition("=")
-        job.outputs[name] = Path(path)
+        job.outputs.setdefault(name, []).append(Path(path))
     return job
 
 

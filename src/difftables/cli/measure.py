@@ -36,10 +36,10 @@ def run(job: Job) -> None:
         **vars(spec.names), "scale": spec.scale, "sampled_by": meta["fingerprint"],
         "reference": {"samples": len(reference), "sha256": sha256(job.input("features"))}, **job.provenance(),
     }  # fmt: skip
-    write_json(job.outputs["record"], {"shared": shared, "records": records})
+    write_json(job.output("record"), {"shared": shared, "records": records})
 
 
-def values(name, features, logits, reference, target, evaluation):  # type: ignore[no-untyped-def]
+def values(name, features, logits, reference, target, evaluation):
     """(metric, value, unit, better) of one set of samples; the metric's name says what its value depends on."""
     from difftables.metrics import frechet, scores
 

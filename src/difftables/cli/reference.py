@@ -17,7 +17,7 @@ def run(job: Job) -> None:
     net = load(spec.features.net, spec.features.pixels, job.maybe("weights"), spec.features.sha256, device)
     features, _ = extract(net, data["images"], spec.features.batch, device)
     held = data["held_out"].bool()
-    save_tensors(job.outputs["features"], {"train": features[~held], "held_out": features[held]}, {"kind": "features"})
+    save_tensors(job.output("features"), {"train": features[~held], "held_out": features[held]}, {"kind": "features"})
     n, floors = spec.evaluation.n, []
     if len(features) < n + 2:
         raise ValueError(f"evaluation.n = {n} samples need more than {len(features)} real ones for the real-against-real floor")
@@ -26,7 +26,7 @@ def run(job: Job) -> None:
         floors.append(frechet.distance(frechet.moments(features[order[:n]]), frechet.moments(features[order[n:]])))
     record = {
         "metric": label(spec.features.net, spec.features.pixels), "values": floors, "n": n,
-        "reference": {"samples": int((~held).sum()), "sha256": sha256(job.outputs["features"])},
+        "reference": {"samples": int((~held).sum()), "sha256": sha256(job.output("features"))},
         "scale": spec.scale, **job.provenance(),
     }  # fmt: skip
-    write_json(job.outputs["floor"], record)
+    write_json(job.output("floor"), record)

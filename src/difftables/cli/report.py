@@ -9,19 +9,22 @@ from difftables.tables import Cell
 
 
 def run(job: Job) -> None:
-    """spec: of Plan.report_spec.  In: tables (json), curves, costs, benchmarks.  Out: readme, cells, metrics, cost, png, svg."""
+    """spec: of Plan.report_spec.  In: tables (json), curves, costs, benchmarks.  Out: readme, cells, metrics, cost, png, svg, plots."""
     from difftables import figures
     from difftables.io import read_json, write_csv, write_json, write_text
     from difftables.tables import write_cells
 
     spec = job.raw
     cells = [Cell(**cell) for path in job.inputs["tables"] for cell in read_json(path)]
-    write_cells(job.outputs["cells"], cells)
-    write_json(job.outputs["metrics"], metrics(cells))
-    folder = job.outputs["readme"].parent
-    figures.save(figures.curves({path.stem: _curve(path) for path in job.inputs["curves"]}), job.outputs["png"].with_suffix(""))
+    write_cells(job.output("cells"), cells)
+    write_json(job.output("metrics"), metrics(cells))
+    for path in job.outputs["plots"]:
+        paper, table = path.stem.rsplit("-", 1)
+        write_csv(path, *wide([cell for cell in cells if (cell.paper, cell.table) == (paper, table)]))
+    folder = job.output("readme").parent
+    figures.save(figures.curves({path.stem: _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
     costs = cost_rows(job.inputs.get("benchmarks", []), {p: read_json(p) for p in job.inputs.get("costs", [])})
-    write_csv(job.outputs["cost"], ["job", "seconds", "peak_mb", "detail"], costs)
+    write_csv(job.output("cost"), ["job", "seconds", "peak_mb", "detail"], costs)
     out = [
         f"# Tables at scale `{spec['scale']}`\n",
         "Made by `snakemake`; do not edit. One line per cell: [cells.csv](cells.csv). What each job cost: [cost.csv](cost.csv).\n",
@@ -37,7 +40,7 @@ def run(job: Job) -> None:
             out.append(text.replace("](", f"]({paper}/"))
             out.append(f"As LaTeX: [{table}.tex]({paper}/{table}.tex), as CSV: [{table}.csv]({paper}/{table}.csv).\n")
     out += ["# Training\n", "![curves](curves.png)\n"]
-    write_text(job.outputs["readme"], "\n".join(out))
+    write_text(job.output("readme"), "\n".join(out))
 
 
 def count(cells: list[Cell], status: str) -> int:
@@ -53,6 +56,14 @@ def metrics(cells: list[Cell]) -> dict[str, Any]:
             place = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.metric), {})
             place.setdefault(_plain(cell.row), {})[_plain(cell.column)] = float(f"{cell.value:.6g}")
     return found
+
+
+def wide(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of steps against samplers: means of the first metric, empty where nothing was measured."""
+    first = next((c.metric for c in cells if c.status == "measured"), "")
+    mine = {(str(c.steps), c.sampler): c for c in cells if c.metric == first and c.status == "measured"}
+    steps, samplers = (list(dict.fromkeys(key[i] for key in mine)) for i in (0, 1))
+    return ["steps", *samplers], [[s, *(f"{mine[s, name].value:.6g}" for name in samplers)] for s in steps]
 
 
 def _plain(text: str) -> str:
@@ -73,12 +84,13 @@ def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
     a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
     if not a or not b:
         return "not run"
-    holds, fails, open_ = [], [], []
+    holds, fails, open_ = list[str](), list[str](), list[str]()
     for column in a:
         found, sign = interval(a[column], b[column]), 1 if a[column].better == "lower" else -1
         place = open_ if found is None or found[0] <= 0 <= found[1] else holds if found[1] * sign < 0 else fails
         place.append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g})")
-    parts = [f"{word}: {', '.join(where)}" for word, where in (("holds", holds), ("contradicted", fails), ("not distinguishable", open_)) if where]
+    found_in = {"holds": holds, "contradicted": fails, "not distinguishable": open_}
+    parts = [f"{word}: {', '.join(where)}" for word, where in found_in.items() if where]
     return f"{first} at {'; '.join(parts)}"
 
 
@@ -91,7 +103,8 @@ def cost_rows(benchmarks: list[Path], searches: dict[Path, Any]) -> list[list[An
         rows.append(["/".join(path.with_suffix("").parts[4:]), line.get("s", ""), line.get("max_rss", ""), ""])
     for path, record in searches.items():
         for steps, cost in record["cost"].items():
-            detail = " ".join(f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}" for key, value in cost.items() if key != "seconds")
+            shown = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in cost.items() if key != "seconds"}
+            detail = " ".join(f"{key}={value}" for key, value in shown.items())
             rows.append([f"{path.name.removesuffix('.cost.json')} {steps} steps", cost["seconds"], "", detail])
     return rows
 

@@ -51,4 +51,4 @@ def run(job: Job) -> None:
         **vars(spec.names), "metric": label(spec.features.net, spec.features.pixels), "steps": steps, "n": e.robustness_n,
         "grid": len(grid), "scale": spec.scale, **job.provenance(),
     }  # fmt: skip
-    write_json(job.outputs["record"], {"shared": shared, "records": rows})
+    write_json(job.output("record"), {"shared": shared, "records": rows})

@@ -35,7 +35,7 @@ def run(job: Job) -> None:
         }  # fmt: skip
         print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
     meta = {"kind": "samples", "cost": cost, "seeds": spec.seeds, "n": spec.n, **job.provenance()}
-    save_tensors(job.outputs["samples"], tensors, meta)
+    save_tensors(job.output("samples"), tensors, meta)
 
 
 class Chain:
@@ -64,7 +64,7 @@ class Chain:
             "rule": assemble.RULES[sampler.rule],
         }
 
-    def adapt(self, sampler: "SimpleNamespace"):  # type: ignore[no-untyped-def]
+    def adapt(self, sampler: "SimpleNamespace"):
         """The sampler's adjustment, or None."""
         from difftables import assemble
         from difftables.data.images import to_unit
@@ -78,7 +78,7 @@ class Chain:
             clean = to_unit(data["images"][~data["held_out"].bool()]).to(job.device)
             return assemble.adjuster(sampler, self.run.adjust, assemble.oracle(self.run.oracle, self.training, clean))
         net = assemble.load_net(self.run.estimator.net, self.run.data, job.input("estimator"), "estimator", job.device)
-        return assemble.adjuster(sampler, self.run.adjust, assemble.estimate_by_net(net))
+        return assemble.adjuster(sampler, self.run.adjust, assemble.estimate_by_net(net, self.training))
 
     def first_schedule(self, sampler: "SimpleNamespace", steps: int, file: Any) -> "Level":
         """The schedule a sampler starts out with."""

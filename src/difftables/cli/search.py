@@ -15,11 +15,11 @@ def run(job: Job) -> None:
     for steps in job.spec.steps:
         found[steps], costs[str(steps)] = METHODS[job.spec.method](job, steps)
         print(f"{job.spec.method}, {steps} steps: {costs[str(steps)]}", flush=True)
-    schedules.write(job.outputs["schedules"], found)
-    write_json(job.outputs["record"], {"method": job.spec.method, "cost": costs, **job.provenance()})
+    schedules.write(job.output("schedules"), found)
+    write_json(job.output("record"), {"method": job.spec.method, "cost": costs, **job.provenance()})
 
 
-def searched(job: Job, steps: int):  # type: ignore[no-untyped-def]
+def searched(job: Job, steps: int):
     """The candidate of the WaveGrad grid whose samples lie nearest to the held-out ones."""
     import torch
     from torch import Tensor
@@ -71,7 +71,7 @@ def searched(job: Job, steps: int):  # type: ignore[no-untyped-def]
     return from_betas(found.betas), cost
 
 
-def frozen(job: Job, steps: int):  # type: ignore[no-untyped-def]
+def frozen(job: Job, steps: int):
     """The mean of the levels that the adjusted sampler used, as one schedule for all samples."""
     from difftables import search
     from difftables.cli.sample import Chain

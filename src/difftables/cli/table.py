@@ -14,7 +14,7 @@ def run(job: Job) -> None:
     from difftables.tables import Reported, judge, latex, markdown, write_cells
 
     spec, layout = job.raw, job.raw["layout"]
-    samplers = list(dict.fromkeys(row["sampler"] for row in layout.get("rows", [])))
+    samplers = list(dict.fromkeys(row["sampler"] for row in layout.get("rows", []) if "sampler" in row))
     floor, data = job.maybe("floor"), job.maybe("data")
     sources = Sources(
         spec, Reported(job.input("reported")), [read_json(path) for path in job.inputs.get("records", [])],
@@ -23,13 +23,13 @@ def run(job: Job) -> None:
     rendered = RENDERERS[layout["kind"]](sources)
     judge(rendered.cells)
     figure = rendered.figure or figures.nothing("not run at this scale")
-    figures.save(figure, job.outputs["png"].with_suffix(""))
-    picture = f"\n![{spec['table']}]({job.outputs['png'].name})\n" if rendered.figure else ""
+    figures.save(figure, job.output("png").with_suffix(""))
+    picture = f"\n![{spec['table']}]({job.output('png').name})\n" if rendered.figure else ""
     heading = f"## {spec['paper']} {spec['table']}: {layout['title']}\n\n{banner(spec)}\n\n"
-    write_text(job.outputs["md"], heading + markdown(rendered.grid) + picture)
-    write_text(job.outputs["tex"], latex(rendered.grid, f"tab:{spec['paper']}-{spec['table']}"))
-    write_cells(job.outputs["csv"], rendered.cells)
-    write_json(job.outputs["json"], [vars(cell) for cell in rendered.cells])
+    write_text(job.output("md"), heading + markdown(rendered.grid) + picture)
+    write_text(job.output("tex"), latex(rendered.grid, f"tab:{spec['paper']}-{spec['table']}"))
+    write_cells(job.output("csv"), rendered.cells)
+    write_json(job.output("json"), [vars(cell) for cell in rendered.cells])
 
 
 def banner(spec: dict[str, Any]) -> str:

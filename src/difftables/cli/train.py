@@ -28,15 +28,13 @@ def run(job: Job) -> None:
         x0, stream = batch(step)
         level = density(training, len(x0), stream)
         noise = torch.randn(x0.shape, generator=stream).to(device)
-        loss = denoising_loss(
-            x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=target, weight=weight, penalty=penalty
-        )
+        loss = denoising_loss(x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=target, weight=weight, penalty=penalty)
         return loss, level
 
     fit(job, net, batch_loss, spec.train, "net")
 
 
-def training_batches(job: Job, purpose: str, training):  # type: ignore[no-untyped-def]
+def training_batches(job: Job, purpose: str, training):
     """step to (clean samples of the batch on the device, the step's stream): a pure function of seed and step."""
     import torch
 
@@ -59,7 +57,7 @@ def training_batches(job: Job, purpose: str, training):  # type: ignore[no-untyp
     return batch
 
 
-def fit(job: Job, net, batch_loss, training, kind: str) -> None:  # type: ignore[no-untyped-def]
+def fit(job: Job, net, batch_loss, training, kind: str) -> None:
     """Run the loop, write weights and curve, and drop the state that is no longer needed."""
     import shutil
 
@@ -69,6 +67,6 @@ def fit(job: Job, net, batch_loss, training, kind: str) -> None:  # type: ignore
     plan = Plan(**{key: value for key, value in vars(training).items() if key not in ("batch", "flip")})
     state = job.state("state.pt")
     weights, curve = train(net, batch_loss, plan, state)
-    save_tensors(job.outputs["net"], weights, {"kind": kind, "spec": job.raw, "fingerprint": job.fingerprint})
-    write_csv(job.outputs["curve"], CURVE, [[int(row[0]), *(f"{v:.6g}" for v in row[1:])] for row in curve])
+    save_tensors(job.output("net"), weights, {"kind": kind, "spec": job.raw, "fingerprint": job.fingerprint})
+    write_csv(job.output("curve"), CURVE, [[int(row[0]), *(f"{v:.6g}" for v in row[1:])] for row in curve])
     shutil.rmtree(state.parent, ignore_errors=True)

@@ -11,7 +11,7 @@ def run(job: Job) -> None:
 
     from difftables.io import replacing, sha256
 
-    target = job.outputs["weights"]
+    target = job.output("weights")
     try:
         with replacing(target) as temporary:
             with urllib.request.urlopen(job.spec.url, timeout=60) as answer, open(temporary, "wb") as file:

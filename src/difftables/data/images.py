@@ -45,11 +45,12 @@ def folder(size: int, channels: int, root: str, crop: Sequence[int] | None = Non
         except OSError as error:
             raise ValueError(f"{path} cannot be read as an image ({error}); replace or delete it") from None
         if crop is None:
-            half = min(image.size) / 2
-            x, y = image.width / 2, image.height / 2
+            half = min(image.size) // 2
+            x, y = image.width // 2, image.height // 2
         else:
             x, y, half = crop
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box=(x - half, y - half, x + half, y + half))
+        # Cropped first: a resize with a box lets pixels from outside it bleed into the edge.
+        image = image.crop((x - half, y - half, x + half, y + half)).resize((size, size), Image.Resampling.BICUBIC)
         images[i] = torch.from_numpy(np.array(image)).reshape(size, size, channels).permute(2, 0, 1)
     return images, torch.tensor([classes.index(path.parent) for path in paths])
 

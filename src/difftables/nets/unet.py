@@ -26,6 +26,13 @@ def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(min(32, channels // 4), channels, eps=1e-6)
 
 
+def _start_at_zero(layer: nn.Conv2d) -> None:
+    """The last layer of each residual branch adds nothing at first, as in the DDPM code."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
 class ResBlock(nn.Module):
     """GroupNorm, SiLU, convolution, twice; the level embedding is added in between; [B, C, H, W] to [B, C', H, W]."""
 
@@ -36,7 +43,7 @@ class ResBlock(nn.Module):
         self.norm2, self.conv2 = _norm(outer), nn.Conv2d(outer, outer, 3, padding=1)
         self.drop = nn.Dropout(dropout)
         self.skip = nn.Identity() if inner == outer else nn.Conv2d(inner, outer, 1)
-        nn.init.zeros_(self.conv2.weight)
+        _start_at_zero(self.conv2)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -53,7 +60,7 @@ class Attention(nn.Module):
         self.norm = _norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
+        _start_at_zero(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
@@ -125,9 +132,7 @@ class UNet(nn.Module):
                 self.down.append(nn.ModuleList([Down(here)]))
                 skips.append(here)
                 pixels //= 2
-        self.middle = nn.ModuleList(
-            [ResBlock(here, here, embedding, dropout), Attention(here), ResBlock(here, here, embedding, dropout)]
-        )
+        self.middle = nn.ModuleList([ResBlock(here, here, embedding, dropout), Attention(here), ResBlock(here, here, embedding, dropout)])
         self.up = nn.ModuleList()
         for i, m in reversed(list(enumerate(mult))):
             for _ in range(blocks + 1):
@@ -137,7 +142,7 @@ class UNet(nn.Module):
                 self.up.append(nn.ModuleList([Up(here)]))
                 pixels *= 2
         self.norm, self.outlet = _norm(here), nn.Conv2d(here, channels, 3, padding=1)
-        nn.init.zeros_(self.outlet.weight)
+        _start_at_zero(self.outlet)
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         e = self.embed(sinusoid(c_noise, self.width))
@@ -148,13 +153,13 @@ class UNet(nn.Module):
             skips.append(h)
         h = _run(self.middle, h, e)
         for parts in self.up:
-            if isinstance(parts[0], ResBlock):
+            if isinstance(next(parts.children()), ResBlock):
                 h = torch.cat([h, skips.pop()], dim=1)
             h = _run(parts, h, e)
         return self.outlet(F.silu(self.norm(h)))
 
 
-def _run(parts: nn.ModuleList, h: Tensor, e: Tensor) -> Tensor:
-    for part in parts:
+def _run(parts: nn.Module, h: Tensor, e: Tensor) -> Tensor:
+    for part in parts.children():
         h = part(h, e) if isinstance(part, ResBlock) else part(h)
     return h

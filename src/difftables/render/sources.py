@@ -28,9 +28,9 @@ class Rendered:
     figure: Any = None
 
 
-def quoted(row: dict[str, str]) -> dict[str, str]:
+def quoted(row: dict[str, str]) -> tuple[str, str]:
     """paper_value and paper_source of a reported number; the source starts with [metric, data set]."""
-    return {"paper_value": row["value"], "paper_source": f"[{row['metric']}, {row['dataset']}] {source_of(row)}"}
+    return row["value"], f"[{row['metric']}, {row['dataset']}] {source_of(row)}"
 
 
 def literature(sources: Sources) -> list[Cell]:
@@ -39,10 +39,8 @@ def literature(sources: Sources) -> list[Cell]:
     for row in spec["layout"].get("literature", []):
         for found in sources.reported.find(row["paper"]):
             steps: int | str = int(found["steps_or_nfe"]) if found["steps_or_nfe"].isdigit() else ""
-            cells.append(
-                Cell(
-                    spec["paper"], spec["table"], row["label"], str(steps), found["dataset"], "literature", found["sampler"], steps,
-                    metric=found["metric"], unit=found["unit"], better=found["better"], status="literature", **quoted(found),
-                )  # fmt: skip
-            )
+            cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), found["dataset"], "literature", found["sampler"], steps)
+            cell.metric, cell.unit, cell.better, cell.status = found["metric"], found["unit"], found["better"], "literature"
+            cell.paper_value, cell.paper_source = quoted(found)
+            cells.append(cell)
     return cells

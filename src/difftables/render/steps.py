@@ -22,10 +22,19 @@ def cells_of(sources: Sources, metric: str) -> list[Cell]:
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
             for name in metrics:
                 here = [r for file in files for r in file["records"] if r["metric"] == name and r["steps"] == steps]
-                cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), spec["dataset"] or "", row.get("method", ""), row["sampler"], steps)
+                cell = Cell(
+                    spec["paper"],
+                    spec["table"],
+                    row["label"],
+                    str(steps),
+                    spec["dataset"] or "",
+                    row.get("method", ""),
+                    row["sampler"],
+                    steps,
+                )
                 cell.metric, cell.status = name, "measured" if here else "not-run"
                 if found and name == metric:
-                    cell.paper_value, cell.paper_source = quoted(found[0]).values()
+                    cell.paper_value, cell.paper_source = quoted(found[0])
                 if here:
                     cell.values = [r["value"] for r in here]
                     cell.value, cell.sd = mean_sd(cell.values)
@@ -78,7 +87,10 @@ def images(sources: Sources) -> Rendered:
     spec = sources.spec
     metric, count = label(**spec["metric"]), spec["steps"][0]
     cells = cells_of(sources, metric)
-    notes = [f"{metric} of the rows shown; N, seeds and machine as in T2. Bold: best; †: not distinguishable from it.", *spec["layout"]["foot"]]
+    notes = [
+        f"{metric} of the rows shown; N, seeds and machine as in T2. Bold: best; †: not distinguishable from it.",
+        *spec["layout"]["foot"],
+    ]
     grid = steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes)
     if not sources.records or sources.data is None:
         return Rendered(cells, grid)

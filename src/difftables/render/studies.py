@@ -18,7 +18,9 @@ def errors(sources: Sources) -> Rendered:
         for metric, values in means.items():
             for level in levels:
                 here = [r for r in entries if r["estimator"] == name and r["alpha_bar"] == level]
-                cell = Cell(spec["paper"], spec["table"], name, f"alpha_bar={level:.6g}", spec["dataset"], name, metric=metric, better="lower")
+                cell = Cell(
+                    spec["paper"], spec["table"], name, f"alpha_bar={level:.6g}", spec["dataset"], name, metric=metric, better="lower"
+                )
                 cell.values = [r[metric] for r in here]
                 cell.value, cell.sd = mean_sd(cell.values)
                 cell.seeds, cell.n = f"{len(here)}x1", here[0]["n"]
@@ -69,7 +71,9 @@ def robustness(sources: Sources) -> Rendered:
         values = groups[name] = [r["value"] for r in entries if r["sampler"] == name]
         row = []
         for column, of in STATISTICS.items():
-            cell = Cell(spec["paper"], spec["table"], name, column, spec["dataset"], name.split(", ")[1], name, shared["steps"], shared["steps"])
+            cell = Cell(
+                spec["paper"], spec["table"], name, column, spec["dataset"], name.split(", ")[1], name, shared["steps"], shared["steps"]
+            )
             cell.metric, cell.better, cell.n, cell.seeds = shared["metric"], "lower", shared["n"], f"{len(sources.records)}x1"
             cell.values, cell.draws = bootstrap(values, of), True
             cell.value, cell.sd = of(values), mean_sd(cell.values)[1]

@@ -1,0 +1,32 @@
+"""A paper is a folder: its tables and claims as data."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from difftables.names import ConfigError, nearest
+
+Spec = dict[str, Any]
+PAPERS = Path("workflow/papers")
+
+
+def samplers_of(layout: Spec, key: str = "sampler") -> list[str]:
+    """The samplers that a table's rows name."""
+    return [row[key] for row in layout.get("rows", []) if key in row]
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file of a paper's folder.  Raises: ConfigError naming it when it is missing or broken."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def read_layout(paper: str) -> dict[str, Spec]:
+    """A paper's tables as data."""
+    if not (PAPERS / paper).is_dir():
+        known = [path.name for path in sorted(PAPERS.iterdir()) if path.is_dir()] if PAPERS.is_dir() else []
+        raise ConfigError(f"tables.{paper}: there is no folder {PAPERS}/{paper}{nearest(paper, known)}")
+    return read_yaml(PAPERS / paper / "tables.yaml")

@@ -1,0 +1,14 @@
+"""Mistakes in names: one error class, and the nearest right name."""
+
+import difflib
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """One line that names the key and the mend."""
+
+
+def nearest(word: str, known: Any) -> str:
+    """'; did you mean x?' or the list of what there is."""
+    close = difflib.get_close_matches(str(word), [str(k) for k in known], 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(map(str, known)) or 'none'}"

@@ -1,0 +1,86 @@
+"""params.yaml, read once; a mistake is one line with the key and the mend."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from difftables.config import SCALES, Params
+from difftables.names import ConfigError, nearest
+
+
+def merge(base: Any, override: Any) -> Any:
+    """Mappings are merged key by key; everything else is replaced."""
+    if isinstance(base, dict) and isinstance(override, dict):
+        return {**base, **{key: merge(base.get(key), value) for key, value in override.items()}}
+    return override
+
+
+def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
+    """Read params.yaml at a scale (its own `scale` unless given).
+
+    Raises: ConfigError, one line naming the key and the mend.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; run in the repository's root") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} is empty")
+    scales = raw.pop("scales", {}) or {}
+    raw["scale"] = scale if scale is not None else raw.get("scale")
+    if raw["scale"] not in SCALES:
+        raise ConfigError(f"{path}: scale is {raw['scale']!r}{nearest(raw['scale'], SCALES)}")
+    unknown = [name for name in scales if name not in SCALES]
+    if unknown:
+        raise ConfigError(f"{path}: scales.{unknown[0]} is no scale{nearest(unknown[0], SCALES)}")
+    raw = merge(raw, scales.get(raw["scale"]) or {})
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {explain(error, Params)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a failed validation as one line."""
+    problems = error.errors()
+    # A misspelt key is both unknown and missing: the unknown one says more.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{where} is no known key{nearest(str(problem['loc'][-1]), _fields(model, problem['loc'][:-1]))}"
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not where:
+        return message
+    if message.startswith(("is ", "has ", "lacks ")):
+        return f"{where} {message}"
+    value = problem["input"]
+    if problem["type"] == "literal_error":
+        expected = [e.strip("' ") for e in str(problem["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+        return f"{where} is {value!r}{nearest(str(value), expected)}"
+    hint = f" (YAML reads {value} as text; write {float(value)!r})" if _looks_numeric(value) else ""
+    return f"{where}: {message[0].lower()}{message[1:]}, not {value!r}{hint}" if not isinstance(value, dict) else f"{where}: {message}"
+
+
+def _looks_numeric(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and float(value) is not None
+    except ValueError:
+        return False
+
+
+def _fields(model: Any, location: tuple[Any, ...]) -> list[str]:
+    """Keys known at a place of the tree, for the nearest-key hint."""
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field is not None else model
+        arguments = [a for a in getattr(model, "__args__", ()) if a is not type(None) and a is not str]
+        while arguments and not hasattr(model, "model_fields"):
+            model = arguments[-1]
+            arguments = [a for a in getattr(model, "__args__", ()) if a is not type(None) and a is not str]
+    return list(getattr(model, "model_fields", {}))

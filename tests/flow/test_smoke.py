@@ -1,0 +1,235 @@
+"""The whole pipeline at scale smoke, and what a second run, a change and a mistake do."""
+
+import csv
+import json
+import shutil
+import subprocess
+
+import pytest
+
+TABLES = "results/smoke/tables"
+
+
+def cells(checkout):
+    with open(checkout.path / TABLES / "cells.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_tables_are_there_and_filled(finished):
+    folder = finished.path / TABLES
+    for name in ("T2", "T3", "F2", "F3", "F4"):
+        for suffix in ("md", "tex", "csv", "json", "png", "svg"):
+            assert (folder / f"noise_estimation/{name}.{suffix}").stat().st_size > 100
+    rows = [row for row in cells(finished) if row["table"] == "T2"]
+    measured = [row for row in rows if row["status"] == "measured"]
+    assert len({row["row"] for row in measured}) == 13
+    assert all(float(row["value"]) == float(row["value"]) and row["run"] and row["seeds"] == "1x2" for row in measured)
+    assert {row["steps"] for row in measured} == {"3", "5"}
+    assert all(row["steps"] == row["nfe"] for row in measured)
+    assert {row["metric"] for row in measured} == {
+        "FD-effnetlite0@32",
+        "KID-effnetlite0@32",
+        "precision (k=3)",
+        "recall (k=3)",
+        "IS (1 splits)",
+    }
+    assert all(row["value"] == "" for row in cells(finished) if row["status"] != "measured")
+
+
+def test_papers_numbers_stand_beside_ours_and_never_as_ours(finished):
+    church = [row for row in cells(finished) if row["table"] == "T3" and row["sampler"] == "ddim-strided" and row["steps"] == "10"]
+    assert [(row["status"], row["value"], row["paper_value"]) for row in church] == [("not-run", "", "19.45")]
+    literature = [row for row in cells(finished) if row["status"] == "literature"]
+    assert literature
+    assert all(row["paper_value"] and row["paper_source"] and not row["value"] for row in literature)
+    assert "unverified" in next(row["paper_source"] for row in literature if row["table"] == "F2")
+
+
+def test_index_shows_every_table_and_every_claim(finished):
+    text = (finished.path / TABLES / "README.md").read_text()
+    for part in (
+        "noise_estimation T2",
+        "noise_estimation T3",
+        "noise_estimation F2",
+        "](noise_estimation/T2.png)",
+        "Adjusting the schedule at every step",
+        "Measured at scale `smoke` on `digits`",
+        "never with the paper's numbers",
+    ):
+        assert part in text
+    for link in ("noise_estimation/T2.tex", "cells.csv", "cost.csv", "curves.png", "noise_estimation/F4.png"):
+        assert (finished.path / TABLES / link).exists()
+
+
+def test_records_carry_their_provenance(finished):
+    record = json.loads((finished.path / "results/smoke/store/records/digits/s0/ddim-adjusted.json").read_text())
+    shared, first = record["shared"], record["records"][0]
+    for key in ("fingerprint", "code", "commit", "machine", "scale", "sampled_by", "run", "train_seed", "sampler", "dataset"):
+        assert shared[key] not in (None, "")
+    assert shared["reference"]["samples"] == 1437
+    for key in ("metric", "value", "unit", "n", "seed", "nfe", "network_evaluations", "estimator_evaluations", "seconds"):
+        assert first[key] not in (None,)
+    assert first["network_evaluations"] == 24 * 3
+    assert first["estimator_evaluations"] == 24 * 2  # no estimate on pure noise, none after the last step
+
+
+def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
+    from difftables import schedules
+
+    folder = finished.path / "results/smoke/store/schedules/digits/s0"
+    for name in ("searched-ddim", "frozen-ddim", "searched-ddpm-small", "frozen-ddpm-small"):
+        assert set(schedules.read(folder / f"{name}.csv")) == {3, 5}
+    cost = json.loads((folder / "searched-ddim.cost.json").read_text())["cost"]["3"]
+    assert cost["network_evaluations"] == cost["candidates"] * 16 * 3
+    assert cost["best"] <= cost["median"]
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake("-n").text
+    assert "Nothing to be done" in finished.run("snakemake", "-n", "-s", "workflow/Snakefile", "--config", "scale=smoke").text
+
+
+def test_a_run_in_another_place_with_one_core_gives_the_same_cells(finished, fresh):
+    """Bit-identical, and from the second entry point; only seconds may differ."""
+    fresh.run("snakemake", "-s", "workflow/Snakefile", "-c1", "--config", "scale=smoke")
+    assert (fresh.path / TABLES / "cells.csv").read_text() == (finished.path / TABLES / "cells.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        # `after` counts the jobs downstream: measuring, tables and the report.
+        ("params.yaml", "first: 1.0e-4}\n    oracle", "first: 2.0e-4}\n    oracle", {"search_schedule": 2, "sample": 9, "robustness": 1}),
+        ("params.yaml", "      neighbours", "      neighbours", {}),
+        ("params.yaml", "budget: 600", "budget: 700", {"search_schedule": 2, "sample": 2}),
+        (
+            "src/difftables/steps.py",
+            "return (nxt.std**2 - variance)",
+            "return (1.0 * nxt.std**2 - variance)",
+            {"search_schedule": 2, "sample": 6, "robustness": 1},
+        ),
+        ("src/difftables/steps.py", 'RULES: dict[str, Rule] = {"ddim": ddim,', 'RULES: dict[str, Rule] = {"mine": ddim, "ddim": ddim,', {}),
+        ("src/difftables/metrics/frechet.py", "# ", "# said otherwise: ", {}),
+        ("workflow/papers/noise_estimation/reported.csv", "19.45", "19.46", {"table": 5, "report": 1}),
+    ],
+    ids=["adjustment", "nothing", "search", "a sampler's code", "a new sampler", "a comment", "a reported number"],
+)
+def test_a_change_runs_only_what_it_must(checkout, name, old, new, expected):
+    if name.endswith("frechet.py"):
+        checkout.edit(name, '"""Frechet', '# a comment\n"""Frechet')
+    elif old != new:
+        checkout.edit(name, old, new)
+    found = checkout.jobs()
+    downstream = ("measure", "table", "report")
+    assert {rule: count for rule, count in found.items() if rule not in downstream or rule in expected} == expected
+    assert bool(found) == bool(expected)
+
+
+def test_swapped_values_are_a_change(checkout):
+    """Snakemake by itself compares params as a set of values; names count here."""
+    checkout.edit("params.yaml", "error_levels: 5\n      error_n: 60", "error_levels: 60\n      error_n: 5")
+    assert checkout.jobs()["errors"] == 1
+
+
+def test_one_table_is_a_target_of_its_own(fresh):
+    text = fresh.snakemake("-n", "--quiet", "rules", f"{TABLES}/noise_estimation/F2.md").text
+    assert "train_estimator" in text
+    assert "sample" not in text
+
+
+@pytest.mark.parametrize("scale", ["laptop", "gpu", "paper"])
+def test_every_scale_plans_every_table(fresh, scale):
+    tables = [f"results/{scale}/tables/noise_estimation/{name}.md" for name in ("T2", "T3", "F2", "F3", "F4")]
+    text = fresh.run("snakemake", "-n", "--quiet", "rules", *tables, f"results/{scale}/tables/README.md", "--config", f"scale={scale}").text
+    for rule in ("data", "train", "train_estimator", "search_schedule", "sample", "measure", "table", "report"):
+        assert f"\n{rule} " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "scale=smok"], "scale is 'smok'; did you mean 'smoke'?"),
+        (["--config", "scael=smoke"], "--config scael is no known key; did you mean 'scale'?"),
+    ],
+)
+def test_mistakes_on_the_command_line(fresh, arguments, message):
+    found = fresh.run("snakemake", "-n", *arguments, check=False)
+    assert found.returncode
+    assert message in found.text
+    assert "Traceback" not in found.text
+
+
+def test_a_mistake_in_params_stops_before_any_job(fresh):
+    fresh.edit("params.yaml", "samplers:", "samplrs:")
+    found = fresh.snakemake(check=False)
+    assert "samplrs is no known key; did you mean 'samplers'?" in found.text
+    assert "Traceback" not in found.text
+    assert not (fresh.path / "results").exists()
+
+
+def test_a_truncated_checkpoint_stops_with_one_line_and_loses_nothing(checkout):
+    net = checkout.path / "results/smoke/store/nets/digits/s0/net.safetensors"
+    net.write_bytes(net.read_bytes()[:1000])
+    before = (checkout.path / "results/smoke/store/nets/digits/s0/estimator.safetensors").read_bytes()
+    (checkout.path / "results/smoke/store/samples/digits/s0/ddim-strided.safetensors").unlink()
+    found = checkout.snakemake("results/smoke/store/samples/digits/s0/ddim-strided.safetensors", check=False)
+    assert found.returncode
+    assert "net.safetensors is truncated or no safetensors file" in found.text
+    assert "Traceback" not in found.text
+    assert (checkout.path / "results/smoke/store/nets/digits/s0/estimator.safetensors").read_bytes() == before
+
+
+def test_too_few_images_for_a_metric_name_the_key(checkout):
+    checkout.edit("params.yaml", "      n: 24\n", "      n: 1797\n")
+    found = checkout.snakemake("results/smoke/store/records/reference/digits.json", check=False)
+    assert "evaluation.n = 1797 samples need more than 1797 real ones" in found.text
+
+
+def test_check_is_content_and_then_not(checkout):
+    """Each reason is injected once."""
+    assert "are those of this code" in checkout.run("difftables", "check", "smoke").text
+    table = checkout.path / TABLES / "noise_estimation/T2.csv"
+
+    shutil.copytree(checkout.path, checkout.path.parent / "kept")
+    checkout.edit("params.yaml", "error_n: 60", "error_n: 50")
+    found = checkout.run("difftables", "check", "smoke", check=False)
+    assert found.returncode == 1
+    assert "1 x errors would run; run snakemake" in found.text
+    checkout.edit("params.yaml", "error_n: 50", "error_n: 60")
+
+    metadata = checkout.path / ".snakemake/metadata"
+    metadata.rename(checkout.path / "lost")
+    assert "has no metadata" in checkout.run("difftables", "check", "smoke", check=False).text
+    (checkout.path / "lost").rename(metadata)
+
+    record = checkout.path / "results/smoke/store/records/digits/s0/ddim-fitted.json"
+    content = json.loads(record.read_text())
+    content["shared"]["fingerprint"] = "0" * 16
+    record.write_text(json.dumps(content))
+    assert "has no record" in checkout.run("difftables", "check", "smoke", check=False).text
+    assert table.exists()
+
+
+def test_dvc_knows_the_run_its_metrics_and_a_hand_edited_table(checkout):
+    def git(*arguments):
+        subprocess.run(["git", *arguments], cwd=checkout.path, check=True, capture_output=True)
+
+    checkout.edit("params.yaml", "scale: laptop", "scale: smoke")
+    for arguments in (("init", "-q"), ("config", "user.email", "a@b.c"), ("config", "user.name", "a")):
+        git(*arguments)
+    checkout.run("dvc", "init", "-q")
+    checkout.run("dvc", "commit", "-fq")
+    (checkout.path / ".gitignore").write_text(".snakemake/\nresults/*/logs/\n.cache/\n")
+    git("add", "-A")
+    git("commit", "-qm", "smoke")
+    assert checkout.run("dvc", "status").text.strip().endswith("up to date.")
+    metrics = json.loads(checkout.run("dvc", "metrics", "show", "--json").stdout)
+    shown = metrics[""]["data"][f"{TABLES}/metrics.json"]["data"]
+    row = next(row for row in cells(checkout) if row["table"] == "T2" and row["sampler"] == "ddim-adjusted" and row["steps"] == "3")
+    assert shown["noise_estimation"]["T2"]["FD-effnetlite0@32"]["DDIM-adjusted"]["3"] == pytest.approx(float(row["value"]))
+    page = checkout.run("dvc", "plots", "show", "-o", "shown").text
+    assert "index.html" in page
+    (checkout.path / TABLES / "noise_estimation/T2.md").write_text("better\n")
+    found = checkout.run("difftables", "check", check=False)
+    assert found.returncode == 1
+    assert "results/smoke/tables: modified since dvc commit" in found.text

@@ -1,0 +1,159 @@
+"""Bad input is one line that names the key and the mend."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from difftables import config, params, plan, registry
+from difftables.names import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """params.yaml with one place changed, read at scale laptop."""
+
+    def read(path, value, scale="laptop"):
+        raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+        place = raw
+        *folders, last = path.split(".")
+        for key in folders:
+            place = place[key]
+        if value is KeyError:
+            del place[last]
+        else:
+            place[last] = value
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+        return params.load(tmp_path / "params.yaml", scale)
+
+    return read
+
+
+@pytest.mark.parametrize("scale", config.SCALES)
+def test_all_scales_are_valid(scale):
+    assert params.load(ROOT / "params.yaml", scale).scale == scale
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("runs.digits.train.stpes", 5, "runs.digits.train.stpes is no known key; did you mean 'steps'?"),
+        ("evalation", {}, "evalation is no known key; did you mean 'evaluation'?"),
+        ("runs.digits.train.lr", KeyError, "runs.digits.train.lr is missing"),
+        ("runs.digits.train.lr", "1e-4", "(YAML reads 1e-4 as text; write 0.0001)"),
+        ("runs.digits.train.steps", "many", "runs.digits.train.steps: input should be a valid integer, not 'many'"),
+        ("runs.digits.train.steps", 0, "runs.digits.train.steps: input should be greater than 0, not 0"),
+        ("tables.noise_estimation.T2.steps", [3, -5], "tables.noise_estimation.T2.steps.1: input should be greater than 0, not -5"),
+        ("tables.noise_estimation.T2.steps", [0], "tables.noise_estimation.T2.steps.0"),
+        ("tables.noise_estimation.T2.steps", [3, 2000], "T2.steps asks for 2000 steps, but the training schedule of run 'digits' has 1000"),
+        ("scale", "laptp", "scale is 'laptp'; did you mean 'laptop'?"),
+        ("samplers.ddim-fitted.rule", "ddmi", "samplers.ddim-fitted.rule is 'ddmi'; did you mean 'ddim'?"),
+        ("samplers.ddim-fitted.schedule", "fited", "schedule is strided, fitted, searched, frozen or a .csv file, not 'fited'"),
+        ("samplers.ddim-fitted.schedule", "none.csv", "samplers.ddim-fitted.schedule: none.csv does not exist"),
+        ("samplers.ddim-fitted.adapt", "orcale", "samplers.ddim-fitted.adapt is 'orcale'; did you mean 'oracle'?"),
+        ("runs.digits.data", "digit", "runs.digits.data names 'digit', which is not defined; did you mean 'digits'?"),
+        ("data.digits.reader", "mnist", "data.digits.reader is 'mnist'; there is digits, folder"),
+        ("nets.unet-digits.kind", "unett", "nets.unet-digits.kind is 'unett'; did you mean 'unet'?"),
+        ("nets.unet-digits.widht", 3, "nets.unet-digits has no argument 'widht'; did you mean 'width'?"),
+        ("nets.unet-digits.width", "wide", "nets.unet-digits has width = 'wide', which is no int"),
+        ("nets.unet-digits.dropout", KeyError, "nets.unet-digits lacks the argument 'dropout'"),
+        ("runs.digits.weight", "epsilon", "runs.digits.weight is 'epsilon'; did you mean 'eps'?"),
+        ("schedules.ddpm.last", 1.5, "schedules.ddpm.last: input should be less than 1, not 1.5"),
+        ("evaluation.n", 60, "evaluation.kid_subset_size is larger than evaluation.n = 60 samples"),
+        ("evaluation.seeds", [0], "evaluation.seeds needs at least three seeds"),
+        (
+            "tables.noise_estimation.T2.run",
+            "digts",
+            "tables.noise_estimation.T2.run names 'digts', which is not defined; did you mean 'digits'?",
+        ),
+        ("scales.smok", {}, "scales.smok is no scale; did you mean 'smoke'?"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_mend(edited, path, value, message):
+    with pytest.raises(ConfigError) as error:
+        edited(path, value, None if path == "scale" else "laptop")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_no_params(tmp_path):
+    for text, message in (("a: [", "is no YAML"), ("", "is empty")):
+        (tmp_path / "p.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            params.load(tmp_path / "p.yaml")
+    with pytest.raises(ConfigError, match="does not exist"):
+        params.load(tmp_path / "none.yaml")
+
+
+def test_overrides_of_a_scale_are_merged_key_by_key():
+    base, other = {"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}, "d": 4}
+    assert params.merge(base, other) == {"a": {"b": 1, "c": [3]}, "d": 4}
+    assert base == {"a": {"b": 1, "c": [1, 2]}}
+
+
+def test_names_come_from_the_dicts_of_variants():
+    from difftables.nets import NETS
+    from difftables.steps import RULES
+
+    assert registry.names("steps.RULES") == list(RULES)
+    assert registry.names("nets.NETS") == list(NETS)
+    assert registry.arguments("nets.NETS", "vgg") == {"channels": ("int", False), "width": ("int", False), "pools": ("int", True)}
+    with pytest.raises(LookupError, match=r"no dict steps\.NONE"):
+        registry.names("steps.NONE")
+
+
+def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path):
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    for path, value, message in (
+        ("tables.noise_estimation.T9", {"run": None, "steps": []}, "tables.noise_estimation.T9 is not in"),
+        ("tables.noise_estimaton", {}, "did you mean 'noise_estimation'?"),
+        ("samplers.ddim-fitted", KeyError, "needs the sampler 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
+    ):
+        with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
+            plan.Plan(edited(path, value))
+        assert message in str(error.value)
+
+
+def test_a_bad_schedule_file_is_named_before_any_job(edited, monkeypatch, tmp_path):
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    for text, message in (
+        ("beta\n0.1\n1.5\n0.2\n", "mine.csv: beta_1 = 1.5 is outside (0, 1)"),
+        ("beta\n0.1\n0.5\n", "no schedule of 3 steps"),
+    ):
+        Path("mine.csv").write_text(text)
+        with pytest.raises(ConfigError) as error:
+            plan.Plan(edited("samplers.ddim-fitted.schedule", "mine.csv"))
+        assert message in str(error.value)
+
+
+def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
+    """What a job is told decides what re-runs: each number belongs to the jobs that use it."""
+    monkeypatch.chdir(ROOT)
+
+    def specs(p):
+        return {
+            "train": p.train_spec("digits", "0"), "estimator": p.estimator_spec("digits", "0"),
+            "strided": p.sample_spec("digits", "ddim-strided"), "fitted": p.sample_spec("digits", "ddim-fitted"),
+            "adjusted": p.sample_spec("digits", "ddim-adjusted"), "oracle": p.sample_spec("digits", "ddim-oracle"),
+            "searched": p.search_spec("digits", "searched", "ddim"), "frozen": p.search_spec("digits", "frozen", "ddim"),
+            "measure": p.measure_spec("digits", "0", "ddim-fitted"), "errors": p.errors_spec("digits", "0"),
+        }  # fmt: skip
+
+    before = specs(plan.Plan(params.load(ROOT / "params.yaml", "laptop")))
+    for path, value, expected in (
+        ("runs.digits.train.lr", 0.01, {"train"}),
+        ("runs.digits.estimator.train.lr", 0.01, {"estimator"}),
+        ("runs.digits.adjust.mode", "taylor", {"adjusted", "frozen", "oracle"}),
+        ("runs.digits.oracle.levels", 13, {"oracle", "errors"}),
+        ("search.budget", 99999, {"searched"}),
+        ("evaluation.neighbours", 5, {"measure"}),
+        ("samplers.ddim-fitted.clip", 2.0, {"fitted"}),
+        ("evaluation.error_n", 77, {"errors"}),
+    ):
+        after = specs(plan.Plan(edited(path, value)))
+        assert {name for name in before if before[name] != after[name]} == expected, path

@@ -1,0 +1,174 @@
+import numpy as np
+import pytest
+import torch
+
+from difftables.compat import torchvision_operators
+from difftables.metrics import features, frechet, scores
+
+
+def gaussian(count, width, seed, spread=1.0, shift=0.0):
+    stream = torch.Generator().manual_seed(seed)
+    mix = torch.randn(width, width, generator=torch.Generator().manual_seed(99)).double() / width**0.5
+    return (torch.randn(count, width, generator=stream).double() @ mix) * spread + shift
+
+
+def fid(a, b):
+    return frechet.distance(frechet.moments(a), frechet.moments(b))
+
+
+def test_equals_pytorch_fids_own_function_where_well_conditioned():
+    torchvision_operators()
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    a, b = gaussian(2000, 32, 0), gaussian(1500, 32, 1, 1.3, 0.2)
+    arguments = [f(x.numpy()) for x in (a, b) for f in (lambda v: v.mean(axis=0), lambda v: np.cov(v, rowvar=False))]
+    assert fid(a, b) == pytest.approx(float(calculate_frechet_distance(*arguments)), rel=1e-6)
+
+
+def test_equals_torch_fidelitys_own_function():
+    torchvision_operators()
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    a, b = gaussian(300, 16, 0), gaussian(400, 16, 1, 0.7)
+    theirs = fid_statistics_to_metric(fid_features_to_statistics(a), fid_features_to_statistics(b), False)
+    assert fid(a, b) == pytest.approx(theirs["frechet_inception_distance"], rel=1e-6)
+
+
+def test_closed_forms():
+    """Equal sets: 0. A shift by c in d dimensions: d c^2. A scale by k: (k - 1)^2 tr S."""
+    a = gaussian(500, 8, 0)
+    trace = a.var(dim=0).sum().item()
+    assert fid(a, a) == pytest.approx(0, abs=1e-9)
+    assert fid(a, a + 0.5) == pytest.approx(8 * 0.25)
+    centred = a - a.mean(dim=0)
+    assert fid(centred, 3 * centred) == pytest.approx(4 * trace)
+
+
+def test_fewer_samples_than_dimensions_are_exact():
+    """Two one-dimensional sets embedded in 50 dimensions: (s_a - s_b)^2, whatever the rank."""
+    line = torch.zeros(1, 50).double()
+    line[0, 7] = 1
+    x = torch.randn(20, 1, generator=torch.Generator().manual_seed(0)).double()
+    x = (x - x.mean()) / x.std()
+    assert fid(x @ line, 2.5 * x @ line) == pytest.approx(2.25, rel=1e-9)
+
+
+def test_float32_input_with_a_large_mean_keeps_its_digits():
+    a = torch.randn(400, 6, generator=torch.Generator().manual_seed(0)) * 0.05 + 10
+    assert fid(a, a.double()) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("bad", [torch.ones(1, 4), torch.full((5, 4), float("nan"))])
+def test_bad_features_are_refused(bad):
+    with pytest.raises(ValueError, match=r"at least two samples|not finite"):
+        frechet.moments(bad)
+
+
+def test_kid_is_unbiased_and_sees_a_shift():
+    a, b = gaussian(300, 16, 0), gaussian(300, 16, 1)
+    assert abs(scores.kernel_distance(a, b, 20, 100, 0)) < 0.05
+    assert scores.kernel_distance(a, b + 1, 20, 100, 0) > 0.5
+
+
+def test_precision_and_recall_of_known_sets():
+    """Half of the samples lie far off: precision 1/2. Samples on half of the data: recall falls, precision stays."""
+    real = gaussian(400, 2, 0)
+    off = torch.cat([real[:100], real[:100] + 1000])
+    assert scores.precision_recall(off, real, 3)[0] == pytest.approx(0.5)
+    two = torch.cat([real, real + 1000])
+    precision, recall = scores.precision_recall(real, two, 3)
+    assert (precision, recall) == (1.0, 0.5)
+
+
+def test_inception_score_of_known_logits():
+    """All alike: 1. Four sure classes in equal shares: 4."""
+    assert scores.inception_score(torch.zeros(40, 4), 1, 0) == pytest.approx(1)
+    assert scores.inception_score(torch.eye(4).repeat(10, 1) * 1000, 1, 0) == pytest.approx(4, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: scores.kernel_distance(x, x, 1, 50, 0),
+        lambda x: scores.precision_recall(x, x, 10),
+        lambda x: scores.inception_score(x, 50, 0),
+    ],
+)
+def test_too_few_samples_are_named_with_the_key_to_change(call):
+    with pytest.raises(ValueError, match=r"evaluation\.(kid_subset_size|n)"):
+        call(gaussian(10, 3, 0))
+
+
+def test_only_pytorch_fids_inception_at_299_px_is_called_fid():
+    assert features.label("inception", 299) == "FID"
+    assert features.label("inception", 64) == "FD-inception@64"
+    assert features.label("efficientnet-lite0", 32) == "FD-effnetlite0@32"
+
+
+@pytest.fixture(scope="module")
+def effnet():
+    return features.load("efficientnet-lite0", 32, None, None, torch.device("cpu"))
+
+
+def test_efficientnet_is_a_real_imagenet_net():
+    """scikit-learn's picture of a flower is class 985, daisy."""
+    from sklearn.datasets import load_sample_image
+
+    image = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)[None]
+    net = features.load("efficientnet-lite0", 224, None, None, torch.device("cpu"))
+    pooled, logits = features.extract(net, image, 1, torch.device("cpu"))
+    assert pooled.shape == (1, 1280)
+    assert logits.argmax().item() == 985
+
+
+def test_features_do_not_depend_on_the_batch(effnet):
+    images = torch.randint(0, 256, (9, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    whole, _ = features.extract(effnet, images, 9, torch.device("cpu"))
+    parts, _ = features.extract(effnet, images, 2, torch.device("cpu"))
+    torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-5)
+
+
+def test_inception_from_a_local_file(tmp_path):
+    """pytorch-fid's net with weights from a file: its features, and a checksum that is checked."""
+    torchvision_operators()
+    from pytorch_fid import inception as module
+
+    torch.manual_seed(0)
+    net = module._inception_v3(num_classes=1008, aux_logits=False, weights=None)
+    blocks = {"Mixed_5b": module.FIDInceptionA(192, pool_features=32), "Mixed_7b": module.FIDInceptionE_1(1280)}
+    path = tmp_path / "weights.pth"
+    torch.save(net.state_dict(), path)
+    assert all(name in dict(net.named_children()) for name in blocks)
+    with pytest.raises(ValueError, match=r"weights\.pth has sha256"):
+        features.load("inception", 299, path, "0" * 64, torch.device("cpu"))
+    loaded = features.load("inception", 75, path, None, torch.device("cpu"))
+    pooled, logits = features.extract(loaded, torch.zeros(2, 3, 8, 8, dtype=torch.uint8), 2, torch.device("cpu"))
+    assert pooled.shape == (2, 2048)
+    torch.testing.assert_close(logits, (pooled @ net.state_dict()["fc.weight"].double().T).float(), rtol=1e-3, atol=1e-3)
+
+
+def test_inception_without_or_with_foreign_weights_is_one_line(tmp_path):
+    with pytest.raises(ValueError, match="needs its weights file"):
+        features.load("inception", 299, None, None, torch.device("cpu"))
+    (tmp_path / "w.pth").write_bytes(b"<html>404</html>")
+    with pytest.raises(ValueError, match="holds no Inception weights"):
+        features.load("inception", 299, tmp_path / "w.pth", None, torch.device("cpu"))
+
+
+def test_torchvision_imports_whichever_build_of_torch_is_here():
+    """Declared where its own operators do not load, left alone where they do; either way it imports."""
+    declared = torchvision_operators()
+    import torchvision
+
+    assert torchvision_operators() is declared
+    assert hasattr(torch.ops.torchvision, "nms")
+    assert torchvision.__version__
+
+
+def test_operators_are_not_declared_twice_where_they_load(monkeypatch):
+    from difftables import compat
+
+    monkeypatch.setattr(compat, "_declared", [])
+    monkeypatch.setattr(compat, "_loads", lambda: True)
+    assert compat.torchvision_operators() is False
+    assert compat._declared == []

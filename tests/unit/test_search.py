@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from difftables import schedules
+from difftables.level import Level
+from difftables.search import choose, enumerate_grid, grid_search, mean_schedule
+
+
+def test_wavegrads_grid_has_9_to_the_6_entries():
+    """6 steps, mantissa x decade each; on 1e-6 .. 1e-1 decades do not overlap, so only equal-digit carries fall."""
+    grid = enumerate_grid(6, (-6.0, -1.0), 9, 6)
+    assert len(grid) == 9**6 == 531441
+    assert grid[0].tolist() == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
+    assert grid[-1].tolist() == pytest.approx([9e-6, 9e-5, 9e-4, 9e-3, 9e-2, 9e-1])
+
+
+def test_falling_rates_are_left_out():
+    """Two steps on one decade: m2 >= m1 leaves 9 * 10 / 2 of 81."""
+    assert len(enumerate_grid(2, (-2.0, -2.0), 9, 2)) == 45
+
+
+@pytest.mark.parametrize("steps", [1, 3, 20, 100])
+def test_all_candidates_are_schedules(steps):
+    grid = enumerate_grid(steps, (-4.0, -1.0), 9, 5)
+    assert len(grid)
+    for betas in choose(grid, 20, 0):
+        schedules.check(schedules.from_betas(betas), "candidate")
+
+
+def test_choice_depends_on_the_seed_alone():
+    grid = enumerate_grid(4, (-4.0, -1.0), 9, 5)
+    assert torch.equal(choose(grid, 30, 1), choose(grid, 30, 1))
+    assert not torch.equal(choose(grid, 30, 1), choose(grid, 30, 2))
+    assert len({tuple(row) for row in choose(grid, 300, 1).tolist()}) == 300
+    assert len(choose(grid[:5], 300, 1)) == 5
+
+
+@pytest.mark.parametrize("batch", [4, 8, 400])
+def test_search_finds_the_best_candidate_whatever_the_batch(batch):
+    """Score = distance of alpha_bar to 0.5: the winner is known without searching; the cost is counted."""
+    grid = enumerate_grid(3, (-3.0, -1.0), 9, 3)
+    calls = []
+
+    def run(levels, many):
+        assert len(levels) == 4
+        assert all(len(level) == many * 4 for level in levels)
+        calls.append(many)
+        return levels[0].alpha_bar[:, None]
+
+    found = grid_search(grid, run, lambda x: (x.mean() - 0.5).abs().item(), samples=4, batch=batch)
+    products = (1 - grid).prod(dim=1)
+    assert (1 - found.betas).prod().item() == pytest.approx(products[(products - 0.5).abs().argmin()].item())
+    assert sum(calls) == len(grid) == len(found.scores)
+    assert found.evaluations == len(grid) * 4 * 3
+
+
+def test_mean_schedule_averages_log_noise():
+    levels = [Level.variance_preserving(torch.tensor(v)) for v in ([0.1, 0.1], [0.75, 0.36], [0.99, 0.96])]
+    found = mean_schedule(levels)
+    schedules.check(found, "mean")
+    assert (1 - found.alpha_bar[1]).item() == pytest.approx((0.25 * 0.64) ** 0.5, rel=1e-6)
+    assert (1 - found.alpha_bar[2]).item() == pytest.approx((0.01 * 0.04) ** 0.5, rel=1e-5)
+
+
+def test_mean_schedule_is_made_to_fall():
+    levels = [Level.variance_preserving(torch.tensor([v])) for v in (0.1, 0.5, 0.4, 0.9)]
+    schedules.check(mean_schedule(levels), "mean")

@@ -1,0 +1,125 @@
+import csv
+
+import pytest
+from scipy import stats
+
+from difftables.tables import (
+    HEADER,
+    Cell,
+    Reported,
+    differ,
+    interval,
+    judge,
+    latex,
+    markdown,
+    mean_sd,
+    short,
+    source_of,
+    steps_grid,
+    tex,
+    write_cells,
+)
+
+
+def cell(row, column, values, **more):
+    value, sd = mean_sd(values)
+    return Cell("p", "T", row, column, metric="FD", better="lower", steps=int(column), value=value, sd=sd, values=values, **more)
+
+
+def test_header_is_the_promised_one(tmp_path):
+    write_cells(tmp_path / "c.csv", [cell("a", "3", [1.0, 2.0, 3.0], paper_value="17.33", run="f00")])
+    lines = (tmp_path / "c.csv").read_text().splitlines()
+    assert lines[0] == (
+        "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,seeds,n,paper_value,paper_source,status,run"
+    )
+    assert lines[0].split(",") == HEADER
+    (row,) = csv.DictReader(lines)
+    assert (row["value"], row["sd"], row["paper_value"], row["status"]) == ("2", "1", "17.33", "measured")
+
+
+def test_paired_interval_is_students():
+    a, b = [1.0, 2.0, 4.0], [0.5, 1.4, 3.2]
+    low, high = interval(cell("a", "3", a), cell("b", "3", b))
+    theirs = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_pairs_tell_apart_what_means_and_sds_do_not():
+    a, b = cell("a", "3", [1.0, 5.0, 9.0]), cell("b", "3", [1.1, 5.1, 9.12])
+    assert differ(a, b)
+    assert not differ(a, cell("c", "3", [9.0, 1.0, 5.3]))
+
+
+def test_judge_marks_best_and_what_equals_it():
+    cells = [cell("a", "3", [1.0, 1.1, 0.9]), cell("b", "3", [1.05, 1.0, 1.0]), cell("c", "3", [5.0, 5.1, 4.9])]
+    judge(cells)
+    assert [c.verdict for c in cells] == ["best", "same", ""]
+    higher = [cell("a", "3", [1.0, 1.1]), cell("b", "3", [5.0, 5.1])]
+    for c in higher:
+        c.better = "higher"
+    judge(higher)
+    assert higher[1].verdict == "best"
+
+
+def test_a_single_seed_is_never_judged():
+    cells = [cell("a", "3", [1.0]), cell("b", "3", [2.0])]
+    judge(cells)
+    assert [c.verdict for c in cells] == ["", ""]
+    assert cells[0].sd is None
+
+
+@pytest.mark.parametrize(
+    ("value", "sd", "text"),
+    [(1.234, 0.05, "1.23 ± 0.05"), (12.34, 0.5, "12.3 ± 0.5"), (299.71, None, "300"), (None, None, ""), (0.00012, None, "1.2e-04")],
+)
+def test_short(value, sd, text):
+    assert short(value, sd) == text
+
+
+def grid():
+    own = [
+        cell("DDIM_a", "3", [1.0, 1.1, 0.9], paper_value="17.33", paper_source="[FID, CelebA] somewhere"),
+        cell("b", "3", [9.0, 9.1, 9.2]),
+    ]
+    missing = Cell("p", "T", "c", "3", metric="FD", steps=3, status="not-run")
+    quoted = Cell(
+        "p", "T", "other", "3", metric="FID", steps=3, paper_value="5", paper_source="[FID, CelebA] unverified: memory", status="literature"
+    )
+    judge(own)
+    return steps_grid("Title", "FD", [3], [*own, missing, quoted], ["50 % & more"])
+
+
+def test_markdown_shows_ours_the_papers_and_what_was_not_run():
+    text = markdown(grid())
+    assert "| DDIM_a | **1.00 ± 0.10** |" in text
+    assert "*paper: FID, CelebA* | *17.33* |" in text
+    assert "| c | not run |" in text
+    assert "| *other* | *5 (unverified)* |" in text
+
+
+def test_latex_is_booktabs_and_escaped():
+    text = latex(grid(), "tab:x")
+    for part in (
+        r"\toprule",
+        r"\bottomrule",
+        r"DDIM\_a & \textbf{1.00 $\pm$ 0.10} \\",
+        r"50 \% \& more",
+        r"\label{tab:x}",
+        r"\textit{17.33}",
+    ):
+        assert part in text
+    assert text.count(r"\begin{tabular}{lr}") == 1
+    assert tex("a_b") == r"a\_b"
+
+
+def test_numbers_from_memory_are_unverified(tmp_path):
+    (tmp_path / "r.csv").write_text(
+        "paper,table,row,dataset,steps_or_nfe,metric,value,source\np,T,a,D,10,FID,3,recalled (memory)\np,T,a,D,20,FID,4,printed\n"
+    )
+    reported = Reported(tmp_path / "r.csv")
+    where = {"table": "T", "row": "a", "dataset": "D"}
+    assert [source_of(row) for row in reported.find(where)] == ["unverified: recalled (memory)", "printed"]
+    assert [row["value"] for row in reported.find(where, 20)] == ["4"]
+    (tmp_path / "r.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="lacks columns"):
+        Reported(tmp_path / "r.csv")

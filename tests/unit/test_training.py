@@ -1,0 +1,198 @@
+"""Levels drawn in training, the loss, and the loop: closed forms, resume to the same bits, NaN."""
+
+import itertools
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from difftables import densities, schedules
+from difftables.corruptions import scale
+from difftables.level import Level
+from difftables.losses import denoising_loss, inverse_sigma2
+from difftables.precond import clipped, eps, precondition, timestep_index
+from difftables.rng import SampleNoise, generator
+from difftables.targets import clean
+from difftables.train import Plan, learning_rate, train
+
+
+def test_index_density_draws_training_levels_only(training):
+    level = densities.index(training, 20000, generator(0))
+    index = schedules.timestep(level.alpha_bar, training)
+    assert index.float().mean().item() == pytest.approx(499.5, abs=4 * 288.7 / 20000**0.5)
+    assert level.std.min() > 0
+
+
+def test_between_density_lies_between_neighbours(training):
+    """s ~ U{1..S}, then sqrt(alpha_bar) uniform: each interval gets the same share, and the mean inside it is its middle."""
+    level = densities.between(training, 50000, generator(1))
+    ends = training.alpha[[0, 250, 500, 750, 1000]]
+    for low, high in itertools.pairwise(ends):
+        share = ((level.alpha >= low) & (level.alpha < high)).double().mean().item()
+        assert share == pytest.approx(0.25, abs=0.01)
+
+
+def test_eps_preconditioning_is_the_printed_x0(training):
+    """D = (x - sqrt(1 - alpha_bar) F) / sqrt(alpha_bar), and F sees x itself."""
+    seen = {}
+
+    def net(x, c_noise):
+        seen["x"], seen["c"] = x, c_noise
+        return 0.5 * x
+
+    level = training[torch.tensor([0, 400, 999])]
+    x = torch.randn(3, 1, 4, 4)
+    found = precondition(net, eps, timestep_index(training))(x, level)
+    a, s = level.like(x).alpha, level.like(x).std
+    torch.testing.assert_close(found, (x - s * 0.5 * x) / a, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(seen["x"], x)
+    assert seen["c"].tolist() == [999, 599, 0]
+    assert clipped(lambda x, level: 9 * x, 1.0)(torch.ones(1), level).item() == 1
+
+
+def test_weighted_x0_error_is_the_eps_error(training):
+    """1 / sigma^2 |D - x0|^2 = |F - n|^2: L_simple of the DDPM paper."""
+    x0, noise = torch.rand(5, 1, 4, 4).double() * 2 - 1, torch.randn(5, 1, 4, 4).double()
+    level = training[torch.tensor([10, 300, 600, 900, 999])]
+    net = lambda x, c: torch.tanh(x)  # noqa: E731
+    denoise = precondition(net, eps, timestep_index(training))
+    found = denoising_loss(x0, level, noise, denoise=denoise, corrupt=scale, target=clean, weight=inverse_sigma2)
+    x = level.like(x0).alpha * x0 + level.like(x0).std * noise
+    torch.testing.assert_close(found, (net(x, None) - noise).square().flatten(1).mean(1), rtol=1e-6, atol=1e-9)
+
+
+def test_absolute_penalty_and_residual_see_the_error():
+    x0 = torch.ones(1, 2)
+    level = Level.variance_preserving(torch.tensor([0.5]))
+    common = {"denoise": lambda x, level: torch.zeros_like(x), "corrupt": scale, "target": clean, "weight": lambda level: torch.ones(1)}
+    found = denoising_loss(x0, level, torch.zeros(1, 2), penalty=torch.abs, residual=scale, **common)
+    torch.testing.assert_close(found, torch.tensor([0.5**0.5]))
+
+
+def plan(**changes):
+    base = {"steps": 12, "lr": 1e-2, "warmup": 4, "cosine": True, "clip": 1.0, "ema": 0.9, "precision": "float32", "save_every": 3}
+    return Plan(**(base | changes))
+
+
+def toy():
+    torch.manual_seed(0)
+    net = nn.Linear(4, 4)
+
+    def batch_loss(step):
+        x = torch.randn(8, 4, generator=generator("toy", step))
+        return (net(x) - x.flip(1)).square().mean(1), Level.clean(8)
+
+    return net, batch_loss
+
+
+def test_learning_rate_warms_up_and_decays():
+    p = plan(steps=104, warmup=4)
+    assert [learning_rate(step, p) for step in range(4)] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
+    assert learning_rate(54, p) == pytest.approx(0.005)
+    assert learning_rate(103, p) < 1e-5
+    assert learning_rate(103, plan(cosine=False)) == 0.01
+
+
+def test_average_is_exponential(tmp_path):
+    """theta_ema <- ema theta_ema + (1 - ema) theta, from the initial weights."""
+    net, batch_loss = toy()
+    first = net.weight.detach().clone()
+    weights, _ = train(net, batch_loss, plan(steps=1), tmp_path / "state.pt")
+    torch.testing.assert_close(weights["weight"], 0.9 * first + 0.1 * net.weight.detach())
+
+
+def test_loss_falls(tmp_path):
+    net, batch_loss = toy()
+    _, curve = train(net, batch_loss, plan(steps=300, lr=0.05), tmp_path / "state.pt")
+    assert curve[-1][1] < 0.05 * curve[0][1]
+
+
+@pytest.mark.parametrize("kill_at", [1, 5, 6, 11])
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kill_at):
+    net, batch_loss = toy()
+    whole, curve = train(net, batch_loss, plan(), tmp_path / "whole.pt")
+    net, batch_loss = toy()
+
+    def dies(step):
+        if step == kill_at:
+            raise KeyboardInterrupt
+        return batch_loss(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(net, dies, plan(), tmp_path / "state.pt")
+    net, batch_loss = toy()
+    with torch.no_grad():
+        net.weight.zero_()  # a new process does not know the weights
+    if kill_at < 3:  # nothing was saved yet: the run starts again, from its seed
+        net, batch_loss = toy()
+    resumed, again = train(net, batch_loss, plan(), tmp_path / "state.pt")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert curve == again
+
+
+def test_sigterm_saves_and_exits_with_143(tmp_path):
+    net, batch_loss = toy()
+
+    def terminated(step):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batch_loss(step)
+
+    with pytest.raises(SystemExit) as stop:
+        train(net, terminated, plan(), tmp_path / "state.pt")
+    assert stop.value.code == 143
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 5
+    net, batch_loss = toy()
+    resumed, _ = train(net, batch_loss, plan(), tmp_path / "state.pt")
+    net, batch_loss = toy()
+    whole, _ = train(net, batch_loss, plan(), tmp_path / "whole.pt")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_nan_stops_the_run_names_step_and_level_and_keeps_the_last_good_state(tmp_path):
+    net, batch_loss = toy()
+
+    def breaks(step):
+        loss, _ = batch_loss(step)
+        level = Level.variance_preserving(torch.linspace(0.1, 0.8, 8))
+        return (loss * torch.tensor([1.0, 1, 1, float("nan"), 1, 1, 1, 1]) if step == 7 else loss), level
+
+    with pytest.raises(FloatingPointError, match=r"at step 7 \(worst at alpha_bar = 0.4\).*last good state is .*state.pt"):
+        train(net, breaks, plan(), tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["step"] == 6
+    assert all(torch.isfinite(value).all() for value in state["net"].values())
+
+
+def test_a_damaged_state_is_not_taken_for_good(tmp_path, capsys):
+    (tmp_path / "state.pt").write_bytes(b"PK cut short")
+    net, batch_loss = toy()
+    found, _ = train(net, batch_loss, plan(), tmp_path / "state.pt")
+    net, batch_loss = toy()
+    whole, _ = train(net, batch_loss, plan(), tmp_path / "whole.pt")
+    assert "damaged" in capsys.readouterr().err
+    assert all(torch.equal(whole[name], found[name]) for name in whole)
+
+
+def test_bfloat16_is_used_where_asked(tmp_path):
+    seen = []
+    net = nn.Linear(4, 4)
+
+    def batch_loss(step):
+        out = net(torch.ones(2, 4))
+        seen.append(out.dtype)
+        return out.float().square().mean(1), Level.clean(2)
+
+    train(net, batch_loss, plan(steps=1, precision="bfloat16"), tmp_path / "state.pt")
+    assert seen == [torch.bfloat16]
+
+
+def test_streams_depend_on_their_keys_alone():
+    a, b = SampleNoise([("s", 0, 1), ("s", 0, 2)]), SampleNoise([("s", 0, 2)])
+    x = torch.empty(2, 3)
+    assert torch.equal(a(x)[1:], b(x[:1]))
+    assert not torch.equal(SampleNoise([("s", 1, 1)])(x[:1]), SampleNoise([("s", 0, 1)])(x[:1]))
+    repeated = SampleNoise([("s", 0, 1), ("s", 0, 2)])(torch.empty(6, 3))
+    assert torch.equal(repeated[:2], repeated[4:])
