@@ -13,10 +13,11 @@ from difftables import schedules
 from difftables.corruptions import CORRUPTIONS, PRIORS
 from difftables.data import READERS
 from difftables.data.images import split
-from difftables.estimator import Adjust, Oracle, alpha_bar_of, fitted
+from difftables.estimator import Adjust, alpha_bar_of, fitted
 from difftables.io import load_into, load_tensors
 from difftables.level import Level
 from difftables.nets import NETS
+from difftables.oracle import Oracle, fit_kernel
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
 from difftables.steps import RULES
 
@@ -83,9 +84,10 @@ def adjuster(sampler: Spec, adjust: Spec, estimate: Callable[[Tensor], Tensor]) 
 
 
 def oracle(spec: Spec, training: Level, clean: Tensor) -> Oracle:
-    """The exact estimator on the first `references` training samples and levels spread over the training schedule."""
+    """The exact estimator for a density of training samples, with levels spread over the training schedule."""
     index = torch.linspace(0, len(training) - 2, spec.levels).round().long()
-    return Oracle(clean[: spec.references], training[index])
+    kernel = fit_kernel(clean.flatten(1), spec.references, spec.shrinkage, spec.kernel == "full")
+    return Oracle(clean[: spec.references], training[index], kernel)
 
 
 __all__ = ["CORRUPTIONS", "PRIORS", "RULES", "clipped"]

@@ -124,10 +124,12 @@ class Adjustment(Frozen):
 
 
 class Oracle(Frozen):
-    """Size of the exact estimator."""
+    """The exact estimator of a kernel density."""
 
-    references: PositiveInt
-    levels: PositiveInt
+    references: Annotated[int, Field(ge=3)]  # training samples that carry the density
+    levels: PositiveInt  # of the training schedule, in the sum over levels
+    kernel: Literal["full", "diagonal"]  # whether the kernel follows the correlation of pixels
+    shrinkage: Fraction  # of the kernel's covariance towards a sphere
 
 
 class EstimatorConfig(Frozen):

@@ -1,6 +1,5 @@
 """Noise estimation (San-Roman et al. 2021): the estimator's loss, and the schedule refitted to its estimate."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -142,53 +141,3 @@ class Adjust:
         betas, clips = refit(alpha_bar.double(), steps, self.first, self.family, self.mode)
         self.clips += int(clips.sum())
         return levels_of(betas)
-
-
-class Oracle:
-    """The estimator that training aims at, computed instead of learnt, for a kernel density of known samples.
-
-    u(x) = E[log(1 - alpha_bar) | x] = sum_l p_l q(x | l) log(1 - alpha_bar_l) / sum_l p_l q(x | l)
-    q(x | l) = mean_i N(x; alpha_l y_i, (std_l^2 + alpha_l^2 h^2) I)
-
-    It minimises the squared estimator loss over all functions when the data are y_i + h n. The bandwidth h is the
-    one that gives each y_i the highest likelihood under the others (leave one out).
-
-    Args:
-        data: y, [R, ...], clean samples.
-        levels: the levels of the training density, equally likely, [L].
-        bandwidth: h, in units of the data; None for the leave-one-out choice.
-    Source: ours; no paper has this row.
-    """
-
-    def __init__(self, data: Tensor, levels: Level, bandwidth: float | None = None) -> None:
-        self.data = data.flatten(1)
-        self.levels = levels
-        self.bandwidth = leave_one_out_bandwidth(self.data) if bandwidth is None else bandwidth
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """alpha_bar, [B]."""
-        flat, d = x.flatten(1), self.data.shape[1]
-        alpha, variance = self.levels.alpha, self.levels.std**2 + (self.levels.alpha * self.bandwidth) ** 2
-        x2, y2, xy = flat.square().sum(1), self.data.square().sum(1), flat @ self.data.T
-        scores = []
-        for a, v in zip(alpha.tolist(), variance.tolist(), strict=True):
-            logits = (2 * a * xy - a * a * y2) / (2 * v)  # the part of -|x - a y|^2 / 2v that depends on y
-            scores.append(logits.logsumexp(dim=1).double() - x2.double() / (2 * v) - d / 2 * torch.tensor(v).double().log())
-        weight = torch.stack(scores, dim=1).softmax(dim=1)
-        return alpha_bar_of(weight @ log_noise(self.levels).to(weight.device), self.levels.alpha_bar.min().item())
-
-
-def leave_one_out_bandwidth(data: Tensor) -> float:
-    """h that maximises sum_i log mean_{j != i} N(y_i; y_j, h^2 I), over 60 values; data: [R, d].
-
-    The grid reaches from a quarter of the typical distance to the nearest neighbour, per dimension, to the spread
-    of the whole set.
-    """
-    d = data.shape[1]
-    distance2 = torch.cdist(data, data).double() ** 2
-    spread = distance2.mean().div(2 * d).sqrt().item()
-    distance2.fill_diagonal_(torch.inf)
-    nearest = distance2.min(dim=1).values.mean().div(d).sqrt().item()
-    grid = torch.logspace(math.log10(max(nearest / 4, 1e-3 * spread)), math.log10(spread), 60).tolist()
-    scores = [(-distance2 / (2 * h * h)).logsumexp(1).mean().item() - d * math.log(h) for h in grid]
-    return grid[max(range(len(grid)), key=scores.__getitem__)]

@@ -64,6 +64,7 @@ def against_steps(panels: dict[str, Lines], metric: str, floor: float | None, le
         axis.set(title=title, xlabel="steps", xscale="log", yscale="log")
         axis.minorticks_off()
         axis.set_xticks(ticks, [str(s) for s in ticks])
+        _plain_ticks(axis)
         if rows:
             axis.legend(fontsize=7)
     axes[0][0].set_ylabel(metric)
@@ -79,6 +80,15 @@ def against_steps(panels: dict[str, Lines], metric: str, floor: float | None, le
         axes[-1][0].set_ylabel(r"$1-\bar\alpha$ told to the net")
     figure.tight_layout()
     return figure
+
+
+def _plain_ticks(axis: Any) -> None:
+    """1, 2, 5, 10, ... on a logarithmic value axis."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+    axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _tail(label: str) -> str:
@@ -123,6 +133,7 @@ def spread(groups: dict[str, list[float]], metric: str) -> Any:
         axis.plot([i - 0.25, i + 0.25], [sorted(values)[len(values) // 2]] * 2, color="black", linewidth=1.5)
     axis.set_xticks(range(len(groups)), list(groups))
     axis.set(ylabel=metric, yscale="log")
+    _plain_ticks(axis)
     return figure
 
 

@@ -144,12 +144,12 @@ class Plan:
 
     def robustness_spec(self, run: str, seed: str) -> Spec:
         """Of rule robustness: the adjusted samplers that the figures name, fixed against adjusted."""
-        samplers: Spec = {}
+        samplers: list[Spec] = []
         layouts = [self.layouts[paper][name] for paper, tables in self.params.tables.items() for name, t in tables.items() if t.run == run]
         for line in (line for layout in layouts for line in layout.get("rows", []) if "adjusted" in line):
             row = self.params.samplers[line["adjusted"]]
-            samplers[f"{line['label']}, fixed"] = row.model_copy(update={"adapt": None}).model_dump()
-            samplers[f"{line['label']}, adjusted"] = row.model_dump()
+            fixed = row.model_copy(update={"adapt": None})
+            samplers += [{"label": f"{line['label']}, {word}", **s.model_dump()} for word, s in (("fixed", fixed), ("adjusted", row))]
         full = self.sampler_run(run, Sampler(rule="ddim", schedule="fitted", adapt="estimator"))
         names = {"run": run, "train_seed": int(seed), "dataset": self.params.runs[run].data}
         own = ("robustness_schedules", "robustness_n", "robustness_steps")
@@ -175,8 +175,9 @@ class Plan:
     def report_spec(self) -> Spec:
         """Of rule report."""
         claims = {paper: read_yaml(PAPERS / paper / "claims.yaml") for paper in self.params.tables}
-        titles = {paper: {name: self.layouts[paper][name]["title"] for name in tables} for paper, tables in self.params.tables.items()}
-        return {"scale": self.params.scale, "claims": claims, "titles": titles}
+        # Pairs, not mappings: canonical JSON sorts keys, a page has an order.
+        titles = [[paper, list(tables)] for paper, tables in self.params.tables.items()]
+        return {"scale": self.params.scale, "claims": claims, "tables": titles}
 
     def features(self) -> Spec:
         """The feature network that all metrics use."""

@@ -30,10 +30,14 @@ def run(job: Job) -> None:
         "Made by `snakemake`; do not edit. One line per cell: [cells.csv](cells.csv). What each job cost: [cost.csv](cost.csv).\n",
         f"{count(cells, 'measured')} cells measured, {count(cells, 'literature')} quoted, {count(cells, 'not-run')} not run.\n",
     ]
-    for paper, tables in spec["titles"].items():
+    for paper, tables in spec["tables"]:
         out.append(f"# {paper}\n\n## What the paper claims, and what we saw at this scale\n")
-        out.append("| claim | source | what we saw |\n|---|---|---|")
-        out += [f"| {c['claim']} | {c['source']} | {verdict(c, [x for x in cells if x.paper == paper])} |" for c in spec["claims"][paper]]
+        out.append("Columns of the table named, first value against second, lower is better; 95 % paired intervals.\n")
+        out.append("| claim | source | table | what we saw |\n|---|---|---|---|")
+        out += [
+            f"| {c['claim']} | {c['source']} | {c['table']} | {verdict(c, [x for x in cells if x.paper == paper])} |"
+            for c in spec["claims"][paper]
+        ]
         out.append("")
         for table in tables:
             text = (folder / paper / f"{table}.md").read_text()
@@ -90,8 +94,8 @@ def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
         place = open_ if found is None or found[0] <= 0 <= found[1] else holds if found[1] * sign < 0 else fails
         place.append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g})")
     found_in = {"holds": holds, "contradicted": fails, "not distinguishable": open_}
-    parts = [f"{word}: {', '.join(where)}" for word, where in found_in.items() if where]
-    return f"{first} at {'; '.join(parts)}"
+    parts = [f"**{word}** at {', '.join(where)}" for word, where in found_in.items() if where]
+    return "; ".join(parts)
 
 
 def cost_rows(benchmarks: list[Path], searches: dict[Path, Any]) -> list[list[Any]]:

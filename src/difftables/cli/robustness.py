@@ -30,7 +30,7 @@ def run(job: Job) -> None:
     keys = [("robustness", spec.search.seed, index) for index in range(e.robustness_n)]
     together = max(1, spec.batch // e.robustness_n)
     rows = []
-    for label_, sampler in vars(spec.samplers).items():
+    for sampler in spec.samplers:
         for start in range(0, len(schedules), together):
             part = schedules[start : start + together]
             levels = [concatenate([s[i].expand(e.robustness_n) for s in part]).to(device) for i in range(steps + 1)]
@@ -43,10 +43,10 @@ def run(job: Job) -> None:
             for i, images in enumerate(to_uint8(x.cpu()).split(e.robustness_n)):
                 value = frechet.distance(frechet.moments(extract(net, images, spec.features.batch, device)[0]), reference)
                 rows.append(
-                    {"sampler": label_, "rule": sampler.rule, "schedule": start + i, "value": value,
+                    {"sampler": sampler.label, "rule": sampler.rule, "schedule": start + i, "value": value,
                      "first_alpha_bar": part[i].alpha_bar[0].item()}
                 )  # fmt: skip
-        print(f"{label_}: {len(schedules)} schedules", flush=True)
+        print(f"{sampler.label}: {len(schedules)} schedules", flush=True)
     shared = {
         **vars(spec.names), "metric": label(spec.features.net, spec.features.pixels), "steps": steps, "n": e.robustness_n,
         "grid": len(grid), "scale": spec.scale, **job.provenance(),

@@ -36,6 +36,7 @@ def banner(spec: dict[str, Any]) -> str:
     """Where the numbers come from, in one line nobody can miss."""
     if spec["run"] is None:
         return f"**Own rows were not run:** scale `{spec['scale']}` has no data set for this table; scale `paper` has one."
-    seeds = f"{spec['train_seeds']} training x {spec['seeds']} sampling seeds"
+    seeds = f"{spec['train_seeds']} training seed{'s' * (spec['train_seeds'] > 1)}"
+    seeds += f" x {spec['seeds']} sampling seeds" if spec["steps"] else ""
     note = "" if spec["scale"] == "paper" else " This is not the paper's data: compare rows with rows, never with the paper's numbers."
     return f"**Measured at scale `{spec['scale']}` on `{spec['dataset']}`**, run `{spec['run']}`, {seeds}.{note}"

@@ -1,0 +1,87 @@
+"""The noise-level estimator that training aims at, computed from the data instead of learnt."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from difftables.estimator import alpha_bar_of, log_noise
+from difftables.level import Level
+
+
+class Kernel:
+    """Gaussian kernel N(0, h^2 S) of a density estimate, in the eigenbasis of S.
+
+    Args: variances: h^2 times the eigenvalues of S, [d]; basis: eigenvectors as columns, [d, d], or None for the
+        pixels themselves (S diagonal).
+    """
+
+    def __init__(self, variances: Tensor, basis: Tensor | None = None) -> None:
+        self.variances, self.basis = variances, basis
+
+    def rotate(self, x: Tensor) -> Tensor:
+        """[B, d] in the eigenbasis."""
+        return x if self.basis is None else x @ self.basis.to(x.device)
+
+
+def fit_kernel(data: Tensor, centres: int, shrinkage: float, full: bool) -> Kernel:
+    """A kernel of the shape of the data's covariance, as wide as leave-one-out likelihood says.
+
+    S = (1 - shrinkage) Cov + shrinkage tr(Cov) / d I;  h maximises sum_i log mean_{j != i} N(y_i; y_j, h^2 S)
+
+    Args: data: [N, d]; centres: how many of the samples carry the density; full: whether pixels may correlate (an
+        eigenproblem of size d).
+    """
+    data = data.double()
+    d = data.shape[1]
+    if full:
+        covariance = (1 - shrinkage) * torch.cov(data.T) + shrinkage * data.var(dim=0).mean() * torch.eye(d, dtype=torch.float64)
+        variances, basis = torch.linalg.eigh(covariance.cpu())
+        kernel = Kernel(variances, basis)
+    else:
+        kernel = Kernel(((1 - shrinkage) * data.var(dim=0) + shrinkage * data.var(dim=0).mean()).cpu())
+    white = kernel.rotate(data[:centres].cpu()) / kernel.variances.sqrt()
+    return Kernel(kernel.variances * leave_one_out_bandwidth(white) ** 2, kernel.basis)
+
+
+class Oracle:
+    """alpha_bar of a sample by the exact minimiser of the squared estimator loss, for a kernel density of known samples.
+
+    u(x) = E[log(1 - alpha_bar) | x] = sum_l q(x | l) log(1 - alpha_bar_l) / sum_l q(x | l)
+    q(x | l) = mean_i N(x; alpha_l y_i, std_l^2 I + alpha_l^2 h^2 S)
+
+    Args: centres: y, clean samples, [R, ...]; levels: those of the training density, equally likely, [L].
+    Source: ours; no paper has this row.
+    """
+
+    def __init__(self, centres: Tensor, levels: Level, kernel: Kernel) -> None:
+        self.levels, self.kernel = levels, kernel
+        self.centres = kernel.rotate(centres.flatten(1).double())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """alpha_bar, [B], of x, [B, ...]."""
+        x = self.kernel.rotate(x.flatten(1).double())
+        scores = []
+        for alpha, std in zip(self.levels.alpha.tolist(), self.levels.std.tolist(), strict=True):
+            variance = (std**2 + alpha**2 * self.kernel.variances).to(x.device)
+            white, known = x / variance.sqrt(), alpha * self.centres / variance.sqrt()
+            logits = white @ known.T - known.square().sum(dim=1) / 2
+            scores.append(logits.logsumexp(dim=1) - white.square().sum(dim=1) / 2 - variance.log().sum() / 2)
+        weight = torch.stack(scores, dim=1).softmax(dim=1)
+        return alpha_bar_of(weight @ log_noise(self.levels).to(weight), self.levels.alpha_bar.min().item())
+
+
+def leave_one_out_bandwidth(data: Tensor) -> float:
+    """h that maximises sum_i log mean_{j != i} N(y_i; y_j, h^2 I), over 60 values; data: [R, d].
+
+    The grid reaches from a quarter of the typical distance to the nearest neighbour, per dimension, to the spread
+    of the whole set.
+    """
+    d = data.shape[1]
+    distance2 = torch.cdist(data, data).double() ** 2
+    spread = distance2.mean().div(2 * d).sqrt().item()
+    distance2.fill_diagonal_(torch.inf)
+    nearest = distance2.min(dim=1).values.mean().div(d).sqrt().item()
+    grid = torch.logspace(math.log10(max(nearest / 4, 1e-3 * spread)), math.log10(spread), 60).tolist()
+    scores = [(-distance2 / (2 * h * h)).logsumexp(1).mean().item() - d * math.log(h) for h in grid]
+    return grid[max(range(len(grid)), key=scores.__getitem__)]
