@@ -1,6 +1,7 @@
 rule measure:
     input:
         samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
+        cost=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.cost.json",
         features=lambda w: plan.data_of(w.run, ".features"),
         weights=plan.weights(),
     output:
@@ -21,7 +22,7 @@ rule measure:
         code=code("measure", "measure", "run", "seed", "sampler"),
         weights=lambda w, input: f"weights={input.weights}" if input.weights else "",
     shell:
-        "python -m difftables measure samples={input.samples} features={input.features} {params.weights} --spec {params.spec:q}"
+        "python -m difftables measure samples={input.samples} cost={input.cost} features={input.features} {params.weights} --spec {params.spec:q}"
         " --code {params.code} --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
 
 

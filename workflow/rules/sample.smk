@@ -4,6 +4,7 @@ rule sample:
         net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
     output:
         samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
+        cost=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.cost.json",
     log:
         f"{LOGS}/sample/{{run}}-s{{seed}}-{{sampler}}.log",
     benchmark:
@@ -21,4 +22,4 @@ rule sample:
         files=lambda w, input: " ".join(f"{name}={path}" for name, path in input.items() if path),
     shell:
         "python -m difftables sample {params.files} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out samples={output.samples} > {log} 2>&1"
+        " --threads {threads} --gpus {resources.gpu} --out samples={output.samples} cost={output.cost} > {log} 2>&1"

@@ -48,8 +48,8 @@ class Job:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of spec, code and the bytes of all inputs: two jobs share it only if they do the same work."""
-        hashes = {name: [sha256(path) for path in paths] for name, paths in sorted(self.inputs.items())}
+        """Hash of spec, code and the bytes of all inputs but `cost`, which holds seconds: the same work, the same hash."""
+        hashes = {name: [sha256(path) for path in paths] for name, paths in sorted(self.inputs.items()) if name != "cost"}
         return fingerprint.job(self.verb, self.raw, self.code, hashes)
 
     @cached_property

@@ -6,13 +6,14 @@ from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: names, features, evaluation, scale.  In: samples, features, maybe weights.  Out: record."""
-    from difftables.io import load_tensors, sha256, write_json
+    """spec: names, features, evaluation, scale.  In: samples, cost, features, maybe weights.  Out: record."""
+    from difftables.io import load_tensors, read_json, sha256, write_json
     from difftables.metrics import frechet
     from difftables.metrics.features import extract, label, load
 
     spec, device = job.spec, job.device
     tensors, meta = load_tensors(job.input("samples"), "samples")
+    costs = read_json(job.input("cost"))["cost"]
     reference = load_tensors(job.input("features"), "features")[0]["train"]
     target = frechet.moments(reference)
     net = load(spec.features.net, spec.features.pixels, job.maybe("weights"), spec.features.sha256, device)
@@ -20,7 +21,7 @@ def run(job: Job) -> None:
     records: list[dict[str, Any]] = []
     for key in sorted((key for key in tensors if key.startswith("images/")), key=lambda key: int(key.split("/")[1])):
         steps = int(key.split("/")[1])
-        cost = meta["cost"][str(steps)]
+        cost = costs[str(steps)]
         for seed, images in zip(meta["seeds"], tensors[key], strict=True):
             if len(images) != spec.evaluation.n:
                 raise ValueError(f"{job.input('samples')} has {len(images)} samples a seed, the table needs {spec.evaluation.n}")

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """spec: run, sampler, steps, n, seeds, batch.  In: net, maybe estimator, schedules, data.  Out: samples."""
+    """spec: run, sampler, steps, n, seeds, batch.  In: net, maybe estimator, schedules, data.  Out: samples, cost."""
     import torch
 
     from difftables.data.images import to_uint8
-    from difftables.io import save_tensors
+    from difftables.io import save_tensors, write_json
 
     spec, chain = job.spec, Chain(job)
     keys = [("sample", seed, index) for seed in spec.seeds for index in range(spec.n)]
@@ -34,8 +34,9 @@ def run(job: Job) -> None:
             "clipped_rates": clips, "seconds": round(drawn.seconds, 3),
         }  # fmt: skip
         print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
-    meta = {"kind": "samples", "cost": cost, "seeds": spec.seeds, "n": spec.n, **job.provenance()}
-    save_tensors(job.output("samples"), tensors, meta)
+    # Seconds stay out of the file with the samples: its bytes, and so all fingerprints after it, are the same every time.
+    save_tensors(job.output("samples"), tensors, {"kind": "samples", "seeds": spec.seeds, "n": spec.n, "fingerprint": job.fingerprint})
+    write_json(job.output("cost"), {"cost": cost, **job.provenance()})
 
 
 class Chain:
