@@ -52,11 +52,11 @@ def _closure(module: str, selected: set[str] | None) -> dict[Symbol, str]:
             if symbol[1] in _module(symbol[0])["imports"] and symbol[1] not in _module(symbol[0])["names"]:
                 todo.append(_module(symbol[0])["imports"][symbol[1]])  # re-exported
             nodes = _module(symbol[0])["names"].get(symbol[1], [])
-            nodes = [_pruned(node, selected) for node in nodes]
-            reached[symbol] = " ".join(_text(node) for node in nodes)
-            for node in nodes:
-                spoken |= {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-                todo += _uses(node, symbol[0])
+            facts = [_facts(_pruned(node, selected), symbol[0]) for node in nodes]
+            reached[symbol] = " ".join(text for text, _, _ in facts)
+            for _, words, uses in facts:
+                spoken |= words
+                todo += uses
             todo.append((symbol[0], ""))  # statements that run on import
         if selected is None or spoken <= selected:
             return reached
@@ -81,6 +81,13 @@ def _module(name: str) -> dict[str, Any]:
         else:
             names[""].append(node)
     return {"names": names, "imports": imports}
+
+
+@cache
+def _facts(node: ast.stmt, module: str) -> tuple[str, frozenset[str], tuple[Symbol, ...]]:
+    """A definition's text, the strings in it, and the project symbols it uses."""
+    words = frozenset(n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    return _text(node), words, tuple(dict.fromkeys(_uses(node, module)))
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> Iterator[str]:

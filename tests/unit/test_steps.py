@@ -176,6 +176,21 @@ def test_samples_do_not_depend_on_the_batch(training):
     assert torch.equal(alone.x, whole.x[4:5])
 
 
+def test_a_real_net_moves_a_sample_by_rounding_alone_when_the_batch_changes(training):
+    """Other kernels run for other batches: float32 rounding, far below a grey level (8e-3), and nothing else."""
+    from difftables.nets.unet import UNet
+
+    torch.manual_seed(0)
+    unet = UNet(8, 1, 16, (1, 2), 1, (4,), 0.0).eval()
+    for p in unet.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    denoise = clipped(precondition(unet, eps, timestep_index(training)), 1.0)
+    arguments = {"denoise": denoise, "corrupt": scale, "prior": lambda noise, level: noise, "rule": ancestral, "adapt": None}
+    keys, schedule = [("sample", 0, index) for index in range(12)], schedules.strided(training, 5)
+    whole, parts = (draw(keys, (1, 8, 8), schedule, batch=b, device=torch.device("cpu"), **arguments).x for b in (12, 5))
+    torch.testing.assert_close(whole, parts, rtol=0, atol=1e-5)
+
+
 def test_counted_measures_calls_and_levels(training):
     counted = Counted(lambda x, level: x)
     sample(torch.ones(3, 1), schedules.strided(training, 4), denoise=counted, corrupt=scale, rule=ddim, randn=torch.zeros_like)

@@ -1,0 +1,107 @@
+"""What a newcomer does: set up, add a row, read the README."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TABLE = "workflow/papers/noise_estimation/tables.yaml"
+
+
+def test_an_own_sampler_is_a_function_a_line_and_a_row(checkout):
+    """And nobody else's row runs again."""
+    steps = checkout.path / "src/difftables/steps.py"
+    own = '''def half(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+    """Half way between DDIM and DDPM."""
+    return ddim(now, nxt, eta=0.5)
+
+
+RULES: dict[str, Rule] = {
+    "half": half,'''
+    text = steps.read_text()
+    steps.write_text(re.sub(r"RULES: dict\[str, Rule\] = \{", own, text, count=1))
+    assert steps.read_text() != text
+    checkout.edit("params.yaml", "samplers:", "samplers:\n  half-strided: {rule: half, schedule: strided, clip: 1.0}\n#")
+    row = '    - {label: "half of each", sampler: half-strided, method: fixed}\n'
+    checkout.edit(TABLE, '    - {label: "DDPM, fixed: fitted family"', row + '    - {label: "DDPM, fixed: fitted family"')
+    assert checkout.jobs() == {"sample": 1, "measure": 1, "table": 1, "report": 1}
+    checkout.snakemake()
+    shown = (checkout.path / "results/smoke/tables/noise_estimation/T2.md").read_text()
+    assert re.search(r"\| half of each \| \**\d", shown)
+
+
+def test_an_own_schedule_is_a_file_and_a_row(checkout):
+    lines = ["steps,alpha,std"]
+    for steps in (3, 5):
+        lines += [f"{steps},{(i + 0.01) / (steps + 0.01)},{1 - i / steps}" for i in range(steps + 1)]
+    (checkout.path / "mine.csv").write_text("\n".join(lines) + "\n")
+    checkout.edit("params.yaml", "ddim-strided: {rule: ddim, schedule: strided", "ddim-strided: {rule: ddim, schedule: mine.csv")
+    found = checkout.jobs()
+    assert (found["sample"], found["measure"]) == (1, 1)
+    checkout.snakemake("results/smoke/store/samples/digits/s0/ddim-strided.safetensors")
+
+
+def make(path, *arguments, tools, python=sys.executable):
+    """`make` with nothing on the path but `tools`."""
+    bin_ = path / "bin"
+    bin_.mkdir()
+    for tool in ("bash", "sh", "make", "env", "echo", *tools):
+        found = shutil.which(tool)
+        if found:
+            (bin_ / tool).symlink_to(found)
+    (bin_ / "python3").symlink_to(python)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, path / name)
+    environment = {key: value for key, value in os.environ.items() if key not in ("CC", "PATH", "VIRTUAL_ENV")} | {"PATH": str(bin_)}
+    return subprocess.run(["make", *arguments], cwd=path, env=environment, capture_output=True, text=True, executable=shutil.which("make"))
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_without_a_compiler_setup_says_what_to_install(tmp_path):
+    found = make(tmp_path, "setup", tools=())
+    assert found.returncode
+    assert "needs a C compiler: install gcc or clang" in found.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_another_python_is_named(tmp_path):
+    stub = tmp_path / "stub"
+    stub.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.1" && exit 0\nexit 1\n')
+    stub.chmod(0o755)
+    found = make(tmp_path, "setup", tools=("cc",), python=stub)
+    assert found.returncode
+    assert "needs Python 3.11" in found.stderr
+    assert "Python 3.9.1" in found.stderr
+
+
+def test_the_readme_shows_the_committed_results():
+    """Every number in the README's table stands in the committed T2."""
+    readme = (ROOT / "README.md").read_text()
+    table = (ROOT / "results/laptop/tables/noise_estimation/T2.md").read_text().splitlines()
+    block = readme.split("<!-- T2 -->")[1].strip().splitlines()
+    assert len(block) > 8
+    assert [line for line in block if line not in table] == []
+    for link in re.findall(r"\]\(([^)#]+)\)", readme):
+        assert link.startswith("http") or (ROOT / link).exists(), link
+
+
+def test_committed_numbers_stand_in_cells_csv():
+    """The README's claims about counts, and the header, agree with cells.csv."""
+    lines = (ROOT / "results/laptop/tables/cells.csv").read_text().splitlines()
+    assert lines[0].startswith("paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,seeds,n,")
+    assert sum(",measured," in line for line in lines) > 400
+
+
+def test_the_committed_table_has_all_rows_of_its_layout():
+    import yaml
+
+    layout = yaml.safe_load((ROOT / TABLE).read_text())["T2"]
+    table = (ROOT / "results/laptop/tables/noise_estimation/T2.md").read_text()
+    for row in layout["rows"]:
+        assert f"| {row['label']} | " in table
