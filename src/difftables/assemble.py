@@ -13,11 +13,10 @@ from difftables import schedules
 from difftables.corruptions import CORRUPTIONS, PRIORS
 from difftables.data import READERS
 from difftables.data.images import split
-from difftables.estimator import Adjust, alpha_bar_of, fitted
+from difftables.estimator import fitted
 from difftables.io import load_into, load_tensors
 from difftables.level import Level
 from difftables.nets import NETS
-from difftables.oracle import Oracle, fit_kernel
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
 from difftables.steps import RULES
 
@@ -58,36 +57,28 @@ def denoiser(spec: Spec, net: nn.Module, training: Level) -> Denoiser:
     return precondition(net, PRECONDITIONINGS[spec.precondition], CONDITIONINGS[spec.conditioning](training))
 
 
+def strided(steps: int, training: Level, adjust: Spec | None) -> Level:
+    """A sub-sequence of the training schedule."""
+    return schedules.strided(training, steps)
+
+
+def family(steps: int, training: Level, adjust: Spec) -> Level:
+    """The schedule of the adjustment's family that ends where training does."""
+    return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
+
+
+SCHEDULES: dict[str, Callable[..., Level]] = {"strided": strided, "fitted": family}
+
+
 def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | None, file: Path | None) -> Level:
-    """The schedule a sampler starts out with."""
-    if sampler.schedule == "strided":
-        return schedules.strided(training, steps)
-    if sampler.schedule == "fitted" and adjust is not None:
-        return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
+    """The schedule a sampler starts out with: computed, or read from a file."""
+    if sampler.schedule in SCHEDULES:
+        return SCHEDULES[sampler.schedule](steps, training, adjust)
     path = file if file is not None else Path(sampler.schedule)
     found = schedules.read(path)
     if steps not in found:
         raise ValueError(f"{path} has schedules of {', '.join(map(str, found))} steps, not of {steps}")
     return found[steps]
-
-
-def estimate_by_net(net: nn.Module, training: Level) -> Callable[[Tensor], Tensor]:
-    """x, [B, ...], to the estimated alpha_bar, [B], inside the levels of the training schedule."""
-    lowest = training.alpha_bar[0].item()
-    return lambda x: alpha_bar_of(net(x), lowest)
-
-
-def adjuster(sampler: Spec, adjust: Spec, estimate: Callable[[Tensor], Tensor]) -> Adjust:
-    """The adjustment of a sampler around an estimate of alpha_bar."""
-    on = sampler.estimate_on or adjust.estimate_on
-    return Adjust(estimate, first=adjust.first, family=adjust.family, mode=adjust.mode, on=on, update=adjust.update)
-
-
-def oracle(spec: Spec, training: Level, clean: Tensor) -> Oracle:
-    """The exact estimator for a density of training samples, with levels spread over the training schedule."""
-    index = torch.linspace(0, len(training) - 2, spec.levels).round().long()
-    kernel = fit_kernel(clean.flatten(1), spec.references, spec.shrinkage, spec.kernel == "full")
-    return Oracle(clean[: spec.references], training[index], kernel)
 
 
 __all__ = ["CORRUPTIONS", "PRIORS", "RULES", "clipped"]

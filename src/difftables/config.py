@@ -167,14 +167,15 @@ class Sampler(Frozen):
 
     rule: Annotated[str, one_of("steps.RULES")]
     schedule: str  # strided, fitted, searched, frozen, or the path of a schedule file
-    adapt: Literal["estimator", "oracle"] | None = None
+    adapt: Annotated[str, one_of("estimates.ESTIMATES")] | None = None
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
 
     @model_validator(mode="after")
     def _known_schedule(self) -> "Sampler":
-        if self.schedule not in ("strided", "fitted", "searched", "frozen") and not self.schedule.endswith(".csv"):
-            raise ValueError(f"schedule is strided, fitted, searched, frozen or a .csv file, not {self.schedule!r}")
+        known = [*registry.names("assemble.SCHEDULES"), *registry.names("cli.search.METHODS")]
+        if self.schedule not in known and not self.schedule.endswith(".csv"):
+            raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
         return self
 
 

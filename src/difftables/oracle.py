@@ -47,15 +47,16 @@ def fit_kernel(data: Tensor, centres: int, shrinkage: float, full: bool) -> Kern
 class Oracle:
     """alpha_bar of a sample by the exact minimiser of the squared estimator loss, for a kernel density of known samples.
 
-    u(x) = E[log(1 - alpha_bar) | x] = sum_l q(x | l) log(1 - alpha_bar_l) / sum_l q(x | l)
+    u(x) = E[log(1 - alpha_bar) | x] = sum_l p_l q(x | l) log(1 - alpha_bar_l) / sum_l p_l q(x | l)
     q(x | l) = mean_i N(x; alpha_l y_i, std_l^2 I + alpha_l^2 h^2 S)
 
-    Args: centres: y, clean samples, [R, ...]; levels: those of the training density, equally likely, [L].
+    Args: centres: y, clean samples, [R, ...]; levels: of the training density, [L]; prior: how likely each is, [L],
+        not necessarily summing to one.
     Source: ours; no paper has this row.
     """
 
-    def __init__(self, centres: Tensor, levels: Level, kernel: Kernel) -> None:
-        self.levels, self.kernel = levels, kernel
+    def __init__(self, centres: Tensor, levels: Level, prior: Tensor, kernel: Kernel) -> None:
+        self.levels, self.prior, self.kernel = levels, prior, kernel
         self.centres = kernel.rotate(centres.flatten(1).double())
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -67,7 +68,8 @@ class Oracle:
             white, known = x / variance.sqrt(), alpha * self.centres / variance.sqrt()
             logits = white @ known.T - known.square().sum(dim=1) / 2
             scores.append(logits.logsumexp(dim=1) - white.square().sum(dim=1) / 2 - variance.log().sum() / 2)
-        weight = torch.stack(scores, dim=1).softmax(dim=1)
+        scores_and_prior = torch.stack(scores, dim=1) + self.prior.to(x).log()
+        weight = scores_and_prior.softmax(dim=1)
         return alpha_bar_of(weight @ log_noise(self.levels).to(weight), self.levels.alpha_bar.min().item())
 
 

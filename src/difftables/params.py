@@ -49,7 +49,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     problems = error.errors()
     # A misspelt key is both unknown and missing: the unknown one says more.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(str(part) for part in problem["loc"] if "function-" not in str(part))
     if problem["type"] == "extra_forbidden":
         return f"{where} is no known key{nearest(str(problem['loc'][-1]), _fields(model, problem['loc'][:-1]))}"
     if problem["type"] == "missing":

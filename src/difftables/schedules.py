@@ -72,6 +72,13 @@ def strided(schedule: Level, steps: int) -> Level:
     return schedule[torch.cat([count - 1 - index, torch.tensor([count])])]
 
 
+def evenly_in_log_sigma(schedule: Level, count: int) -> list[int]:
+    """Places in a schedule, noisiest first, whose log sigma is as evenly spaced as it gets, so that both ends are seen."""
+    log_sigma = schedule.sigma[:-1].log()
+    wanted = torch.linspace(log_sigma[0].item(), log_sigma[-1].item(), count, dtype=torch.float64)
+    return list(dict.fromkeys((log_sigma[None] - wanted[:, None]).abs().argmin(dim=1).tolist()))
+
+
 def timestep(alpha_bar: Tensor, schedule: Level) -> Tensor:
     """The index that stands for a level in a net trained on integer timesteps.
 

@@ -51,7 +51,11 @@ def test_all_scales_are_valid(scale):
         ("tables.noise_estimation.T2.steps", [3, 2000], "T2.steps asks for 2000 steps, but the training schedule of run 'digits' has 1000"),
         ("scale", "laptp", "scale is 'laptp'; did you mean 'laptop'?"),
         ("samplers.ddim-fitted.rule", "ddmi", "samplers.ddim-fitted.rule is 'ddmi'; did you mean 'ddim'?"),
-        ("samplers.ddim-fitted.schedule", "fited", "schedule is strided, fitted, searched, frozen or a .csv file, not 'fited'"),
+        (
+            "samplers.ddim-fitted.schedule",
+            "fited",
+            "samplers.ddim-fitted has schedule 'fited', neither a .csv file nor known; did you mean 'fitted'?",
+        ),
         ("samplers.ddim-fitted.schedule", "none.csv", "samplers.ddim-fitted.schedule: none.csv does not exist"),
         ("samplers.ddim-fitted.adapt", "orcale", "samplers.ddim-fitted.adapt is 'orcale'; did you mean 'oracle'?"),
         ("runs.digits.data", "digit", "runs.digits.data names 'digit', which is not defined; did you mean 'digits'?"),

@@ -153,9 +153,9 @@ def test_oracle_of_one_point_is_the_posterior_mean():
     levels = Level.variance_preserving(double(0.1, 0.5, 0.9))
     x = torch.tensor([[0.3, -0.2], [1.5, 0.4]]).double()
     variance = 1 - levels.alpha_bar
-    log_q = -x.square().sum(1, keepdim=True) / (2 * variance) - variance.log()
+    log_q = -x.square().sum(1, keepdim=True) / (2 * variance) - variance.log() + double(1, 2, 5).log()
     expected = 1 - (log_q.softmax(dim=1) @ variance.log()).exp()
-    found = Oracle(torch.zeros(1, 2), levels, Kernel(torch.zeros(2).double()))(x)
+    found = Oracle(torch.zeros(1, 2), levels, double(1, 2, 5), Kernel(torch.zeros(2).double()))(x)
     torch.testing.assert_close(found, expected)
 
 
@@ -170,7 +170,7 @@ def test_oracle_knows_correlated_data():
         law = torch.distributions.MultivariateNormal(torch.zeros(2).double(), (1 - alpha_bar) * torch.eye(2) + alpha_bar * covariance)
         logs.append(law.log_prob(x))
     expected = 1 - (torch.stack(logs, 1).softmax(1) @ (1 - levels.alpha_bar).log()).exp()
-    found = Oracle(torch.zeros(1, 2), levels, Kernel(variances, basis))(x)
+    found = Oracle(torch.zeros(1, 2), levels, torch.ones(3), Kernel(variances, basis))(x)
     torch.testing.assert_close(found, expected)
     assert found[0] > found[1]  # off the diagonal there is noise
 

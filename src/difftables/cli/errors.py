@@ -1,20 +1,15 @@
 """Rule errors: how far off the noise-level estimators are, level by level, on held-out samples."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from difftables.cli.job import Job
-
-if TYPE_CHECKING:
-    from difftables.level import Level
 
 
 def run(job: Job) -> None:
     """spec: run, evaluation, names, scale.  In: data, estimator.  Out: record."""
     import torch
 
-    from difftables import assemble
+    from difftables import assemble, schedules
     from difftables.data.images import to_unit
+    from difftables.estimates import ESTIMATES
     from difftables.estimator import log_noise
     from difftables.io import load_tensors, write_json
     from difftables.rng import SampleNoise
@@ -25,11 +20,10 @@ def run(job: Job) -> None:
     count = min(spec.evaluation.error_n, int(held.sum()))
     clean = to_unit(data["images"][held][:count]).to(device)
     training = assemble.training_schedule(run_.schedule)
-    net = assemble.load_net(run_.estimator.net, run_.data, job.input("estimator"), "estimator", device)
-    oracle = assemble.oracle(run_.oracle, training, to_unit(data["images"][~held]).to(device))
-    estimators: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"estimator": assemble.estimate_by_net(net, training), "oracle": oracle}
+    files = {name: paths[0] for name, paths in job.inputs.items()}
+    estimators = {name: ESTIMATES[name](run_, training, files, device) for name in ("estimator", "oracle")}
     corrupt = assemble.CORRUPTIONS[run_.corruption]
-    index = spread_levels(training, spec.evaluation.error_levels)
+    index = schedules.evenly_in_log_sigma(training, spec.evaluation.error_levels)
     randn, rows = SampleNoise([("errors", i) for i in range(count)]), []
     with torch.inference_mode():
         for i in index:
@@ -46,12 +40,3 @@ def run(job: Job) -> None:
                 )  # fmt: skip
     shared = {**vars(spec.names), "scale": spec.scale, **job.provenance()}
     write_json(job.output("record"), {"shared": shared, "records": rows})
-
-
-def spread_levels(training: "Level", count: int) -> list[int]:
-    """Places in the training schedule, noisiest first, whose log sigma is about evenly spaced: both ends are seen."""
-    import torch
-
-    log_sigma = training.sigma[:-1].log()
-    wanted = torch.linspace(log_sigma[0].item(), log_sigma[-1].item(), count, dtype=torch.float64)
-    return list(dict.fromkeys((log_sigma[None] - wanted[:, None]).abs().argmin(dim=1).tolist()))

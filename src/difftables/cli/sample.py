@@ -67,19 +67,12 @@ class Chain:
 
     def adapt(self, sampler: "SimpleNamespace"):
         """The sampler's adjustment, or None."""
-        from difftables import assemble
-        from difftables.data.images import to_unit
-        from difftables.io import load_tensors
+        from difftables.estimates import ESTIMATES, adjustment
 
-        job = self.job
         if sampler.adapt is None:
             return None
-        if sampler.adapt == "oracle":
-            data, _ = load_tensors(job.input("data"), "data")
-            clean = to_unit(data["images"][~data["held_out"].bool()]).to(job.device)
-            return assemble.adjuster(sampler, self.run.adjust, assemble.oracle(self.run.oracle, self.training, clean))
-        net = assemble.load_net(self.run.estimator.net, self.run.data, job.input("estimator"), "estimator", job.device)
-        return assemble.adjuster(sampler, self.run.adjust, assemble.estimate_by_net(net, self.training))
+        files = {name: paths[0] for name, paths in self.job.inputs.items() if paths}
+        return adjustment(sampler, self.run, ESTIMATES[sampler.adapt](self.run, self.training, files, self.job.device))
 
     def first_schedule(self, sampler: "SimpleNamespace", steps: int, file: Any) -> "Level":
         """The schedule a sampler starts out with."""

@@ -1,0 +1,50 @@
+"""Where a sample's noise level comes from while sampling: the trained estimator, or the exact one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace as Spec
+
+import torch
+from torch import Tensor
+
+from difftables import schedules
+from difftables.assemble import load_net
+from difftables.data.images import to_unit
+from difftables.estimator import Adjust, alpha_bar_of
+from difftables.io import load_tensors
+from difftables.level import Level
+from difftables.oracle import Oracle, fit_kernel
+
+Estimate = Callable[[Tensor], Tensor]
+
+
+def trained(run: Spec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+    """The estimator net of a run: x, [B, ...], to alpha_bar, [B], inside the levels of the training schedule."""
+    net = load_net(run.estimator.net, run.data, files["estimator"], "estimator", device)
+    lowest = training.alpha_bar[0].item()
+    return lambda x: alpha_bar_of(net(x), lowest)
+
+
+def oracle(run: Spec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+    """The exact estimator for a density of training samples, under a training density uniform over the schedule.
+
+    Half of the levels lie evenly in index and half evenly in log sigma; each counts for the stretch of indices it stands for.
+    """
+    data, _ = load_tensors(files["data"], "data")
+    clean = to_unit(data["images"][~data["held_out"].bool()]).to(device)
+    spec = run.oracle
+    even = torch.linspace(0, len(training) - 2, spec.levels // 2 + 1).round().long().tolist()
+    index = torch.tensor(sorted({*even, *schedules.evenly_in_log_sigma(training, spec.levels // 2 + 1)}))
+    edges = torch.cat([index[:1].double(), (index[1:] + index[:-1]) / 2, index[-1:].double()])
+    kernel = fit_kernel(clean.flatten(1), spec.references, spec.shrinkage, spec.kernel == "full")
+    return Oracle(clean[: spec.references], training[index], edges.diff(), kernel)
+
+
+ESTIMATES: dict[str, Callable[[Spec, Level, dict[str, Path], torch.device], Estimate]] = {"estimator": trained, "oracle": oracle}
+
+
+def adjustment(sampler: Spec, run: Spec, estimate: Estimate) -> Adjust:
+    """The adjustment of a sampler around an estimate of alpha_bar."""
+    adjust = run.adjust
+    on = sampler.estimate_on or adjust.estimate_on
+    return Adjust(estimate, first=adjust.first, family=adjust.family, mode=adjust.mode, on=on, update=adjust.update)
