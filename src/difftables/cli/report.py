@@ -17,7 +17,7 @@ def run(job: Job) -> None:
     spec = job.raw
     cells = [Cell(**cell) for path in job.inputs["tables"] for cell in read_json(path)]
     write_cells(job.output("cells"), cells)
-    write_json(job.output("metrics"), metrics(cells))
+    write_json(job.output("metrics"), metrics(cells, spec["claims"]))
     for path in job.outputs["plots"]:
         paper, table = path.stem.rsplit("-", 1)
         write_csv(path, *wide([cell for cell in cells if (cell.paper, cell.table) == (paper, table)]))
@@ -52,13 +52,25 @@ def count(cells: list[Cell], status: str) -> int:
     return sum(cell.status == status for cell in cells)
 
 
-def metrics(cells: list[Cell]) -> dict[str, Any]:
-    """What `dvc metrics show` and `diff` compare: the mean of each measured cell, by table, metric, row and column."""
+def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
+    """What `dvc metrics` and `dvc exp show` compare: each sampler's mean in the table's first metric, and how many claims hold.
+
+    A value shown in two tables is listed once, under the first.
+    """
     found: dict[str, Any] = {}
+    first: dict[str, str] = {}
+    seen: set[tuple[str, str, str]] = set()
     for cell in cells:
-        if cell.status == "measured" and cell.value is not None:
-            place = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.metric), {})
-            place.setdefault(_plain(cell.row), {})[_plain(cell.column)] = float(f"{cell.value:.6g}")
+        key = (cell.sampler, cell.column, cell.metric)
+        if cell.status != "measured" or cell.value is None or not cell.sampler or key in seen:
+            continue
+        if cell.metric == first.setdefault(f"{cell.paper}/{cell.table}", cell.metric):
+            seen.add(key)
+            row = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.sampler), {})
+            row[_plain(cell.column)] = float(f"{cell.value:.6g}")
+    for paper, entries in claims.items():
+        places = [_places(entry, [cell for cell in cells if cell.paper == paper]) for entry in entries]
+        found.setdefault(paper, {})["claims"] = {_plain(word): sum(len(place[word]) for place in places) for word in VERDICTS}
     return found
 
 
@@ -75,8 +87,11 @@ def _plain(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-_=@" else "_" for c in text.replace(", ", "-").replace(": ", "-").replace(" ", "_"))
 
 
-def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
-    """In how many columns `better` beats `than`, loses to it, or cannot be told from it."""
+VERDICTS = ("holds", "contradicted", "not distinguishable")
+
+
+def _places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
+    """Columns in which `better` beats `than`, loses to it, or cannot be told from it, with both values."""
     from difftables.tables import interval
 
     rows: dict[str, dict[str, Cell]] = {}
@@ -86,16 +101,21 @@ def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
         if cell.metric == first:
             rows.setdefault(cell.row, {})[cell.column] = cell
     a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
-    if not a or not b:
-        return "not run"
-    holds, fails, open_ = list[str](), list[str](), list[str]()
-    for column in a:
+    places: dict[str, list[str]] = {word: [] for word in VERDICTS}
+    for column in a.keys() & b.keys():
         found, sign = interval(a[column], b[column]), 1 if a[column].better == "lower" else -1
-        place = open_ if found is None or found[0] <= 0 <= found[1] else holds if found[1] * sign < 0 else fails
-        place.append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g})")
-    found_in = {"holds": holds, "contradicted": fails, "not distinguishable": open_}
-    parts = [f"**{word}** at {', '.join(where)}" for word, where in found_in.items() if where]
-    return "; ".join(parts)
+        told = found is not None and not found[0] <= 0 <= found[1]
+        word = "not distinguishable" if not told or found is None else "holds" if found[1] * sign < 0 else "contradicted"
+        places[word].append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g})")
+    for word in places:
+        places[word].sort(key=lambda text: list(a).index(text.split(" (")[0]))
+    return places
+
+
+def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
+    """What we saw of a claim, in words."""
+    places = _places(claim, cells)
+    return "; ".join(f"**{word}** at {', '.join(where)}" for word, where in places.items() if where) or "not run"
 
 
 def cost_rows(benchmarks: list[Path], searches: dict[Path, Any]) -> list[list[Any]]:

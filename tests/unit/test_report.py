@@ -1,0 +1,56 @@
+from difftables.cli.report import metrics, verdict, wide
+from difftables.tables import Cell
+
+CLAIM = {"claim": "a beats b", "table": "T", "better": "a", "than": "b"}
+
+
+def cell(row, column, values, **more):
+    return Cell(
+        "p",
+        "T",
+        row,
+        column,
+        sampler=row,
+        steps=column,
+        metric="FD",
+        better="lower",
+        value=sum(values) / len(values),
+        values=values,
+        **more,
+    )
+
+
+def cells():
+    return [
+        cell("a", "3", [1.0, 1.1, 1.2]), cell("b", "3", [2.0, 2.1, 2.2001]),
+        cell("a", "5", [2.0, 2.1, 2.2]), cell("b", "5", [1.0, 1.1, 1.2001]),
+        cell("a", "10", [1.0, 2.0, 3.0]), cell("b", "10", [3.0, 2.0, 1.0]),
+        Cell("p", "T", "a", "50", sampler="a", metric="FD", status="not-run"),
+    ]  # fmt: skip
+
+
+def test_a_claim_is_told_column_by_column():
+    assert verdict(CLAIM, cells()) == (
+        "**holds** at 3 (1.1 against 2.1); **contradicted** at 5 (2.1 against 1.1); **not distinguishable** at 10 (2 against 2)"
+    )
+    assert verdict(CLAIM | {"than": "c"}, cells()) == "not run"
+
+
+def test_higher_is_better_turns_the_verdict():
+    turned = cells()
+    for each in turned:
+        each.better = "higher"
+    assert verdict(CLAIM, turned).startswith("**holds** at 5")
+
+
+def test_metrics_list_each_value_once_and_count_claims():
+    again = [cell("a", "3", [1.0, 1.1, 1.2])]
+    again[0].table = "F"
+    found = metrics(cells() + again, {"p": [CLAIM]})
+    assert found["p"]["T"]["a"] == {"3": 1.1, "5": 2.1, "10": 2.0}
+    assert "F" not in found["p"]
+    assert found["p"]["claims"] == {"holds": 1, "contradicted": 1, "not_distinguishable": 1}
+
+
+def test_wide_has_a_column_for_each_sampler():
+    assert wide(cells()) == (["steps", "a", "b"], [["3", "1.1", "2.10003"], ["5", "2.1", "1.10003"], ["10", "2", "2"]])
