@@ -32,15 +32,15 @@ def fit_kernel(data: Tensor, centres: int, shrinkage: float, full: bool) -> Kern
     Args: data: [N, d]; centres: how many of the samples carry the density; full: whether pixels may correlate (an
         eigenproblem of size d).
     """
-    data = data.double()
+    data = data.double().cpu()
     d = data.shape[1]
     if full:
         covariance = (1 - shrinkage) * torch.cov(data.T) + shrinkage * data.var(dim=0).mean() * torch.eye(d, dtype=torch.float64)
-        variances, basis = torch.linalg.eigh(covariance.cpu())
+        variances, basis = torch.linalg.eigh(covariance)
         kernel = Kernel(variances, basis)
     else:
-        kernel = Kernel(((1 - shrinkage) * data.var(dim=0) + shrinkage * data.var(dim=0).mean()).cpu())
-    white = kernel.rotate(data[:centres].cpu()) / kernel.variances.sqrt()
+        kernel = Kernel((1 - shrinkage) * data.var(dim=0) + shrinkage * data.var(dim=0).mean())
+    white = kernel.rotate(data[:centres]) / kernel.variances.sqrt()
     return Kernel(kernel.variances * leave_one_out_bandwidth(white) ** 2, kernel.basis)
 
 

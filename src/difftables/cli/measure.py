@@ -1,8 +1,16 @@
 """Rule measure: all metrics of one row's samples, a record for each step count, seed and metric."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from difftables.cli.job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import SimpleNamespace
+
+    from torch import Tensor
+
+    from difftables.metrics.frechet import Moments
 
 
 def run(job: Job) -> None:
@@ -40,11 +48,12 @@ def run(job: Job) -> None:
     write_json(job.output("record"), {"shared": shared, "records": records})
 
 
-def values(name, features, logits, reference, target, evaluation):
+def values(
+    name: str, features: "Tensor", logits: "Tensor", reference: "Tensor", target: "Moments", e: "SimpleNamespace"
+) -> "Iterator[tuple[str, float, str, str]]":
     """(metric, value, unit, better) of one set of samples; the metric's name says what its value depends on."""
     from difftables.metrics import frechet, scores
 
-    e = evaluation
     yield name, frechet.distance(frechet.moments(features), target), "squared feature units", "lower"
     kid = scores.kernel_distance(features, reference, e.kid_subsets, e.kid_subset_size, 0)
     yield f"{name.replace('FID', 'KID').replace('FD-', 'KID-')}", kid, "", "lower"

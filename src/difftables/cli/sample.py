@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from types import SimpleNamespace
 
     from difftables.draw import Drawn
+    from difftables.estimator import Adjust
     from difftables.level import Level
 
 
@@ -65,7 +66,7 @@ class Chain:
             "rule": assemble.RULES[sampler.rule],
         }
 
-    def adapt(self, sampler: "SimpleNamespace"):
+    def adapt(self, sampler: "SimpleNamespace") -> "Adjust | None":
         """The sampler's adjustment, or None."""
         from difftables.estimates import ESTIMATES, adjustment
 

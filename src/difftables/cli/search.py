@@ -1,6 +1,11 @@
 """Rule search_schedule: schedules by grid search or by freezing what adjustment did; one file for all step counts."""
 
+from typing import TYPE_CHECKING, Any
+
 from difftables.cli.job import Job
+
+if TYPE_CHECKING:
+    from difftables.level import Level
 
 
 def run(job: Job) -> None:
@@ -19,7 +24,7 @@ def run(job: Job) -> None:
     write_json(job.output("record"), {"method": job.spec.method, "cost": costs, **job.provenance()})
 
 
-def searched(job: Job, steps: int):
+def searched(job: Job, steps: int) -> "tuple[Level, dict[str, Any]]":
     """The candidate of the WaveGrad grid whose samples lie nearest to the held-out ones."""
     import torch
     from torch import Tensor
@@ -29,7 +34,6 @@ def searched(job: Job, steps: int):
     from difftables.cli.sample import Chain
     from difftables.data.images import to_uint8
     from difftables.io import load_tensors
-    from difftables.level import Level
     from difftables.metrics import frechet
     from difftables.metrics.features import extract, load
     from difftables.rng import SampleNoise
@@ -48,7 +52,7 @@ def searched(job: Job, steps: int):
     keys = [("search", spec.seed, index) for index in range(spec.samples)]
 
     @torch.inference_mode()
-    def samples_of(levels: list[Level], many: int) -> Tensor:
+    def samples_of(levels: "list[Level]", many: int) -> Tensor:
         randn = SampleNoise(keys)  # anew for every batch: each candidate sees the same noise
         levels = [level.to(device) for level in levels]
         noise = randn(torch.empty(many * spec.samples, *chain.shape, device=device))
@@ -71,7 +75,7 @@ def searched(job: Job, steps: int):
     return from_betas(found.betas), cost
 
 
-def frozen(job: Job, steps: int):
+def frozen(job: Job, steps: int) -> "tuple[Level, dict[str, Any]]":
     """The mean of the levels that the adjusted sampler used, as one schedule for all samples."""
     from difftables import search
     from difftables.cli.sample import Chain

@@ -1,6 +1,16 @@
 """Rule train: fit a backbone."""
 
+from typing import TYPE_CHECKING
+
 from difftables.cli.job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import SimpleNamespace
+
+    from torch import Generator, Tensor, nn
+
+    from difftables.train import BatchLoss
 
 
 def run(job: Job) -> None:
@@ -34,7 +44,7 @@ def run(job: Job) -> None:
     fit(job, net, batch_loss, spec.train, "net")
 
 
-def training_batches(job: Job, purpose: str, training):
+def training_batches(job: Job, purpose: str, training: "SimpleNamespace") -> "Callable[[int], tuple[Tensor, Generator]]":
     """step to (clean samples of the batch on the device, the step's stream): a pure function of seed and step."""
     import torch
 
@@ -57,7 +67,7 @@ def training_batches(job: Job, purpose: str, training):
     return batch
 
 
-def fit(job: Job, net, batch_loss, training, kind: str) -> None:
+def fit(job: Job, net: "nn.Module", batch_loss: "BatchLoss", training: "SimpleNamespace", kind: str) -> None:
     """Run the loop, write weights and curve, and drop the state that is no longer needed."""
     import shutil
 
