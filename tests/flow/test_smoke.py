@@ -23,6 +23,7 @@ def test_all_tables_are_there_and_filled(finished):
     for name in ("T2", "T3", "F2", "F3", "F4"):
         for suffix in ("md", "tex", "csv", "json", "png", "svg"):
             assert (folder / f"noise_estimation/{name}.{suffix}").stat().st_size > 100
+        assert "scale smoke" in (folder / f"noise_estimation/{name}.tex").read_text()
     rows = [row for row in cells(finished) if row["table"] == "T2"]
     measured = [row for row in rows if row["status"] == "measured"]
     assert len({row["row"] for row in measured}) == 13

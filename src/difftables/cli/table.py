@@ -27,6 +27,8 @@ def run(job: Job) -> None:
     picture = f"\n![{spec['table']}]({job.output('png').name})\n" if rendered.figure else ""
     heading = f"## {spec['paper']} {spec['table']}: {layout['title']}\n\n{banner(spec)}\n\n"
     write_text(job.output("md"), heading + markdown(rendered.grid) + picture)
+    # In a paper the table stands alone: what it was measured on must travel with it.
+    rendered.grid.notes.insert(0, banner(spec).replace("**", "").replace("`", ""))
     write_text(job.output("tex"), latex(rendered.grid, f"tab:{spec['paper']}-{spec['table']}"))
     write_cells(job.output("csv"), rendered.cells)
     write_json(job.output("json"), [vars(cell) for cell in rendered.cells])
