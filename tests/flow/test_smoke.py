@@ -232,7 +232,7 @@ def test_check_is_content_and_then_not(checkout):
     checkout.edit("params.yaml", "error_n: 60", "error_n: 50")
     found = checkout.run("difftables", "check", "smoke", check=False)
     assert found.returncode == 1
-    assert "1 x errors would run; run snakemake" in found.text
+    assert found.text.count("1 x errors would run; run snakemake") == 1
     checkout.edit("params.yaml", "error_n: 50", "error_n: 60")
 
     metadata = checkout.path / ".snakemake/metadata"

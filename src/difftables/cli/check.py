@@ -34,7 +34,7 @@ def pending(plan: Plan) -> list[str]:
     text = found.stdout + found.stderr
     if found.returncode:
         return [f"the dry run fails: {text.strip().splitlines()[-1] if text.strip() else 'no output'}"]
-    jobs = re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)
+    jobs = dict.fromkeys(re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE))  # a dry run prints its table twice
     return [f"{count} x {rule} would run; run snakemake" for rule, count in jobs if rule not in ("total", "all", "everything")]
 
 
