@@ -34,11 +34,6 @@ def job(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def modules(verb: str) -> list[str]:
-    """Names of the project modules that `difftables VERB` can reach, for a person who asks why a job re-runs."""
-    return sorted({module for module, _ in _closure(f"{PACKAGE}.cli.{verb}", None)})
-
-
 def _closure(module: str, selected: set[str] | None) -> dict[Symbol, str]:
     """Text of every definition reachable from `module`; selected = None takes all entries of all dicts."""
     while True:

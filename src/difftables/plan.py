@@ -166,8 +166,7 @@ class Plan:
         features = self.params.features[self.params.evaluation.features]
         return {
             "paper": paper, "table": table, "layout": self.layouts[paper][table], "steps": bound.steps, "run": bound.run,
-            "dataset": run.data if run else None, "train": run.train.model_dump() if run else None,
-            "metric": {"net": features.net, "pixels": features.pixels}, "scale": self.params.scale,
+            "dataset": run.data if run else None, "metric": {"net": features.net, "pixels": features.pixels}, "scale": self.params.scale,
             "n": self.params.evaluation.n, "seeds": len(self.params.evaluation.seeds),
             "train_seeds": len(run.seeds) if run else 0,
         }  # fmt: skip

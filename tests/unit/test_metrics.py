@@ -135,10 +135,8 @@ def test_inception_from_a_local_file(tmp_path):
 
     torch.manual_seed(0)
     net = module._inception_v3(num_classes=1008, aux_logits=False, weights=None)
-    blocks = {"Mixed_5b": module.FIDInceptionA(192, pool_features=32), "Mixed_7b": module.FIDInceptionE_1(1280)}
     path = tmp_path / "weights.pth"
     torch.save(net.state_dict(), path)
-    assert all(name in dict(net.named_children()) for name in blocks)
     with pytest.raises(ValueError, match=r"weights\.pth has sha256"):
         features.load("inception", 299, path, "0" * 64, torch.device("cpu"))
     loaded = features.load("inception", 75, path, None, torch.device("cpu"))

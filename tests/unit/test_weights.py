@@ -1,0 +1,40 @@
+"""A fetched weights file is checked before use; whatever goes wrong is one line."""
+
+import json
+import urllib.error
+
+import pytest
+
+from difftables.cli import job as jobs
+from difftables.cli import weights
+from difftables.io import sha256
+
+
+def fetch(tmp_path, url, digest):
+    target = tmp_path / "cache" / "w.pth"
+    job = jobs.parse("weights", ["--spec", json.dumps({"url": url, "sha256": digest}), "--out", f"weights={target}"])
+    weights.run(job)
+    return target
+
+
+def test_good_bytes_arrive_whole(tmp_path):
+    source = tmp_path / "published.pth"
+    source.write_bytes(b"weights" * 1000)
+    assert fetch(tmp_path, source.as_uri(), sha256(source)).read_bytes() == source.read_bytes()
+
+
+def test_wrong_bytes_are_never_kept(tmp_path):
+    source = tmp_path / "published.pth"
+    source.write_bytes(b"<html>not found</html>")
+    with pytest.raises(ValueError, match=r"has sha256 .*, not 000000000000.*fetch it again"):
+        fetch(tmp_path, source.as_uri(), "0" * 64)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_no_network_names_the_place_to_put_the_file(tmp_path, monkeypatch):
+    def refused(*_args, **_kwargs):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", refused)
+    with pytest.raises(ValueError, match=r"cannot be fetched \(no route to host\); put the file at .*w\.pth by hand"):
+        fetch(tmp_path, "https://example.org/w.pth", "0" * 64)
