@@ -33,7 +33,8 @@ def run(job: Job) -> None:
     for paper, tables in spec["tables"]:
         out.append(f"# {paper}\n\n## What the paper claims, and what we saw at this scale\n")
         out.append(
-            "Columns of the table named, first value against second, lower is better; 95 % paired intervals, column by column, not corrected for their number.\n"
+            "Columns of the table named, first value against second, lower is better; "
+            "95 % paired intervals, column by column, not corrected for their number.\n"
         )
         out.append("| claim | source | table | what we saw |\n|---|---|---|---|")
         out += [

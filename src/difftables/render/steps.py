@@ -56,7 +56,8 @@ def steps(sources: Sources) -> Rendered:
         notes = [
             f"{metric}, N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, "
             "mean ± sd over seeds; columns: steps, which equal the measured NFE. Bold: best of a column; †: not distinguishable "
-            "from it (95 % paired-seed t interval, each pair by itself, not corrected for the number of pairs). Values at this N do not compare with values at another.",
+            "from it (95 % paired-seed t interval, each pair by itself, not corrected for the number of pairs). "
+            "Values at this N do not compare with values at another.",
             "KID, precision, recall and inception score of the same samples are in the CSV.",
             f"Real against real at the same N: {floor:.2f} ± {floor_sd or 0:.2f} ({len(sources.floor['values'])} splits). "
             f"Machine: {sources.records[0]['shared']['machine']}.",
