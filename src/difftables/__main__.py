@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-VERBS = sorted(p.stem for p in Path(__file__).parent.joinpath("cli").glob("*.py") if p.stem not in ("__init__", "job"))
+VERBS = sorted(p.stem for p in Path(__file__).parent.joinpath("cli").glob("*.py") if p.stem not in ("__init__", "job", "judges"))
 
 
 def main(arguments: list[str] | None = None) -> int:

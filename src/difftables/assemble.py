@@ -2,32 +2,25 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from difftables import schedules
 from difftables.corruptions import CORRUPTIONS, PRIORS
-from difftables.data import READERS
-from difftables.data.images import split
 from difftables.estimator import fitted
 from difftables.io import load_into, load_tensors
 from difftables.level import Level
 from difftables.nets import NETS
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
+from difftables.registry import GIVEN_TO_NETS
 from difftables.steps import RULES
 
 Spec = SimpleNamespace
-
-
-def read_data(spec: Spec) -> dict[str, Tensor]:
-    """Images uint8 [N, C, H, W], labels [N] and the held-out mask [N]."""
-    options = {key: getattr(spec, key) for key in ("root", "crop") if getattr(spec, key) is not None}
-    images, labels = READERS[spec.reader](spec.size, spec.channels, **options)
-    return {"images": images, "labels": labels, "held_out": split(len(images), spec.held_out, spec.seed)}
 
 
 def training_schedule(spec: Spec) -> Level:
@@ -36,11 +29,11 @@ def training_schedule(spec: Spec) -> Level:
 
 
 def build_net(spec: Spec, data: Spec) -> nn.Module:
-    """A network by its kind; size and channels come from the data set, where the network asks for them."""
+    """A network by its kind; size and channels, or bands and hop, come from the data set, where the network asks for them."""
     options: dict[str, Any] = {key: value for key, value in vars(spec).items() if key != "kind"}
     kind = NETS[spec.kind]
     asked = inspect.signature(kind).parameters
-    options |= {key: getattr(data, key) for key in ("size", "channels") if key in asked}
+    options |= {key: getattr(data, key) for key in GIVEN_TO_NETS if key in asked}
     return kind(**options)
 
 
@@ -54,7 +47,8 @@ def load_net(spec: Spec, data: Spec, path: Path, kind: str, device: torch.device
 
 def denoiser(spec: Spec, net: nn.Module, training: Level) -> Denoiser:
     """D of a run around its net."""
-    return precondition(net, PRECONDITIONINGS[spec.precondition], CONDITIONINGS[spec.conditioning](training))
+    coefficients = partial(PRECONDITIONINGS[spec.precondition], sigma_data=spec.sigma_data)
+    return precondition(net, coefficients, CONDITIONINGS[spec.conditioning](training))
 
 
 def strided(steps: int, training: Level, adjust: Spec | None) -> Level:

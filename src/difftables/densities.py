@@ -23,4 +23,14 @@ def between(schedule: Level, count: int, stream: torch.Generator) -> Level:
     return Level.variance_preserving(alpha**2)
 
 
-DENSITIES = {"index": index, "between": between}
+def log_sigma(schedule: Level, count: int, stream: torch.Generator) -> Level:
+    """Uniform in log sigma between the ends of the training schedule, whatever lies between; [count].
+
+    Source: ours, for short trainings: of WaveGrad's draws 4 % fall below sigma = 0.1, where a vocoder's last steps are.
+    """
+    ends = schedule.sigma[[0, -2]].log()
+    sigma = torch.lerp(ends[0], ends[1], torch.rand(count, generator=stream, dtype=torch.float64)).exp()
+    return Level.variance_preserving(1 / (1 + sigma**2))
+
+
+DENSITIES = {"index": index, "between": between, "log_sigma": log_sigma}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from difftables.level import Level
-from difftables.precond import Counted, Denoiser
+from difftables.precond import Counted, Denoiser, given
 from difftables.rng import SampleNoise
 from difftables.steps import Adapt, Rule, sample
 
@@ -28,20 +28,25 @@ class Drawn:
 def draw(
     keys: Sequence[tuple[int | str, ...]], shape: tuple[int, ...], schedule: Level, *, denoise: Denoiser,
     corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Tensor, Level], Tensor], rule: Rule,
-    adapt: Adapt | None, batch: int, device: torch.device,
+    adapt: Adapt | None, batch: int, device: torch.device, cond: Tensor | None = None,
 ) -> Drawn:  # fmt: skip
     """One sample of `shape` per key, `batch` at a time.
 
-    Args: keys: what each sample's noise depends on, e.g. ("sample", seed, index); schedule: N + 1 levels.
+    Args: keys: what each sample's noise depends on, e.g. ("sample", seed, index); schedule: N + 1 levels; cond: what the net and
+        the adjustment are given besides, [K, ...].
     """
     began, counted = time.perf_counter(), Counted(denoise)
     schedule = schedule.to(device)
     parts, levels, nfe = [], list[list[Tensor]](), 0
     for start in range(0, len(keys), batch):
         randn = SampleNoise(keys[start : start + batch])
+        part = None if cond is None else cond[start : start + batch].to(device)
         noise = randn(torch.empty(len(randn.streams), *shape, device=device))
         counted.calls, counted.levels = 0, []
-        x = sample(prior(noise, schedule[0]), schedule, denoise=counted, corrupt=corrupt, rule=rule, randn=randn, adapt=adapt)
+        x = sample(
+            prior(noise, schedule[0]), schedule, denoise=given(counted, part), corrupt=corrupt, rule=rule, randn=randn,
+            adapt=adapt and given(adapt, part),
+        )  # fmt: skip
         parts.append(x.cpu())
         levels.append([level.alpha_bar.expand(len(x)).cpu() for level in counted.levels])
         nfe = max(nfe, counted.calls)

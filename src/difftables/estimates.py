@@ -11,18 +11,19 @@ from difftables import schedules
 from difftables.assemble import load_net
 from difftables.data.images import to_unit
 from difftables.estimator import Adjust, alpha_bar_of
-from difftables.io import load_tensors
 from difftables.level import Level
-from difftables.oracle import Oracle, fit_kernel
+from difftables.media.images import Images
+from difftables.media.speech import Speech
+from difftables.oracle import MelOracle, Oracle, fit_kernel
 
-Estimate = Callable[[Tensor], Tensor]
+Estimate = Callable[..., Tensor]  # x, [B, ...], and as `cond` what the net is given besides, to alpha_bar, [B]
 
 
 def trained(run: Spec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The estimator net of a run: x, [B, ...], to alpha_bar, [B], inside the levels of the training schedule."""
     net = load_net(run.estimator.net, run.data, files["estimator"], "estimator", device)
     lowest = training.alpha_bar[0].item()
-    return lambda x: alpha_bar_of(net(x), lowest)
+    return lambda x, cond=None: alpha_bar_of(net(x), lowest)
 
 
 def oracle(run: Spec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
@@ -30,17 +31,25 @@ def oracle(run: Spec, training: Level, files: dict[str, Path], device: torch.dev
 
     Half of the levels lie evenly in index and half evenly in log sigma; each counts for the stretch of indices it stands for.
     """
-    data, _ = load_tensors(files["data"], "data")
-    clean = to_unit(data["images"][~data["held_out"].bool()]).to(device)
-    spec = run.oracle
+    clean, spec = to_unit(Images(run.data, files["data"], device).own).to(device), run.oracle
     even = torch.linspace(0, len(training) - 2, spec.levels // 2 + 1).round().long().tolist()
     index = torch.tensor(sorted({*even, *schedules.evenly_in_log_sigma(training, spec.levels // 2 + 1)}))
     edges = torch.cat([index[:1].double(), (index[1:] + index[:-1]) / 2, index[-1:].double()])
     kernel = fit_kernel(clean.flatten(1), spec.references, spec.shrinkage, spec.kernel == "full")
-    return Oracle(clean[: spec.references], training[index], edges.diff(), kernel)
+    exact = Oracle(clean[: spec.references], training[index], edges.diff(), kernel)
+    return lambda x, cond=None: exact(x)
 
 
-ESTIMATES: dict[str, Callable[[Spec, Level, dict[str, Path], torch.device], Estimate]] = {"estimator": trained, "oracle": oracle}
+def known_mel(run: Spec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+    """The likeliest level of a noisy utterance whose clean mel spectrogram is known, as a vocoder knows it."""
+    speech = Speech(run.data, files["data"], device)
+    exact = MelOracle(speech.weights, run.data.hop, training)
+    return lambda x, cond: exact(x, cond)
+
+
+ESTIMATES: dict[str, Callable[[Spec, Level, dict[str, Path], torch.device], Estimate]] = {
+    "estimator": trained, "oracle": oracle, "known_mel": known_mel,
+}  # fmt: skip
 
 
 def adjustment(sampler: Spec, run: Spec, estimate: Estimate) -> Adjust:

@@ -60,8 +60,8 @@ def refit(alpha_bar: Tensor, steps: int, first: float, family: str = "linear", m
     taylor: log(1 - beta) ~ -beta, so x = -(log alpha_bar + beta_0 sum w) / sum g, rates clipped at 0.999
     exact: x by bisection of sum log(1 - beta_i) = log alpha_bar, 64 halvings in float64
 
-    One remaining step takes beta = 1 - alpha_bar. A sample too clean for non-decreasing rates from beta_0
-    takes constant rates, beta = 1 - alpha_bar^(1/steps).
+    One remaining step takes beta = 1 - alpha_bar. A sample too clean for non-decreasing rates from beta_0 takes the
+    family's smallest rates from beta_0 scaled down; in the linear family those are constant, 1 - alpha_bar^(1/steps).
 
     Args: alpha_bar: [B]; first: beta_0; family: linear or fibonacci; mode: taylor or exact.
     Returns: rates [B, steps], least noisy first, and how many of each sample's were clipped, [B].
@@ -94,7 +94,21 @@ def refit(alpha_bar: Tensor, steps: int, first: float, family: str = "linear", m
         raise ValueError(f"refit mode {mode!r} is neither taylor nor exact")
     smallest_total = torch.log1p(-(base + slope * lowest).clamp(max=1 - 1e-16)).sum()
     too_clean = (x < lowest) | (log_target > smallest_total)
+    if bool(too_clean.any()):
+        constant = _scaled(base + slope * lowest, log_target, constant)
     return torch.where(too_clean, constant, betas.clamp(max=LARGEST_BETA if mode == "taylor" else 1.0)), clips
+
+
+def _scaled(smallest: Tensor, log_target: Tensor, constant: Tensor) -> Tensor:
+    """c smallest with sum log(1 - c smallest_i) = log_target, [B, N]; `constant` where the smallest rates all agree."""
+    if bool((smallest == smallest[0]).all()):
+        return constant
+    low, high = torch.zeros_like(log_target), (1 / smallest.max()).clamp(max=1).expand_as(log_target)
+    for _ in range(64):
+        c = (low + high) / 2
+        below = torch.log1p(-(c * smallest).clamp(max=1 - 1e-16)).sum(dim=1, keepdim=True) < log_target
+        low, high = torch.where(below, low, c), torch.where(below, c, high)
+    return (low + high) / 2 * smallest
 
 
 def fitted(alpha_bar: float, steps: int, first: float, family: str = "linear", mode: str = "exact") -> Level:
@@ -113,7 +127,7 @@ class Adjust:
     """The `adapt` of `steps.sample`: refit the levels still to come to the estimated noise of the sample.
 
     Args:
-        estimate: x, [B, ...], to alpha_bar, [B].
+        estimate: x, [B, ...], and what else is known of the samples, to alpha_bar, [B].
         first, family, mode: of `refit`.
         on: "after_noise" estimates on what the net meets next; "before_noise" on the step's mean.
         update: remaining step counts after which to adjust; None adjusts after every step.
@@ -123,7 +137,7 @@ class Adjust:
     """
 
     def __init__(
-        self, estimate: Callable[[Tensor], Tensor], *, first: float, family: str, mode: str,
+        self, estimate: Callable[..., Tensor], *, first: float, family: str, mode: str,
         on: str = "after_noise", update: list[int] | None = None,
     ) -> None:  # fmt: skip
         if on not in ("after_noise", "before_noise"):
@@ -132,11 +146,11 @@ class Adjust:
         self.on, self.update = on, update
         self.evaluations, self.clips = 0, 0
 
-    def __call__(self, mean: Tensor, x: Tensor, levels: list[Level]) -> list[Level]:
+    def __call__(self, mean: Tensor, x: Tensor, levels: list[Level], **cond: Tensor) -> list[Level]:
         steps = len(levels) - 1
         if self.update is not None and steps not in self.update:
             return levels
-        alpha_bar = self.estimate(x if self.on == "after_noise" else mean)
+        alpha_bar = self.estimate(x if self.on == "after_noise" else mean, **cond)
         self.evaluations += len(x)
         betas, clips = refit(alpha_bar.double(), steps, self.first, self.family, self.mode)
         self.clips += int(clips.sum())

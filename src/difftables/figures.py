@@ -95,6 +95,51 @@ def _tail(label: str) -> str:
     return label.split(", ", 1)[-1]
 
 
+def metrics_against_steps(panels: dict[str, Lines]) -> Any:
+    """A panel for each metric: values against steps with bands of one sd, a line for each row."""
+    plt = pyplot()
+    columns = 3
+    figure, axes = plt.subplots(-(-len(panels) // columns), columns, figsize=(13, 3.6 * -(-len(panels) // columns)), squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (metric, rows) in zip(axes.flat, panels.items(), strict=False):
+        for i, (label, (steps, values, sds)) in enumerate(rows.items()):
+            style = ("-", "--", ":")[i % 3]
+            axis.plot(steps, values, style, marker="o", markersize=3, linewidth=1.4, color=colour(label), label=label)
+            low, high = ([v + sign * s for v, s in zip(values, sds, strict=True)] for sign in (-1, 1))
+            axis.fill_between(steps, low, high, color=colour(label), alpha=0.12, linewidth=0)
+        ticks = sorted({s for steps, _, _ in rows.values() for s in steps})
+        axis.set(title=metric, xlabel="steps", xscale="log")
+        axis.minorticks_off()
+        axis.set_xticks(ticks, [str(s) for s in ticks], fontsize=7)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=4, fontsize=8, bbox_to_anchor=(0.5, -0.06))
+    figure.tight_layout()
+    return figure
+
+
+def spectrograms(rows: dict[str, Any], seconds: float) -> Any:
+    """log10 mel power, [bands, frames], of each row on one colour scale.  Args: seconds: between frames."""
+    plt = pyplot()
+    columns = 3
+    lines = -(-len(rows) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(11, 1.7 * lines), sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(rows) :]:
+        axis.set_axis_off()
+    first = next(iter(rows.values()))
+    for axis, (label, picture) in zip(axes.flat, rows.items(), strict=False):
+        extent = (0, picture.shape[1] * seconds, 0, len(picture))
+        axis.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=first.min(), vmax=first.max(), cmap="magma")
+        axis.set_title(label, fontsize=9)
+        axis.grid(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("s")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("mel band")
+    figure.tight_layout()
+    return figure
+
+
 def nothing(message: str) -> Any:
     """A figure that says why there is nothing to see."""
     plt = pyplot()
@@ -116,14 +161,14 @@ def errors(rows: dict[str, tuple[list[float], list[float], list[float]]]) -> Any
                 marker="o",
                 markersize=3,
                 label=label,
-                color=colour("oracle" if label == "oracle" else "adjusted"),
+                color=colour("adjusted" if label == "estimator" else "oracle"),
             )
         axis.set(xlabel=r"$1-\bar\alpha$ (true)", ylabel=name, xscale="log", yscale="log")
         axis.legend(fontsize=8)
     return figure
 
 
-def spread(groups: dict[str, list[float]], metric: str) -> Any:
+def spread(groups: dict[str, list[float]], metric: str, logarithmic: bool) -> Any:
     """A strip of points per group with its median."""
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(1.7 * len(groups) + 1, 3.4))
@@ -132,8 +177,10 @@ def spread(groups: dict[str, list[float]], metric: str) -> Any:
         axis.plot([i + s for s in shifts], values, "o", markersize=3, alpha=0.6, color=colour(label))
         axis.plot([i - 0.25, i + 0.25], [sorted(values)[len(values) // 2]] * 2, color="black", linewidth=1.5)
     axis.set_xticks(range(len(groups)), list(groups))
-    axis.set(ylabel=metric, yscale="log")
-    _plain_ticks(axis)
+    axis.set(ylabel=metric)
+    if logarithmic:
+        axis.set(yscale="log")
+        _plain_ticks(axis)
     return figure
 
 

@@ -1,5 +1,6 @@
 """A paper is a folder: its tables and claims as data."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ PAPERS = Path("workflow/papers")
 def samplers_of(layout: Spec, key: str = "sampler") -> list[str]:
     """The samplers that a table's rows name."""
     return [row[key] for row in layout.get("rows", []) if key in row]
+
+
+def heard(names: Iterable[str], asked: list[int]) -> list[int]:
+    """Step counts of a sampler that are written as audio: those asked for that it has, or its lowest; names: of its samples."""
+    own = sorted(int(name.split("/")[1]) for name in names if name.startswith("samples/"))
+    return [steps for steps in own if steps in asked] or own[:1]
 
 
 def read_yaml(path: Path) -> Any:

@@ -6,15 +6,30 @@ import torch
 from torch import Tensor
 
 from difftables.level import Level
-from difftables.precond import Denoiser
+from difftables.precond import Denoiser, given
 
 
-def inverse_sigma2(level: Level) -> Tensor:
+def inverse_sigma2(level: Level, sigma_data: float = 0.5) -> Tensor:
     """1 / sigma^2, [B]: turns a squared error of x0 into one of eps.  Source: Ho et al. 2020, Eq. 14 (L_simple)."""
     return level.sigma**-2
 
 
-WEIGHTS = {"eps": inverse_sigma2}
+def inverse_sigma(level: Level, sigma_data: float = 0.5) -> Tensor:
+    """1 / sigma, [B]: turns an absolute error of x0 into one of eps.  Source: WaveGrad (Chen et al. 2020), Algorithm 1."""
+    return 1 / level.sigma
+
+
+def inverse_out(level: Level, sigma_data: float = 0.5) -> Tensor:
+    """sqrt(1 / sigma^2 + 1 / sigma_data^2) = 1 / c_out, [B]: an absolute error of x0 into one of the net under `edm`.
+
+    Source: Karras et al. 2022 (EDM), Table 1; theirs is the square of this, for a squared error.
+    """
+    return (level.sigma**-2 + sigma_data**-2).sqrt()
+
+
+WEIGHTS: dict[str, Callable[..., Tensor]] = {
+    "eps": inverse_sigma2, "eps_absolute": inverse_sigma, "edm_absolute": inverse_out,
+}  # fmt: skip
 PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {"squared": torch.square, "absolute": torch.abs}
 
 
@@ -27,14 +42,16 @@ def denoising_loss(
     x0: Tensor, level: Level, noise: Tensor, *, denoise: Denoiser, corrupt: Callable[[Tensor, Level], Tensor],
     target: Callable[[Tensor, Level, Tensor], Tensor], weight: Callable[[Level], Tensor],
     residual: Callable[[Tensor, Level], Tensor] = plain, penalty: Callable[[Tensor], Tensor] = torch.square,
+    cond: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """weight(level) * mean over dimensions of penalty(M (D(x; level) - target)).
 
     Args:
         x0: clean samples, [B, ...]; level: [B]; noise: standard normal, like x0.
         residual: M, `plain`, or the corruption itself where the error is to be seen through it.
+        cond: what the net is given besides, [B, ...].
     Returns: loss per sample, [B].
     """
     x = corrupt(x0, level) + level.like(x0).std * noise
-    error = residual(denoise(x, level) - target(x, level, x0), level)
+    error = residual(given(denoise, cond)(x, level) - target(x, level, x0), level)
     return weight(level).to(x0.device, x0.dtype) * penalty(error).flatten(1).mean(dim=1)

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from difftables.estimator import alpha_bar_of, log_noise
+from difftables.data.mel import power
+from difftables.estimator import FLOOR, alpha_bar_of, log_noise
 from difftables.level import Level
 
 
@@ -71,6 +72,49 @@ class Oracle:
         scores_and_prior = torch.stack(scores, dim=1) + self.prior.to(x).log()
         weight = scores_and_prior.softmax(dim=1)
         return alpha_bar_of(weight @ log_noise(self.levels).to(weight), self.levels.alpha_bar.min().item())
+
+
+class MelOracle:
+    """alpha_bar of a noisy utterance by maximum likelihood, when the mel spectrogram of the clean one is known.
+
+    Noise adds power to a band, so that the band powers of x have the mean m(l) = alpha_l^2 M + std_l^2 W, with M those of
+    the clean utterance and W those of white noise; taken as exponentially distributed,
+
+    alpha_bar(x) = argmax_l  - sum_{b, t} w_b (ln m_bt(l) + P_bt / m_bt(l)),  w_b = (sum_k f_bk)^2 / sum_k f_bk^2
+
+    where w_b counts the independent bins in a band. Two passes over COUNT levels, evenly spaced in log sigma, the second
+    between the neighbours of the best of the first. It needs no phase and no training.
+
+    Args: weights: mel filters f, [bands, fft / 2 + 1]; hop: of the frames; training: the schedule whose levels bound the answer.
+    Source: ours; the likelihood is Whittle's, for the short-time spectrum of a Gaussian signal.
+    """
+
+    COUNT = 24
+
+    def __init__(self, weights: Tensor, hop: int, training: Level) -> None:
+        fft = 2 * (weights.shape[1] - 1)
+        self.weights, self.hop, self.lowest = weights, hop, training.alpha_bar[0].item()
+        self.white = weights.double().sum(dim=1) * torch.hann_window(fft, device=weights.device).double().square().sum()
+        self.bins = weights.double().sum(dim=1).square() / weights.double().square().sum(dim=1)
+        self.ends = (training.sigma[0].log().item(), training.sigma[-2].log().item())
+
+    def __call__(self, x: Tensor, mel: Tensor) -> Tensor:
+        """alpha_bar, [B], of x, [B, T], and the log10 mel power of the clean utterance, [B, bands, T / hop]."""
+        found, clean = power(x, self.weights, self.hop).double(), 10 ** mel.double()
+        low = torch.full((len(x),), self.ends[1], dtype=torch.float64, device=x.device)
+        high = torch.full_like(low, self.ends[0])
+        for _ in range(2):
+            step = (high - low) / (self.COUNT - 1)
+            scores = torch.stack([self._score(found, clean, low + i * step) for i in range(self.COUNT)], dim=1)
+            best = low + scores.argmax(dim=1) * step
+            low, high = (best - step).clamp(min=self.ends[1]), (best + step).clamp(max=self.ends[0])
+        return (1 / (1 + (2 * best).exp())).clamp(self.lowest, 1 - FLOOR)
+
+    def _score(self, found: Tensor, clean: Tensor, log_sigma: Tensor) -> Tensor:
+        """Log-likelihood, [B], of band powers at one level for each sample."""
+        alpha2 = (1 / (1 + (2 * log_sigma).exp()))[:, None, None]
+        mean = alpha2 * clean + (1 - alpha2) * self.white[:, None]
+        return -(self.bins[:, None] * (mean.log() + found / mean)).sum(dim=(1, 2))
 
 
 def leave_one_out_bandwidth(data: Tensor) -> float:

@@ -7,7 +7,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from difftables.config import SCALES, Params
+from difftables.config_data import Images, Speech
 from difftables.names import ConfigError, nearest
+
+MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}
 
 
 def merge(base: Any, override: Any) -> Any:
@@ -49,7 +52,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     problems = error.errors()
     # A misspelt key is both unknown and missing: the unknown one says more.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    where = ".".join(str(part) for part in problem["loc"] if "function-" not in str(part))
+    location = problem["loc"]
+    told = location[:2] + location[3:] if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA else location
+    where = ".".join(str(part) for part in told if "function-" not in str(part))
     if problem["type"] == "extra_forbidden":
         return f"{where} is no known key{nearest(str(problem['loc'][-1]), _fields(model, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
@@ -77,6 +82,9 @@ def _looks_numeric(value: Any) -> bool:
 def _fields(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Keys known at a place of the tree, for the nearest-key hint."""
     for part in location:
+        if model in MEDIA.values() and part in MEDIA:  # the tag of the union
+            model = MEDIA[part]
+            continue
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field is not None else model
         arguments = [a for a in getattr(model, "__args__", ()) if a is not type(None) and a is not str]

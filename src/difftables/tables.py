@@ -27,6 +27,8 @@ HEADER = [
     "paper_source",
     "status",
     "run",
+    "failed",
+    "real_time_factor",
 ]
 
 
@@ -54,6 +56,8 @@ class Cell:
     paper_source: str = ""
     status: str = "measured"  # measured, literature or not-run
     run: str = ""  # fingerprints of what made it
+    failed: int | None = None  # samples that could not be scored, over all seeds; None where that cannot happen
+    real_time_factor: float | None = None  # seconds of one thread for a second of audio
     values: list[float] = field(default_factory=list)  # in one order for all rows, so that seeds pair up
     draws: bool = False  # values are bootstrap draws, not independent repetitions
     verdict: str = ""  # best, same (not distinguishable from the best) or empty
@@ -105,7 +109,7 @@ def judge(cells: list[Cell]) -> None:
     for cell in cells:
         if cell.status == "measured" and cell.better and len(cell.values) > 1:
             groups.setdefault((cell.column, cell.metric), []).append(cell)
-    for group in groups.values():
+    for group in (group for group in groups.values() if len(group) > 1):
         best = (min if group[0].better == "lower" else max)(group, key=lambda cell: cell.value or 0.0)
         for cell in group:
             cell.verdict = "best" if cell is best else "" if differ(cell, best) else "same"
@@ -151,7 +155,7 @@ def short(value: float | None, sd: float | None = None) -> str:
     """A value to three digits, its sd to the same place: 1.27 ± 0.05."""
     if value is None:
         return ""
-    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     if value and abs(value) < 0.01:
         return f"{value:.1e}" + (f" ± {sd:.1e}" if sd is not None else "")
     return f"{value:.{digits}f}" + (f" ± {sd:.{digits}f}" if sd is not None else "")
@@ -212,7 +216,17 @@ def _text(cell: Any, kind: str) -> str:
         return ""
     if kind in ("paper", "literature"):
         return cell.paper_value + (" (unverified)" if "unverified" in cell.paper_source else "")
-    return "not run" if cell.status == "not-run" else short(cell.value, cell.sd)
+    if isinstance(cell, str):
+        return cell
+    lost = f"{cell.failed}/{failures_of(cell)} failed" if cell.failed else ""
+    measured = f"{short(cell.value, cell.sd)} ({lost})" if lost and cell.value is not None else lost or short(cell.value, cell.sd)
+    return "not run" if cell.status == "not-run" else measured
+
+
+def failures_of(cell: Cell) -> int:
+    """How many samples a cell was to be measured on: training seeds x sampling seeds x n."""
+    train, sampling = cell.seeds.split("x")
+    return int(train) * int(sampling) * int(cell.n)
 
 
 ESCAPES = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$", "†": r"$^\dagger$", "~": r"\textasciitilde{}"}
@@ -237,7 +251,7 @@ def latex(grid: Grid, label: str) -> str:
         previous = kind
         texts = []
         for cell in cells:
-            text = tex(_text(cell, kind))
+            text = "" if isinstance(cell, str) and "](" in cell else tex(_text(cell, kind))  # links are of no use on paper
             if kind in ("paper", "literature") and text:
                 text = f"\\textit{{{text}}}"
             elif getattr(cell, "verdict", "") == "best":
@@ -245,7 +259,7 @@ def latex(grid: Grid, label: str) -> str:
             elif getattr(cell, "verdict", "") == "same":
                 text += r"$^\dagger$"
             elif kind == "own" and text:
-                text = f"\\textcolor{{gray}}{{{text}}}" if cell.status == "not-run" else text
+                text = f"\\textcolor{{gray}}{{{text}}}" if getattr(cell, "status", "") == "not-run" else text
             texts.append(text)
         out.append(f"{'' if kind == 'own' else chr(92) + 'quad '}{tex(name)} & {' & '.join(texts)} \\\\")
     out += [r"\bottomrule", r"\end{tabular}"]

@@ -66,8 +66,19 @@ def test_all_scales_are_valid(scale):
         ("nets.unet-digits.dropout", KeyError, "nets.unet-digits lacks the argument 'dropout'"),
         ("runs.digits.weight", "epsilon", "runs.digits.weight is 'epsilon'; did you mean 'eps'?"),
         ("schedules.ddpm.last", 1.5, "schedules.ddpm.last: input should be less than 1, not 1.5"),
-        ("evaluation.n", 60, "evaluation.kid_subset_size is larger than evaluation.n = 60 samples"),
-        ("evaluation.seeds", [0], "evaluation.seeds needs at least three seeds"),
+        ("evaluation.images.n", 60, "evaluation.images has kid_subset_size = 100, larger than n = 60 samples"),
+        ("evaluation.images.seeds", [0], "evaluation.images.seeds needs at least three seeds"),
+        ("evaluation.speech.seeds", [0], "evaluation.speech.seeds needs at least three seeds"),
+        ("evaluation.speech.n", 30, "data.voice.held_out is 32, but 30 utterances are measured"),
+        ("data.voice.reader", "voise", "data.voice.reader is 'voise'; did you mean 'voice'?"),
+        ("data.voice.sentences", KeyError, "data.voice: reader voice needs `sentences`"),
+        ("data.voice.reader", "folder", "data.voice: reader folder needs `root`, the folder with the recordings"),
+        ("data.voice.highest", 8000.0, "data.voice has highest = 8000 Hz, which is not between lowest and half the rate, 4000 Hz"),
+        ("data.voice.hop", 500, "data.voice has hop = 500, more than fft = 400"),
+        ("data.voice.segment", 2, "data.voice has a segment of 200 samples, shorter than fft = 400"),
+        ("data.voice.hopp", 1, "data.voice.hopp is no known key; did you mean 'hop'?"),
+        ("runs.digits.oracle", KeyError, "runs.digits.oracle is missing"),
+        ("search.speech.grid", "lader", "search.speech.grid is 'lader'; did you mean 'ladder'?"),
         (
             "tables.noise_estimation.T2.run",
             "digts",
@@ -144,7 +155,7 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
             "train": p.train_spec("digits", "0"), "estimator": p.estimator_spec("digits", "0"),
             "strided": p.sample_spec("digits", "ddim-strided"), "fitted": p.sample_spec("digits", "ddim-fitted"),
             "adjusted": p.sample_spec("digits", "ddim-adjusted"), "oracle": p.sample_spec("digits", "ddim-oracle"),
-            "searched": p.search_spec("digits", "searched", "ddim"), "frozen": p.search_spec("digits", "frozen", "ddim"),
+            "searched": p.search_spec("digits", "ddim-searched"), "frozen": p.search_spec("digits", "ddim-frozen"),
             "measure": p.measure_spec("digits", "0", "ddim-fitted"), "errors": p.errors_spec("digits", "0"),
         }  # fmt: skip
 
@@ -154,10 +165,41 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
         ("runs.digits.estimator.train.lr", 0.01, {"estimator"}),
         ("runs.digits.adjust.mode", "taylor", {"adjusted", "frozen", "oracle"}),
         ("runs.digits.oracle.levels", 13, {"oracle", "errors"}),
-        ("search.budget", 99999, {"searched"}),
-        ("evaluation.neighbours", 5, {"measure"}),
+        ("search.images.budget", 99999, {"searched"}),
+        ("search.speech.budget", 99999, set()),
+        ("evaluation.images.neighbours", 5, {"measure"}),
+        ("evaluation.speech.n", 5, set()),
         ("samplers.ddim-fitted.clip", 2.0, {"fitted"}),
-        ("evaluation.error_n", 77, {"errors"}),
+        ("evaluation.images.error_n", 77, {"errors"}),
     ):
         after = specs(plan.Plan(edited(path, value)))
         assert {name for name in before if before[name] != after[name]} == expected, path
+
+
+def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
+    """Steps, seeds and family of a sampler stand in place of the table's, the evaluation's and the run's."""
+    monkeypatch.chdir(ROOT)
+    p = plan.Plan(params.load(ROOT / "params.yaml", "laptop"))
+    assert p.sample_spec("voice", "wavegrad-full")["steps"] == [1000]
+    assert p.sample_spec("voice", "wavegrad-full")["seeds"] == [0]
+    assert p.sample_spec("voice", "wavegrad-linear")["seeds"] == [0, 1, 2]
+    assert p.sample_spec("voice", "wavegrad-adjusted-fibonacci")["run"]["adjust"]["family"] == "fibonacci"
+    assert p.search_spec("voice", "wavegrad-searched")["steps"] == [6]
+    assert "features" not in p.measure_spec("voice", "0", "wavegrad-linear")
+    assert p.errors_spec("voice", "0")["estimates"] == ["estimator", "known_mel"]
+    assert p.data_inputs("voice") == {"sentences": ["workflow/speech/sentences.txt"]}
+    changed = plan.Plan(edited("data.voice.hop", 200))
+    assert changed.sample_spec("digits", "ddim-fitted") == p.sample_spec("digits", "ddim-fitted")
+    assert changed.train_spec("voice", "0") != p.train_spec("voice", "0")
+
+
+def test_a_sampler_with_more_steps_than_training_is_named_before_any_job(edited, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match=r"samplers\.wavegrad-full\.steps asks for more steps than the 1000 .* run 'voice'"):
+        plan.Plan(edited("samplers.wavegrad-full.steps", [1001]))
+
+
+def test_the_study_of_robustness_adjusts_in_the_family_of_its_row(edited, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = plan.Plan(edited("samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec("voice", "0")
+    assert {s["family"] for s in found["samplers"]} == {"fibonacci"}

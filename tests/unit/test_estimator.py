@@ -59,11 +59,14 @@ def test_taylor_is_invalid_for_few_step_images_and_says_how_often_it_clips():
 @pytest.mark.parametrize("family", ["linear", "fibonacci"])
 @pytest.mark.parametrize("mode", ["taylor", "exact"])
 def test_edge_cases(family, mode):
-    """One step takes 1 - alpha_bar; a sample cleaner than beta_0 allows takes constant rates."""
+    """One step takes 1 - alpha_bar; a sample cleaner than beta_0 allows takes the family's smallest rates, scaled down."""
     one, _ = refit(double(0.3, 0.999), 1, 1e-4, family, mode)
     torch.testing.assert_close(one, double(0.7, 0.001)[:, None])
     clean, _ = refit(double(0.99999), 10, 1e-4, family, mode)
-    torch.testing.assert_close(clean, (1 - double(0.99999) ** 0.1).expand(1, 10), rtol=1e-6, atol=0)
+    if family == "linear":
+        torch.testing.assert_close(clean, (1 - double(0.99999) ** 0.1).expand(1, 10), rtol=1e-6, atol=0)
+    else:
+        torch.testing.assert_close(clean / clean[:, :1], double(1, 1, 2, 3, 5, 8, 13, 21, 34, 55)[None])
     torch.testing.assert_close((1 - clean).prod(dim=1), double(0.99999))
 
 
@@ -187,3 +190,45 @@ def test_bandwidth_of_normal_data_is_near_the_rule_of_thumb():
     """In one dimension 1.06 n^(-1/5) = 0.32 for N(0, 1) and n = 400; likelihood chooses within a factor of two."""
     data = torch.randn(400, 1, generator=torch.Generator().manual_seed(1))
     assert 0.16 < leave_one_out_bandwidth(data) < 0.64
+
+
+@pytest.mark.parametrize("steps", [30, 50])
+def test_more_fibonacci_steps_than_beta_0_allows_keep_their_shape(steps):
+    """From beta_0 = 1e-6 fifty Fibonacci rates exceed any alpha_bar: the smallest such rates, 1 1 2 3 5 .. beta_0, are scaled down."""
+    betas, _ = refit(torch.tensor([0.00662264, 0.5, 0.999]).double(), steps, 1e-6, "fibonacci")
+    torch.testing.assert_close((1 - betas).prod(1), torch.tensor([0.00662264, 0.5, 0.999]).double(), rtol=1e-9, atol=0)
+    if steps == 50:
+        assert (betas[:, 0] < 1e-6).all()
+        torch.testing.assert_close(betas[:, 2:], betas[:, 1:-1] + betas[:, :-2])
+
+
+def noisy_utterances(alpha_bar, seed=0):
+    """A harmonic sound at 8 kHz with noise at a level, and what the mel oracle needs."""
+    from difftables.data.mel import filters, log_mel
+    from difftables.oracle import MelOracle
+    from difftables.schedules import from_betas, linear
+
+    t = torch.arange(8000) / 8000
+    x0 = 0.05 * sum((2 * torch.pi * 150 * k * t).sin() / k for k in range(1, 12))[None].expand(len(alpha_bar), -1)
+    x0 = x0 * (1 + (2 * torch.pi * 3 * t).sin()) / 2
+    weights = filters(8000, 400, 48, 60.0, 4000.0)
+    level = Level.variance_preserving(alpha_bar)
+    x = level.like(x0).alpha * x0 + level.like(x0).std * torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed))
+    training = from_betas(linear(1000, 1e-6, 0.01))
+    return MelOracle(weights, 100, training), x, log_mel(x0, weights, 100)
+
+
+def test_the_mel_oracle_reads_the_level_off_a_known_spectrum():
+    """Within 15 % of 1 - alpha_bar from nearly clean to pure noise; the grid's own steps are 2 %."""
+    alpha_bar = 1 - torch.tensor([1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 0.9], dtype=torch.float64)
+    oracle, x, mel = noisy_utterances(alpha_bar)
+    assert ((1 - oracle(x, mel)) / (1 - alpha_bar)).log().abs().max() < 0.15
+
+
+def test_the_mel_oracle_sees_no_polarity_and_stays_inside_the_training_levels():
+    alpha_bar = torch.tensor([0.3, 0.99], dtype=torch.float64)
+    oracle, x, mel = noisy_utterances(alpha_bar)
+    torch.testing.assert_close(oracle(-x, mel), oracle(x, mel))
+    noise = torch.randn(1, 8000, generator=torch.Generator().manual_seed(1))
+    lowest = oracle(3 * noise, mel[:1]).item()
+    assert lowest == pytest.approx(0.00662264, rel=1e-4)

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from difftables.nets.tasnet import TasNet
 from difftables.nets.unet import UNet, sinusoid
 from difftables.nets.vgg import VGG
+from difftables.nets.wavegrad import WaveGrad, level_embedding
 
 
 def parameters(net):
@@ -57,3 +59,112 @@ def test_sinusoid_values():
 
 def test_estimator_gives_one_number_a_sample():
     assert VGG(1, 8, pools=3)(torch.randn(5, 1, 8, 8)).shape == (5,)
+
+
+def small_wavegrad():
+    return WaveGrad(20, 12, factors=(3, 2, 2), up=(12, 8, 8), down=(4, 8, 12), mel=16)
+
+
+@pytest.mark.parametrize(("bands", "count"), [(80, 15_810_401), (128, 15_920_993)])
+def test_wavegrad_has_the_ports_parameters(bands, count):
+    """80 bands: the port by Vovk. 128: its first convolution alone grows, by 48 x 3 x 768 weights."""
+    assert count - 15_810_401 == (bands - 80) * 3 * 768
+    assert parameters(WaveGrad(bands, 300)) == count
+
+
+def test_wavegrad_keeps_the_length_and_every_parameter_learns():
+    torch.manual_seed(0)
+    net = small_wavegrad()
+    x, mel = torch.randn(3, 60), torch.randn(3, 20, 5)
+    out = net(x, torch.rand(3), mel)
+    assert out.shape == x.shape
+    out.square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
+
+
+def test_wavegrad_treats_samples_apart():
+    net = small_wavegrad().eval()
+    x, a, mel = torch.randn(4, 60), torch.rand(4), torch.randn(4, 20, 5)
+    torch.testing.assert_close(net(x, a, mel)[2:3], net(x[2:3], a[2:3], mel[2:3]))
+
+
+def test_wavegrad_hears_waveform_level_and_mel():
+    net = small_wavegrad().eval()
+    x, a, mel = torch.randn(1, 60), torch.tensor([0.5]), torch.randn(1, 20, 5)
+    first = net(x, a, mel)
+    for other in (net(x + 0.1, a, mel), net(x, a + 0.01, mel), net(x, a, mel + 0.1)):
+        assert (other - first).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(("samples", "bands", "frames"), [(61, 20, 5), (60, 20, 6), (60, 19, 5)])
+def test_a_mel_that_does_not_fit_the_waveform_is_one_line(samples, bands, frames):
+    with pytest.raises(ValueError, match=f"{bands} bands and {frames} frames does not fit a waveform of {samples} samples") as caught:
+        small_wavegrad()(torch.zeros(1, samples), torch.ones(1), torch.zeros(1, bands, frames))
+    assert "\n" not in str(caught.value)
+
+
+def test_factors_must_multiply_to_the_hop():
+    with pytest.raises(ValueError, match="multiply to 300, but the data's hop is 256"):
+        WaveGrad(80, 256)
+    with pytest.raises(ValueError, match="need one length"):
+        WaveGrad(80, 300, up=(8, 8))
+
+
+def test_level_embedding_is_the_formula():
+    """[sin, cos](5000 a 10^(-4 k / d)): the first frequency is 5000, the last 5000 x 10^(-4 (d - 1) / d)."""
+    a = torch.tensor([0.3, 1.0], dtype=torch.float64)
+    found = level_embedding(a, 8)
+    assert found.shape == (2, 8)
+    torch.testing.assert_close(found[:, 0], (5000 * a).sin())
+    torch.testing.assert_close(found[:, 7], (5000 * a * 10 ** (-4 * 3 / 4)).cos())
+
+
+def test_tasnet_gives_a_number_a_waveform_whatever_its_length():
+    torch.manual_seed(0)
+    net = TasNet(8, 16, 1, 3, 16)
+    for length in (320, 1000):
+        out = net(torch.randn(3, length))
+        assert out.shape == (3,)
+    out.sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_a_tiny_wavegrad_overfits_one_segment():
+    """Through the same loss, level density, preconditioning and sampler as every other net: one chirp comes back out of noise."""
+    from functools import partial
+
+    from difftables import densities, schedules
+    from difftables.corruptions import scale
+    from difftables.estimator import fitted
+    from difftables.level import Level
+    from difftables.losses import denoising_loss, inverse_out
+    from difftables.precond import edm, given, precondition, sqrt_alpha_bar
+    from difftables.rng import SampleNoise, generator
+    from difftables.steps import ancestral, sample
+    from difftables.targets import clean
+
+    torch.manual_seed(0)
+    net, t = small_wavegrad(), torch.arange(240) / 240
+    x0, mel = 0.3 * (2 * torch.pi * (5 + 10 * t) * t).sin()[None], torch.randn(1, 20, 20)
+    training = schedules.from_betas(schedules.linear(1000, 1e-6, 0.01))
+    denoise = precondition(net, partial(edm, sigma_data=0.2), sqrt_alpha_bar(training))
+    optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
+    batch = x0.expand(8, -1)
+    for step in range(250):
+        stream = generator("overfit", step)
+        level = densities.log_sigma(training, 8, stream)
+        noise = torch.randn(batch.shape, generator=stream)
+        loss = denoising_loss(
+            batch, level, noise, denoise=denoise, corrupt=scale, target=clean, weight=partial(inverse_out, sigma_data=0.2),
+            penalty=torch.abs, cond=mel.expand(8, -1, -1),
+        ).mean()  # fmt: skip
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    randn = SampleNoise([("overfit", 0)])
+    schedule = fitted(training.alpha_bar[0].item(), 12, 1e-6, "fibonacci")
+    with torch.inference_mode():
+        noise = randn(torch.empty(1, 240))
+        x = sample(noise, schedule, denoise=given(denoise, mel), corrupt=scale, rule=ancestral, randn=randn)
+    assert isinstance(schedule, Level)
+    assert (x - x0).square().mean() < 0.2 * x0.square().mean()  # an untrained net gives more than 1

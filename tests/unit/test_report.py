@@ -54,3 +54,20 @@ def test_metrics_list_each_value_once_and_count_claims():
 
 def test_wide_has_a_column_for_each_sampler():
     assert wide(cells()) == (["steps", "a", "b"], [["3", "1.1", "2.10003"], ["5", "2.1", "1.10003"], ["10", "2", "2"]])
+
+
+def test_a_claim_names_its_metric_by_its_beginning():
+    """Two metrics of opposite direction in one table: each claim reads its own."""
+    rows = [cell("a", "6", [1.5, 1.51, 1.52]), cell("b", "6", [1.2, 1.21, 1.2201])]
+    for each in rows:
+        each.metric, each.better = "PESQ-nb@8k", "higher"
+    rows += [cell("a", "6", [9.0, 9.1, 9.2]), cell("b", "6", [7.0, 7.1, 7.2001])]
+    rows[2].metric = rows[3].metric = "MCD-13"
+    assert verdict(CLAIM | {"metric": "PESQ"}, rows).startswith("**holds** at 6")
+    assert verdict(CLAIM | {"metric": "MCD"}, rows).startswith("**contradicted** at 6")
+
+
+def test_rows_with_other_step_counts_leave_gaps_in_the_plots_table():
+    header, lines = wide([cell("a", "6", [1.0, 2.0]), cell("full", "1000", [3.0, 3.0]), cell("a", "3", [5.0, 5.0])])
+    assert header == ["steps", "a", "full"]
+    assert lines == [["3", "5", ""], ["6", "1.5", ""], ["1000", "", "3"]]

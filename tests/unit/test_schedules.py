@@ -110,3 +110,14 @@ def test_bad_schedule_files_are_named(tmp_path, text, message):
 def test_levels_that_do_not_match_are_refused():
     with pytest.raises(ValueError, match="one length"):
         Level(torch.ones(3), torch.ones(2))
+
+
+def test_the_shipped_schedules_of_wavegrad():
+    """alpha_bar at the end of the 6, 7 and 25 steps of the public port; 25 are Fibonacci numbers from 1e-6 and 2e-6."""
+    from pathlib import Path
+
+    found = schedules.read(Path("workflow/speech/wavegrad_shipped.csv"))
+    assert {n: round(s.alpha_bar[0].item(), 6) for n, s in found.items()} == {6: 0.928508, 7: 0.92852, 25: 0.718506}
+    for steps, schedule in found.items():
+        schedules.check(schedule, f"shipped {steps}")
+    torch.testing.assert_close(schedules.betas_of(found[25]), schedules.fibonacci(25, 1e-6, 2e-6), rtol=1e-6, atol=1e-12)

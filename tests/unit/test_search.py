@@ -3,7 +3,7 @@ import torch
 
 from difftables import schedules
 from difftables.level import Level
-from difftables.search import choose, enumerate_grid, grid_search, mean_schedule
+from difftables.search import choose, counter_grid, enumerate_grid, grid_search, mean_schedule
 
 
 def test_wavegrads_grid_has_9_to_the_6_entries():
@@ -12,6 +12,20 @@ def test_wavegrads_grid_has_9_to_the_6_entries():
     assert len(grid) == 9**6 == 531441
     assert grid[0].tolist() == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
     assert grid[-1].tolist() == pytest.approx([9e-6, 9e-5, 9e-4, 9e-3, 9e-2, 9e-1])
+
+
+@pytest.mark.parametrize(("steps", "count"), [(6, 35113), (7, 32035)])
+def test_the_public_enumeration_scores_fewer_than_its_grid_has(steps, count):
+    """A counter in steps of 9 (81) from 11..1, 9^5 values, those with a 0 skipped: 35,113 of 531,441 at 6 steps."""
+    grid = counter_grid(steps, (-6.0, -2.0), 9, 5)
+    assert len(grid) == count < 9**5 < 9**6 == 531441
+    mantissas = (grid / torch.logspace(-6, -2, steps, dtype=torch.float64)).round()
+    assert mantissas.min() == 1
+    if steps == 6:
+        assert mantissas[:, 0].max() == 6
+        assert mantissas[-1].tolist() == [6, 4, 2, 5, 4, 3]
+    with pytest.raises(ValueError, match="at least 5 steps"):
+        counter_grid(3, (-6.0, -2.0), 9, 5)
 
 
 def test_falling_rates_are_left_out():

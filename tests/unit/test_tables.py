@@ -30,7 +30,8 @@ def test_header_is_the_promised_one(tmp_path):
     write_cells(tmp_path / "c.csv", [cell("a", "3", [1.0, 2.0, 3.0], paper_value="17.33", run="f00")])
     lines = (tmp_path / "c.csv").read_text().splitlines()
     assert lines[0] == (
-        "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,seeds,n,paper_value,paper_source,status,run"
+        "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,seeds,n,paper_value,paper_source,status,run,"
+        "failed,real_time_factor"
     )
     assert lines[0].split(",") == HEADER
     (row,) = csv.DictReader(lines)
@@ -123,3 +124,18 @@ def test_numbers_from_memory_are_unverified(tmp_path):
     (tmp_path / "r.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="lacks columns"):
         Reported(tmp_path / "r.csv")
+
+
+def test_failed_items_stand_in_the_cell_and_a_cell_of_failures_has_no_number():
+    """2 of 3 seeds x 6 utterances: shown, not averaged in."""
+    some = cell("a", "6", [1.0, 2.0, 3.0], n=6, seeds="1x3", failed=2)
+    none = Cell("p", "T", "b", "6", metric="FD", better="lower", n=6, seeds="1x3", failed=18)
+    text = markdown(steps_grid("t", "FD", [6], [Cell(**vars(c) | {"steps": 6}) for c in (some, none)], []))
+    assert "2.00 ± 1.00 (2/18 failed)" in text
+    assert "| b | 18/18 failed |" in text
+
+
+def test_a_row_alone_in_its_column_is_not_called_the_best():
+    alone, pair = cell("full", "1000", [1.0, 1.1, 1.2]), [cell("a", "6", [1.0, 1.1, 1.2]), cell("b", "6", [5.0, 5.1, 5.2])]
+    judge([alone, *pair])
+    assert [c.verdict for c in (alone, *pair)] == ["", "best", ""]

@@ -11,8 +11,8 @@ from torch import nn
 from difftables import densities, schedules
 from difftables.corruptions import scale
 from difftables.level import Level
-from difftables.losses import denoising_loss, inverse_sigma2
-from difftables.precond import clipped, eps, precondition, timestep_index
+from difftables.losses import denoising_loss, inverse_out, inverse_sigma, inverse_sigma2
+from difftables.precond import Counted, clipped, edm, eps, given, precondition, sqrt_alpha_bar, timestep_index
 from difftables.rng import SampleNoise, generator
 from difftables.targets import clean
 from difftables.train import Plan, learning_rate, train
@@ -61,6 +61,63 @@ def test_weighted_x0_error_is_the_eps_error(training):
     found = denoising_loss(x0, level, noise, denoise=denoise, corrupt=scale, target=clean, weight=inverse_sigma2)
     x = level.like(x0).alpha * x0 + level.like(x0).std * noise
     torch.testing.assert_close(found, (net(x, None) - noise).square().flatten(1).mean(1), rtol=1e-6, atol=1e-9)
+
+
+@pytest.fixture
+def wavegrad_training():
+    return schedules.from_betas(schedules.linear(1000, 1e-6, 0.01))
+
+
+def test_weighted_absolute_x0_error_is_the_eps_error(wavegrad_training):
+    """1 / sigma |D - x0| = |F - n|: WaveGrad's L1 loss, the net told sqrt(alpha_bar) and the mel."""
+    x0, noise, mel = 0.1 * torch.randn(4, 30).double(), torch.randn(4, 30).double(), torch.randn(4, 2, 3).double()
+    level = wavegrad_training[torch.tensor([10, 300, 600, 950])]
+    seen = {}
+
+    def net(x, c_noise, cond):
+        seen["x"], seen["c"], seen["cond"] = x, c_noise, cond
+        return torch.tanh(x)
+
+    denoise = precondition(net, eps, sqrt_alpha_bar(wavegrad_training))
+    found = denoising_loss(
+        x0, level, noise, denoise=denoise, corrupt=scale, target=clean, weight=inverse_sigma, penalty=torch.abs, cond=mel
+    )
+    x = level.like(x0).alpha * x0 + level.like(x0).std * noise
+    torch.testing.assert_close(found, (torch.tanh(x) - noise).abs().mean(1), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(seen["x"], x)
+    assert torch.equal(seen["c"], level.alpha)
+    assert torch.equal(seen["cond"], mel)
+
+
+def test_edm_preconditioning_has_unit_inputs_and_targets():
+    """For data and noise independent: var(c_in u) = 1, and var of the net's target (x0 - c_skip u) / c_out is 1."""
+    sigma_data = 0.09
+    for sigma in (1e-3, 0.05, 0.09, 1.0, 12.0):
+        skip, out, inner = (c.item() for c in edm(torch.tensor([sigma], dtype=torch.float64), sigma_data))
+        assert inner**2 * (sigma_data**2 + sigma**2) == pytest.approx(1)
+        assert ((1 - skip) ** 2 * sigma_data**2 + skip**2 * sigma**2) / out**2 == pytest.approx(1)
+        level = Level(torch.tensor([1.0]).double(), torch.tensor([sigma]).double())
+        assert inverse_out(level, sigma_data).item() == pytest.approx(1 / out)
+
+
+def test_log_sigma_density_is_uniform_in_log_sigma(wavegrad_training):
+    level = densities.log_sigma(wavegrad_training, 40000, generator(2))
+    ends = wavegrad_training.sigma[[0, -2]].log()
+    share = (level.sigma.log() - ends[1]) / (ends[0] - ends[1])
+    assert 0 <= share.min() < 1e-3 < 0.999 < share.max() <= 1
+    assert share.mean().item() == pytest.approx(0.5, abs=4 * 0.289 / 200)
+    assert share.std().item() == pytest.approx(12**-0.5, rel=0.02)
+
+
+def test_what_a_batch_is_given_passes_through_clip_and_count():
+    def denoise(x, level, cond=None):
+        return x if cond is None else x * cond
+
+    counted = Counted(clipped(denoise, 5.0))
+    x, level = torch.ones(2), Level.clean(2)
+    assert given(counted, torch.tensor([3.0, 9.0]))(x, level).tolist() == [3, 5]
+    assert given(counted, None)(x, level).tolist() == [1, 1]
+    assert (counted.calls, counted.evaluations) == (2, 4)
 
 
 def test_absolute_penalty_and_residual_see_the_error():

@@ -17,6 +17,14 @@ except ConfigError as error:
 
 cfg, code = plan.cfg, plan.code
 ROOT, STORE, TABLES = plan.root, plan.store, plan.tables
+
+
+def named(files):
+    """Inputs of a rule as name=path arguments; a name may have several paths or none."""
+    pairs = ((name, [paths] if isinstance(paths, str) else paths) for name, paths in files.items())
+    return " ".join(f"{name}={path}" for name, paths in pairs for path in paths)
+
+
 LOGS, BENCHMARKS = f"{ROOT}/logs", f"{STORE}/benchmarks"
 ENVIRONMENT = "../envs/difftables.yaml"
 limits = plan.params.resources
@@ -31,5 +39,4 @@ wildcard_constraints:
     sampler="|".join(plan.params.samplers),
     paper="|".join(plan.layouts),
     table="|".join(sorted({name for tables in plan.params.tables.values() for name in tables})),
-    method="searched|frozen",
     seed=r"\d+",

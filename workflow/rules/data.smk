@@ -18,6 +18,8 @@ rule weights:
 
 
 rule data:
+    input:
+        unpack(lambda w: plan.data_inputs(w.data)),
     output:
         data=f"{STORE}/data/{{data}}.safetensors",
     log:
@@ -32,8 +34,9 @@ rule data:
     params:
         spec=cfg("data", "data"),
         code=code("data", "data", "data"),
+        files=lambda w, input: named(input),
     shell:
-        "python -m difftables data --spec {params.spec:q} --code {params.code} --threads {threads} --out data={output.data} > {log} 2>&1"
+        "python -m difftables data {params.files} --spec {params.spec:q} --code {params.code} --threads {threads} --out data={output.data} > {log} 2>&1"
 
 
 rule reference:

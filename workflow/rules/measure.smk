@@ -1,9 +1,8 @@
 rule measure:
     input:
+        unpack(lambda w: plan.judge_inputs(w.run)),
         samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
         cost=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.cost.json",
-        features=lambda w: plan.data_of(w.run, ".features"),
-        weights=plan.weights(),
     output:
         record=f"{STORE}/records/{{run}}/s{{seed}}/{{sampler}}.json",
     log:
@@ -20,9 +19,9 @@ rule measure:
     params:
         spec=cfg("measure", "run", "seed", "sampler"),
         code=code("measure", "measure", "run", "seed", "sampler"),
-        weights=lambda w, input: f"weights={input.weights}" if input.weights else "",
+        files=lambda w, input: named(input),
     shell:
-        "python -m difftables measure samples={input.samples} cost={input.cost} features={input.features} {params.weights} --spec {params.spec:q}"
+        "python -m difftables measure {params.files} --spec {params.spec:q}"
         " --code {params.code} --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
 
 
@@ -53,10 +52,8 @@ rule errors:
 
 rule robustness:
     input:
+        unpack(lambda w: plan.robustness_inputs(w.run, w.seed)),
         net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
-        estimator=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.safetensors",
-        features=lambda w: plan.data_of(w.run, ".features"),
-        weights=plan.weights(),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/robustness.json",
     log:
@@ -73,8 +70,30 @@ rule robustness:
     params:
         spec=cfg("robustness", "run", "seed"),
         code=code("robustness", "robustness", "run", "seed"),
-        weights=lambda w, input: f"weights={input.weights}" if input.weights else "",
+        files=lambda w, input: named(input),
     shell:
-        "python -m difftables robustness net={input.net} estimator={input.estimator} features={input.features} {params.weights}"
+        "python -m difftables robustness {params.files}"
         " --spec {params.spec:q} --code {params.code} --threads {threads} --gpus {resources.gpu} --out record={output.record}"
         " > {log} 2>&1"
+
+
+rule listen:
+    input:
+        unpack(lambda w: plan.listen_inputs(w.run)),
+    output:
+        audio=directory(f"{TABLES}/audio/{{run}}"),
+    log:
+        f"{LOGS}/listen/{{run}}.log",
+    benchmark:
+        f"{BENCHMARKS}/listen/{{run}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=limits.train_mb,
+    params:
+        spec=cfg("listen", "run"),
+        code=code("listen", "listen", "run"),
+        files=lambda w, input: named(input),
+    shell:
+        "python -m difftables listen {params.files} --spec {params.spec:q} --code {params.code} --out audio={output.audio} > {log} 2>&1"

@@ -19,7 +19,7 @@ rule sample:
     params:
         spec=cfg("sample", "run", "sampler"),
         code=code("sample", "sample", "run", "sampler"),
-        files=lambda w, input: " ".join(f"{name}={path}" for name, path in input.items() if path),
+        files=lambda w, input: named(input),
     shell:
         "python -m difftables sample {params.files} --spec {params.spec:q} --code {params.code}"
         " --threads {threads} --gpus {resources.gpu} --out samples={output.samples} cost={output.cost} > {log} 2>&1"

@@ -1,14 +1,14 @@
 rule search_schedule:
     input:
-        unpack(lambda w: plan.search_inputs(w.run, w.seed, w.method)),
+        unpack(lambda w: plan.search_inputs(w.run, w.seed, w.sampler)),
         net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
     output:
-        schedules=f"{STORE}/schedules/{{run}}/s{{seed}}/{{method}}-{{rule}}.csv",
-        record=f"{STORE}/schedules/{{run}}/s{{seed}}/{{method}}-{{rule}}.cost.json",
+        schedules=f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.csv",
+        record=f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.cost.json",
     log:
-        f"{LOGS}/search_schedule/{{run}}-s{{seed}}-{{method}}-{{rule}}.log",
+        f"{LOGS}/search_schedule/{{run}}-s{{seed}}-{{sampler}}.log",
     benchmark:
-        f"{BENCHMARKS}/search_schedule/{{run}}-s{{seed}}-{{method}}-{{rule}}.tsv"
+        f"{BENCHMARKS}/search_schedule/{{run}}-s{{seed}}-{{sampler}}.tsv"
     priority: 5
     conda:
         ENVIRONMENT
@@ -18,9 +18,9 @@ rule search_schedule:
         gpu=limits.gpu,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("search", "run", "method", "rule"),
-        code=code("search", "search", "run", "method", "rule"),
-        files=lambda w, input: " ".join(f"{name}={path}" for name, path in input.items() if path),
+        spec=cfg("search", "run", "sampler"),
+        code=code("search", "search", "run", "sampler"),
+        files=lambda w, input: named(input),
     shell:
         "python -m difftables search {params.files} --spec {params.spec:q} --code {params.code}"
         " --threads {threads} --gpus {resources.gpu} --out schedules={output.schedules} record={output.record} > {log} 2>&1"

@@ -15,9 +15,7 @@ rule table:
     params:
         spec=cfg("table", "paper", "table"),
         code=code("table", "table", "paper", "table"),
-        files=lambda w, input: " ".join(
-            f"{name}={path}" for name, paths in input.items() for path in ([paths] if isinstance(paths, str) else paths)
-        ),
+        files=lambda w, input: named(input),
     shell:
         "python -m difftables table {params.files} --spec {params.spec:q} --code {params.code}"
         " --out md={output.md} tex={output.tex} csv={output.csv} json={output.json}"
@@ -50,7 +48,7 @@ rule report:
     params:
         spec=cfg("report"),
         code=code("report", "report"),
-        files=lambda w, input: " ".join(f"{name}={path}" for name, paths in input.items() for path in paths),
+        files=lambda w, input: named(input),
         plots=lambda w, output: " ".join(f"plots={path}" for path in output.plots),
     shell:
         "python -m difftables report {params.files} --spec {params.spec:q} --code {params.code}"

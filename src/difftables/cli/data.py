@@ -1,12 +1,13 @@
-"""Rule data: read a data set once, as uint8 with its split."""
+"""Rule data: read a data set once, as integers with its split."""
 
 from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: data.  Out: data."""
-    from difftables.assemble import read_data
+    """spec: data.  In: maybe sentences.  Out: data."""
     from difftables.io import save_tensors
+    from difftables.media import MEDIA
 
-    tensors = read_data(job.spec.data)
-    save_tensors(job.output("data"), tensors, {"kind": "data", **job.raw})
+    spec = job.spec.data
+    meta = {"kind": "data", **job.raw} | ({"rate": spec.rate} if spec.medium == "speech" else {})
+    save_tensors(job.output("data"), MEDIA[spec.medium].read(spec), meta)

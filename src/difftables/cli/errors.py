@@ -4,24 +4,22 @@ from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: run, evaluation, names, scale.  In: data, estimator.  Out: record."""
+    """spec: run, estimates, evaluation, names, scale.  In: data, estimator.  Out: record."""
     import torch
 
-    from difftables import assemble, schedules
-    from difftables.data.images import to_unit
+    from difftables import assemble, media, schedules
     from difftables.estimates import ESTIMATES
     from difftables.estimator import log_noise
-    from difftables.io import load_tensors, write_json
+    from difftables.io import write_json
+    from difftables.precond import given
     from difftables.rng import SampleNoise
 
     spec, run_, device = job.spec, job.spec.run, job.device
-    data, _ = load_tensors(job.input("data"), "data")
-    held = data["held_out"].bool()
-    count = min(spec.evaluation.error_n, int(held.sum()))
-    clean = to_unit(data["images"][held][:count]).to(device)
+    clean, cond = media.of(run_.data, job.input("data"), device).held_out(spec.evaluation.error_n)
+    count = len(clean)
     training = assemble.training_schedule(run_.schedule)
     files = {name: paths[0] for name, paths in job.inputs.items()}
-    estimators = {name: ESTIMATES[name](run_, training, files, device) for name in ("estimator", "oracle")}
+    estimators = {name: ESTIMATES[name](run_, training, files, device) for name in spec.estimates}
     corrupt = assemble.CORRUPTIONS[run_.corruption]
     index = schedules.evenly_in_log_sigma(training, spec.evaluation.error_levels)
     randn, rows = SampleNoise([("errors", i) for i in range(count)]), []
@@ -30,7 +28,7 @@ def run(job: Job) -> None:
             level = training[i].expand(count).to(device)
             x = corrupt(clean, level) + level.like(clean).std * randn(clean)
             for name, estimate in estimators.items():
-                alpha_bar = estimate(x).double()
+                alpha_bar = given(estimate, cond)(x).double()
                 gap = (1 - alpha_bar).log() - log_noise(level)
                 error = alpha_bar - level.alpha_bar
                 rows.append(

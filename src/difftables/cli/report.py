@@ -19,7 +19,7 @@ def run(job: Job) -> None:
     write_cells(job.output("cells"), cells)
     write_json(job.output("metrics"), metrics(cells, spec["claims"]))
     for path in job.outputs["plots"]:
-        paper, table = path.stem.rsplit("-", 1)
+        paper, table = path.stem.split("-", 1)
         write_csv(path, *wide([cell for cell in cells if (cell.paper, cell.table) == (paper, table)]))
     folder = job.output("readme").parent
     figures.save(figures.curves({path.stem: _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
@@ -33,18 +33,19 @@ def run(job: Job) -> None:
     for paper, tables in spec["tables"]:
         out.append(f"# {paper}\n\n## What the paper claims, and what we saw at this scale\n")
         out.append(
-            "Columns of the table named, first value against second, lower is better; "
+            "Columns of the table named, first value against second, in the metric named or the table's first; "
             "95 % paired intervals, column by column, not corrected for their number.\n"
         )
         out.append("| claim | source | table | what we saw |\n|---|---|---|---|")
         out += [
-            f"| {c['claim']} | {c['source']} | {c['table']} | {verdict(c, [x for x in cells if x.paper == paper])} |"
+            f"| {c['claim']} | {c['source']} | {', '.join(filter(None, (c['table'], c.get('metric'))))} "
+            f"| {verdict(c, [x for x in cells if x.paper == paper])} |"
             for c in spec["claims"][paper]
         ]
         out.append("")
         for table in tables:
             text = (folder / paper / f"{table}.md").read_text()
-            out.append(text.replace("](", f"]({paper}/"))
+            out.append(text.replace("](../", "](").replace("](" + table, f"]({paper}/{table}"))
             out.append(f"As LaTeX: [{table}.tex]({paper}/{table}.tex), as CSV: [{table}.csv]({paper}/{table}.csv).\n")
     out += ["# Training\n", "![curves](curves.png)\n"]
     write_text(job.output("readme"), "\n".join(out))
@@ -82,7 +83,9 @@ def wide(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
     first = next((c.metric for c in cells if c.status == "measured"), "")
     mine = {(str(c.steps), c.sampler): c for c in cells if c.metric == first and c.status == "measured"}
     steps, samplers = (list(dict.fromkeys(key[i] for key in mine)) for i in (0, 1))
-    return ["steps", *samplers], [[s, *(f"{mine[s, name].value:.6g}" for name in samplers)] for s in steps]
+    steps.sort(key=int)
+    value = {key: "" if cell.value is None else f"{cell.value:.6g}" for key, cell in mine.items()}
+    return ["steps", *samplers], [[s, *(value.get((s, name), "") for name in samplers)] for s in steps]
 
 
 def _plain(text: str) -> str:
@@ -99,7 +102,7 @@ def _places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
 
     rows: dict[str, dict[str, Cell]] = {}
     mine = [c for c in cells if c.table == claim["table"] and c.status == "measured" and claim.get("column", c.column) == c.column]
-    first = next((c.metric for c in mine), "")
+    first = next((c.metric for c in mine if c.metric.startswith(claim.get("metric", ""))), "")
     for cell in mine:
         if cell.metric == first:
             rows.setdefault(cell.row, {})[cell.column] = cell

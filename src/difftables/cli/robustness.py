@@ -4,51 +4,41 @@ from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: run, samplers (fixed, adjusted), search, features, evaluation, batch, scale.
+    """spec: run, samplers (fixed, adjusted), search, evaluation, batch, scale, maybe features.
 
-    In: net, estimator, features, maybe weights.  Out: record.
+    In: net, estimator, and what the medium's judge reads: features and maybe weights, or data.  Out: record.
     """
-    import torch
-
     from difftables import search
-    from difftables.assemble import PRIORS
+    from difftables.cli.judges import ROBUSTNESS
     from difftables.cli.sample import Chain
-    from difftables.data.images import to_uint8
-    from difftables.io import load_tensors, write_json
+    from difftables.io import write_json
     from difftables.level import concatenate
-    from difftables.metrics import frechet
-    from difftables.metrics.features import extract, label, load
-    from difftables.rng import SampleNoise
-    from difftables.steps import sample
 
-    spec, device, chain, e = job.spec, job.device, Chain(job), job.spec.evaluation
-    net = load(spec.features.net, spec.features.pixels, job.maybe("weights"), spec.features.sha256, device)
-    reference = frechet.moments(load_tensors(job.input("features"), "features")[0]["train"])
-    steps = e.robustness_steps
-    grid = search.enumerate_grid(steps, tuple(spec.search.decades), spec.search.digits, spec.search.groups)
+    spec, chain, e = job.spec, Chain(job), job.spec.evaluation
+    judge, steps = ROBUSTNESS[job.spec.run.data.medium](job), e.robustness_steps
+    grid = search.GRIDS[spec.search.grid](steps, tuple(spec.search.decades), spec.search.digits, spec.search.groups)
     schedules = search.random_schedules(e.robustness_schedules, steps, grid, spec.search.seed + 1)
     keys = [("robustness", spec.search.seed, index) for index in range(e.robustness_n)]
     together = max(1, spec.batch // e.robustness_n)
-    rows = []
+    rows, metric, better, failed = [], "", "", 0
     for sampler in spec.samplers:
+        chain.run.adjust.family = sampler.family
         for start in range(0, len(schedules), together):
             part = schedules[start : start + together]
-            levels = [concatenate([s[i].expand(e.robustness_n) for s in part]).to(device) for i in range(steps + 1)]
-            randn = SampleNoise(keys)
-            with torch.inference_mode():
-                noise = randn(torch.empty(len(part) * e.robustness_n, *chain.shape, device=device))
-                x = sample(
-                    PRIORS[chain.run.prior](noise, levels[0]), levels, randn=randn, adapt=chain.adapt(sampler), **chain.common(sampler)
-                )
-            for i, images in enumerate(to_uint8(x.cpu()).split(e.robustness_n)):
-                value = frechet.distance(frechet.moments(extract(net, images, spec.features.batch, device)[0]), reference)
+            levels = [concatenate([s[i].expand(e.robustness_n) for s in part]) for i in range(steps + 1)]
+            x = chain.together(levels, keys, len(part), sampler, "test")
+            for i, samples in enumerate(chain.medium.stored(x).split(e.robustness_n)):
+                score = judge(samples)[0]
+                metric, better, failed = score.metric, score.better, failed + (score.failed or 0)
+                if score.value is None:
+                    raise ValueError(f"{metric} could score no sample of random schedule {start + i}; raise the training steps")
                 rows.append(
-                    {"sampler": sampler.label, "rule": sampler.rule, "schedule": start + i, "value": value,
+                    {"sampler": sampler.label, "rule": sampler.rule, "schedule": start + i, "value": score.value,
                      "first_alpha_bar": part[i].alpha_bar[0].item()}
                 )  # fmt: skip
         print(f"{sampler.label}: {len(schedules)} schedules", flush=True)
     shared = {
-        **vars(spec.names), "metric": label(spec.features.net, spec.features.pixels), "steps": steps, "n": e.robustness_n,
+        **vars(spec.names), "metric": metric, "better": better, "failed": failed, "steps": steps, "n": e.robustness_n,
         "grid": len(grid), "scale": spec.scale, **job.provenance(),
     }  # fmt: skip
     write_json(job.output("record"), {"shared": shared, "records": rows})

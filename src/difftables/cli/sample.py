@@ -16,23 +16,22 @@ def run(job: Job) -> None:
     """spec: run, sampler, steps, n, seeds, batch.  In: net, maybe estimator, schedules, data.  Out: samples, cost."""
     import torch
 
-    from difftables.data.images import to_uint8
     from difftables.io import save_tensors, write_json
 
     spec, chain = job.spec, Chain(job)
     keys = [("sample", seed, index) for seed in spec.seeds for index in range(spec.n)]
     tensors, cost = {}, {}
     for steps in spec.steps:
-        drawn, adjust = chain.draw(keys, spec.sampler, steps, job.maybe("schedules"))
-        images = to_uint8(drawn.x)
-        tensors[f"images/{steps}"] = images.reshape(len(spec.seeds), spec.n, *images.shape[1:])
+        drawn, adjust = chain.draw(keys, spec.sampler, steps, job.maybe("schedules"), part="test", repeats=len(spec.seeds))
+        samples = chain.medium.stored(drawn.x)
+        tensors[f"samples/{steps}"] = samples.reshape(len(spec.seeds), spec.n, *samples.shape[1:])
         used = torch.stack(drawn.levels)
         tensors[f"levels/{steps}"] = torch.quantile(used, torch.tensor([0.5, 0.05, 0.95], dtype=used.dtype), dim=1)
         estimates = adjust.evaluations if adjust else 0
         clips = adjust.clips if adjust else 0
         cost[str(steps)] = {
             "nfe": drawn.nfe, "network_evaluations": drawn.evaluations, "estimator_evaluations": estimates,
-            "clipped_rates": clips, "seconds": round(drawn.seconds, 3),
+            "clipped_rates": clips, "seconds": round(drawn.seconds, 3), "threads": job.threads,
         }  # fmt: skip
         print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
     # Seconds stay out of the file with the samples: its bytes, and so all fingerprints after it, are the same every time.
@@ -47,13 +46,13 @@ class Chain:
     """
 
     def __init__(self, job: Job) -> None:
-        from difftables import assemble
+        from difftables import assemble, media
 
         self.job, self.run = job, job.spec.run
+        self.medium = media.of(self.run.data, job.maybe("data"), job.device)
         self.training = assemble.training_schedule(self.run.schedule)
         net = assemble.load_net(self.run.net, self.run.data, job.input("net"), "net", job.device)
         self.denoise = assemble.denoiser(self.run, net, self.training)
-        self.shape = (self.run.data.channels, self.run.data.size, self.run.data.size)
 
     def common(self, sampler: "SimpleNamespace") -> dict[str, Any]:
         """Arguments of `steps.sample` that a sampler decides."""
@@ -81,15 +80,45 @@ class Chain:
 
         return assemble.first_schedule(sampler, steps, self.training, getattr(self.run, "adjust", None), file)
 
-    def draw(self, keys: list[Any], sampler: "SimpleNamespace", steps: int, file: Any = None) -> "tuple[Drawn, Any]":
-        """Samples, and the adjustment with its counts."""
+    def together(self, levels: "list[Level]", keys: list[Any], many: int, sampler: "SimpleNamespace", part: str, repeats: int = 1) -> Any:
+        """One set of samples for each of `many` schedules as one batch, [many x keys, ...]; the same noise for each set.
+
+        Args: levels: of `steps.sample`, each [many x keys], schedule by schedule; part, repeats: of `draw`.
+        """
+        import torch
+
+        from difftables import assemble
+        from difftables.precond import given
+        from difftables.rng import SampleNoise
+        from difftables.steps import sample
+
+        randn, device = SampleNoise(keys), self.job.device
+        shape, cond = self.medium.given(part, len(keys) // repeats)
+        cond = None if cond is None else cond.repeat(many * repeats, *[1] * (cond.dim() - 1))
+        common, adapt = self.common(sampler), self.adapt(sampler)
+        common["denoise"] = given(common["denoise"], cond)
+        with torch.inference_mode():
+            levels = [level.to(device) for level in levels]
+            noise = randn(torch.empty(many * len(keys), *shape, device=device))
+            x = assemble.PRIORS[self.run.prior](noise, levels[0])
+            return sample(x, levels, randn=randn, adapt=adapt and given(adapt, cond), **common)
+
+    def draw(
+        self, keys: list[Any], sampler: "SimpleNamespace", steps: int, file: Any = None, *, part: str, repeats: int = 1
+    ) -> "tuple[Drawn, Any]":
+        """Samples, and the adjustment with its counts.
+
+        Args: part: whose conditions the samples are given; repeats: how often they repeat, one after another.
+        """
         from difftables import assemble
         from difftables.draw import draw
 
         adapt = self.adapt(sampler)
+        shape, cond = self.medium.given(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         drawn = draw(
-            keys, self.shape, schedule, prior=assemble.PRIORS[self.run.prior], adapt=adapt,
+            keys, shape, schedule, prior=assemble.PRIORS[self.run.prior], adapt=adapt,
+            cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
             batch=self.job.spec.batch, device=self.job.device, **self.common(sampler),
         )  # fmt: skip
         return drawn, adapt

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """spec: run, sampler, method, steps, search, features, batch.
+    """spec: run, sampler, method, steps, search, batch, maybe features.
 
     In: net, maybe estimator, data, features, weights.  Out: schedules, record.
     """
@@ -25,48 +25,36 @@ def run(job: Job) -> None:
 
 
 def searched(job: Job, steps: int) -> "tuple[Level, dict[str, Any]]":
-    """The candidate of the WaveGrad grid whose samples lie nearest to the held-out ones."""
+    """The candidate of a grid whose samples lie nearest to the held-out ones."""
     import torch
     from torch import Tensor
 
     from difftables import search
-    from difftables.assemble import PRIORS
+    from difftables.cli.judges import SEARCH
     from difftables.cli.sample import Chain
-    from difftables.data.images import to_uint8
-    from difftables.io import load_tensors
-    from difftables.metrics import frechet
-    from difftables.metrics.features import extract, load
-    from difftables.rng import SampleNoise
     from difftables.schedules import from_betas
-    from difftables.steps import sample
 
-    spec, device, chain = job.spec.search, job.device, Chain(job)
-    features = job.spec.features
-    net = load(features.net, features.pixels, job.maybe("weights"), features.sha256, device)
-    held_out = frechet.moments(load_tensors(job.input("features"), "features")[0]["held_out"])
-    grid = search.enumerate_grid(steps, tuple(spec.decades), spec.digits, spec.groups)
-    count = max(1, spec.budget // (spec.samples * steps))
-    candidates = search.choose(grid, count, spec.seed)
+    spec, chain = job.spec.search, Chain(job)
+    judge = SEARCH[job.spec.run.data.medium](job)
+    grid = search.GRIDS[spec.grid](steps, tuple(spec.decades), spec.digits, spec.groups)
+    samples = spec.samples * spec.draws
+    candidates = search.choose(grid, max(1, spec.budget // (samples * steps)), spec.seed)
     if not len(candidates):
-        raise ValueError(f"the grid has no valid candidate of {steps} steps; raise search.digits or widen search.decades")
-    keys = [("search", spec.seed, index) for index in range(spec.samples)]
+        raise ValueError(f"the grid has no valid candidate of {steps} steps; raise search.*.digits or widen search.*.decades")
+    keys = [("search", spec.seed, index) for index in range(samples)]
 
-    @torch.inference_mode()
     def samples_of(levels: "list[Level]", many: int) -> Tensor:
-        randn = SampleNoise(keys)  # anew for every batch: each candidate sees the same noise
-        levels = [level.to(device) for level in levels]
-        noise = randn(torch.empty(many * spec.samples, *chain.shape, device=device))
-        x = PRIORS[chain.run.prior](noise, levels[0])
-        return sample(x, levels, randn=randn, **chain.common(job.spec.sampler))
+        return chain.together(levels, keys, many, job.spec.sampler, "search", spec.draws)
 
     def score(x: Tensor) -> float:
         if not torch.isfinite(x).all():
             return float("inf")  # a schedule that diverges loses; it does not stop the search
-        return frechet.distance(frechet.moments(extract(net, to_uint8(x.cpu()), features.batch, device)[0]), held_out)
+        value = judge(chain.medium.stored(x))[0].value
+        return float("inf") if value is None else value
 
-    found = search.grid_search(candidates, samples_of, score, spec.samples, spec.batch)
+    found = search.grid_search(candidates, samples_of, score, samples, spec.batch)
     if not found.score < float("inf"):
-        raise ValueError(f"all {len(candidates)} candidates of {steps} steps diverge; lower search.decades")
+        raise ValueError(f"all {len(candidates)} candidates of {steps} steps diverge; lower search.*.decades")
     finite = sorted(value for value in found.scores if value < float("inf"))
     cost = {
         "grid": len(grid), "candidates": len(candidates), "network_evaluations": found.evaluations,
@@ -82,7 +70,7 @@ def frozen(job: Job, steps: int) -> "tuple[Level, dict[str, Any]]":
     from difftables.level import Level
 
     keys = [("frozen", job.spec.search.seed, index) for index in range(job.spec.search.frozen_samples)]
-    drawn, adjust = Chain(job).draw(keys, job.spec.sampler, steps)
+    drawn, adjust = Chain(job).draw(keys, job.spec.sampler, steps, part="frozen")
     levels = [Level.variance_preserving(alpha_bar) for alpha_bar in drawn.levels]
     cost = {
         "network_evaluations": drawn.evaluations,

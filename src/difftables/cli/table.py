@@ -6,7 +6,7 @@ from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: of Plan.table_spec.  In: reported, maybe records, samples, floor, data.  Out: md, tex, csv, json, png, svg."""
+    """spec: of Plan.table_spec.  In: reported, maybe records, samples, floor, data, audio.  Out: md, tex, csv, json, png, svg."""
     from difftables import figures
     from difftables.io import read_json, write_json, write_text
     from difftables.render import RENDERERS
@@ -15,10 +15,11 @@ def run(job: Job) -> None:
 
     spec, layout = job.raw, job.raw["layout"]
     samplers = list(dict.fromkeys(row["sampler"] for row in layout.get("rows", []) if "sampler" in row))
-    floor, data = job.maybe("floor"), job.maybe("data")
+    floor = job.maybe("floor")
     sources = Sources(
         spec, Reported(job.input("reported")), [read_json(path) for path in job.inputs.get("records", [])],
-        dict(zip(samplers, job.inputs.get("samples", []), strict=False)), read_json(floor) if floor else None, data,
+        dict(zip(samplers, job.inputs.get("samples", []), strict=False)), read_json(floor) if floor else None, job.maybe("data"),
+        job.maybe("audio"),
     )  # fmt: skip
     rendered = RENDERERS[layout["kind"]](sources)
     judge(rendered.cells)
@@ -26,10 +27,13 @@ def run(job: Job) -> None:
     figures.save(figure, job.output("png").with_suffix(""))
     picture = f"\n![{spec['table']}]({job.output('png').name})\n" if rendered.figure else ""
     heading = f"## {spec['paper']} {spec['table']}: {layout['title']}\n\n{banner(spec)}\n\n"
-    write_text(job.output("md"), heading + markdown(rendered.grid) + picture)
+    below = "".join(f"\n### {grid.title}\n\n{markdown(grid)}" for grid in rendered.more)
+    write_text(job.output("md"), heading + markdown(rendered.grid) + below + picture)
     # In a paper the table stands alone: what it was measured on must travel with it.
     rendered.grid.notes.insert(0, banner(spec).replace("**", "").replace("`", ""))
-    write_text(job.output("tex"), latex(rendered.grid, f"tab:{spec['paper']}-{spec['table']}"))
+    label = f"tab:{spec['paper']}-{spec['table']}"
+    further = [latex(grid, f"{label}-{i}") for i, grid in enumerate(rendered.more, 2)]
+    write_text(job.output("tex"), "\n".join([latex(rendered.grid, label), *further]))
     write_cells(job.output("csv"), rendered.cells)
     write_json(job.output("json"), [vars(cell) for cell in rendered.cells])
 

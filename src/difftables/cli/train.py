@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def run(job: Job) -> None:
     """spec: run, seed.  In: data.  Out: net, curve."""
+    from functools import partial
+
     import torch
     from torch import Tensor
 
@@ -30,39 +32,40 @@ def run(job: Job) -> None:
     net = assemble.build_net(spec.net, spec.data).to(device)
     training = assemble.training_schedule(spec.schedule)
     denoise = assemble.denoiser(spec, net, training)
-    corrupt, target, weight = assemble.CORRUPTIONS[spec.corruption], TARGETS[spec.target], WEIGHTS[spec.weight]
+    corrupt, target, weight = (
+        assemble.CORRUPTIONS[spec.corruption],
+        TARGETS[spec.target],
+        partial(WEIGHTS[spec.weight], sigma_data=spec.sigma_data),
+    )
     penalty, density = PENALTIES[spec.penalty], DENSITIES[spec.density]
     batch = training_batches(job, "train", spec.train)
 
     def batch_loss(step: int) -> tuple[Tensor, Level]:
-        x0, stream = batch(step)
+        x0, cond, stream = batch(step)
         level = density(training, len(x0), stream)
         noise = torch.randn(x0.shape, generator=stream).to(device)
-        loss = denoising_loss(x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=target, weight=weight, penalty=penalty)
+        loss = denoising_loss(
+            x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=target, weight=weight, penalty=penalty, cond=cond
+        )
         return loss, level
 
     fit(job, net, batch_loss, spec.train, "net")
 
 
-def training_batches(job: Job, purpose: str, training: "SimpleNamespace") -> "Callable[[int], tuple[Tensor, Generator]]":
-    """step to (clean samples of the batch on the device, the step's stream): a pure function of seed and step."""
-    import torch
+def training_batches(
+    job: Job, purpose: str, training: "SimpleNamespace"
+) -> "Callable[[int], tuple[Tensor, Tensor | None, Generator]]":  # fmt: skip
+    """step to (clean samples on the device, what the net is given besides, the step's stream): a function of seed and step."""
+    from torch import Generator, Tensor
 
-    from difftables.data.images import to_unit
-    from difftables.io import load_tensors
+    from difftables import media
     from difftables.rng import generator
 
-    data, _ = load_tensors(job.input("data"), "data")
-    images = data["images"][~data["held_out"].bool()]
+    medium = media.of(job.spec.run.data, job.input("data"), job.device)
 
-    def batch(step: int) -> tuple[torch.Tensor, torch.Generator]:
+    def batch(step: int) -> tuple[Tensor, Tensor | None, Generator]:
         stream = generator(purpose, job.spec.seed, step)
-        index = torch.randint(len(images), (training.batch,), generator=stream)
-        x0 = to_unit(images[index])
-        if training.flip:
-            mirrored = torch.rand(len(x0), generator=stream) < 0.5
-            x0 = torch.where(mirrored[:, None, None, None], x0.flip(-1), x0)
-        return x0.to(job.device), stream
+        return *medium.training(training.batch, stream, training.flip), stream
 
     return batch
 

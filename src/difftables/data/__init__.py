@@ -1,9 +1,12 @@
-"""Data sets: readers give uint8 images and labels; one split serves training, search and metrics."""
+"""Data sets: readers give samples as integers; one split serves training, search and metrics."""
 
 from collections.abc import Callable
 
 from torch import Tensor
 
 from difftables.data.images import digits, folder
+from difftables.data.speech import folder as speech_folder
+from difftables.data.speech import ljspeech, voice
 
 READERS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"digits": digits, "folder": folder}
+SPEECH_READERS: dict[str, Callable[..., list[Tensor]]] = {"voice": voice, "ljspeech": ljspeech, "folder": speech_folder}

@@ -1,10 +1,12 @@
-"""Networks: plain F(x, c_noise), ignorant of diffusion. The pipeline gives `size` and `channels`, params.yaml the rest."""
+"""Networks: plain F(x, c_noise, cond), ignorant of diffusion. The pipeline gives what the data decide, params.yaml the rest."""
 
 from collections.abc import Callable
 
 from torch import nn
 
+from difftables.nets.tasnet import TasNet
 from difftables.nets.unet import UNet
 from difftables.nets.vgg import VGG
+from difftables.nets.wavegrad import WaveGrad
 
-NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "vgg": VGG}
+NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "vgg": VGG, "wavegrad": WaveGrad, "tasnet": TasNet}

@@ -17,15 +17,17 @@ class Sources:
     samples: dict[str, Path] = field(default_factory=dict)  # by sampler, of the first training seed
     floor: Any = None
     data: Path | None = None
+    audio: Path | None = None  # folder of WAV files
 
 
 @dataclass
 class Rendered:
-    """Cells, the grid that shows them, and a figure where there is something to see."""
+    """Cells, the grids that show them, and a figure where there is something to see."""
 
     cells: list[Cell]
     grid: Grid
     figure: Any = None
+    more: list[Grid] = field(default_factory=list)  # further tables below it
 
 
 def quoted(row: dict[str, str]) -> tuple[str, str]:

@@ -99,5 +99,5 @@ def images(sources: Sources) -> Rendered:
     data, _ = load_tensors(sources.data, "data")
     rows = {"training images": data["images"][~data["held_out"].bool()][:SHOWN]}
     for row in spec["layout"]["rows"]:
-        rows[row["label"]] = load_tensors(sources.samples[row["sampler"]], "samples")[0][f"images/{count}"][0][:SHOWN]
+        rows[row["label"]] = load_tensors(sources.samples[row["sampler"]], "samples")[0][f"samples/{count}"][0][:SHOWN]
     return Rendered(cells, grid, figures.images(rows))

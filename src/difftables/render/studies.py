@@ -34,8 +34,11 @@ def errors(sources: Sources) -> Rendered:
             mine = {c.column: c for c in cells if c.row == name and c.metric == metric}
             lines.append((f"{title}, {name}", [mine[f"alpha_bar={level:.6g}"] for level in shown], "own"))
     quotes = literature(sources)
-    notes = ["Columns: true alpha_bar.", *(f"Paper, {c.row}: {c.paper_value} ({c.metric}). Source: {c.paper_source}" for c in quotes)]
-    grid = Grid(spec["layout"]["title"], ["", *(f"{level:.4g}" for level in shown)], lines, [*notes, *spec["layout"]["foot"]])
+    notes = [
+        "Columns: the true 1 - alpha_bar.",
+        *(f"Paper, {c.row}: {c.paper_value} ({c.metric}). Source: {c.paper_source}" for c in quotes),
+    ]
+    grid = Grid(spec["layout"]["title"], ["", *(f"{1 - level:.2g}" for level in shown)], lines, [*notes, *spec["layout"]["foot"]])
     return Rendered(cells + quotes, grid, figures.errors(curves) if curves else None)
 
 
@@ -48,9 +51,13 @@ def spread(values: list[float]) -> float:
     return mean_sd(values)[1] or 0.0
 
 
-STATISTICS: dict[str, Callable[[list[float]], float]] = {
-    "best": min, "median": _quantile(0.5), "90th percentile": _quantile(0.9), "spread": spread,
-}  # fmt: skip
+def statistics(better: str) -> dict[str, Callable[[list[float]], float]]:
+    """What is said of a metric's values over schedules: the best, the middle, one in ten that is as bad, and their spread."""
+    lower = better == "lower"
+    return {
+        "best": min if lower else max, "median": _quantile(0.5),
+        "90th percentile" if lower else "10th percentile": _quantile(0.9 if lower else 0.1), "spread": spread,
+    }  # fmt: skip
 
 
 def bootstrap(values: list[float], of: Callable[[list[float]], float], draws: int = 400) -> list[float]:
@@ -65,26 +72,30 @@ def robustness(sources: Sources) -> Rendered:
     spec, cells, lines = sources.spec, list[Cell](), []
     entries = [r for file in sources.records for r in file["records"]]
     if not entries:
-        return Rendered([], Grid(spec["layout"]["title"], ["", *STATISTICS], [], list(spec["layout"]["foot"])))
+        return Rendered([], Grid(spec["layout"]["title"], ["", *statistics("lower")], [], list(spec["layout"]["foot"])))
     shared, groups = sources.records[0]["shared"], dict[str, list[float]]()
     for name in dict.fromkeys(r["sampler"] for r in entries):
         values = groups[name] = [r["value"] for r in entries if r["sampler"] == name]
         row = []
-        for column, of in STATISTICS.items():
+        for column, of in statistics(shared["better"]).items():
             cell = Cell(
                 spec["paper"], spec["table"], name, column, spec["dataset"], name.split(", ")[1], name, shared["steps"], shared["steps"]
             )
-            cell.metric, cell.better, cell.n, cell.seeds = shared["metric"], "lower", shared["n"], f"{len(sources.records)}x1"
+            cell.better = "lower" if column == "spread" else shared["better"]
+            cell.metric, cell.n, cell.seeds = shared["metric"], shared["n"], f"{len(sources.records)}x1"
             cell.values, cell.draws = bootstrap(values, of), True
             cell.value, cell.sd = of(values), mean_sd(cell.values)[1]
             cell.run = " ".join(file["shared"]["fingerprint"] for file in sources.records)
             row.append(cell)
         cells += row
         lines.append((name, row, "own"))
+    failed = sum(file["shared"]["failed"] for file in sources.records)
     notes = [
+        *([f"{failed} samples could not be scored; they are in no mean."] if failed else []),
         f"{shared['metric']} at {shared['steps']} steps over {len(entries) // len(groups)} random schedules, N = {shared['n']} samples "
         "each; ± is the bootstrap standard error; spread is the standard deviation over schedules. Bold: best; †: not "
         "distinguishable from it (95 % paired bootstrap interval).",
         *spec["layout"]["foot"],
     ]
-    return Rendered(cells, Grid(spec["layout"]["title"], ["", *STATISTICS], lines, notes), figures.spread(groups, shared["metric"]))
+    grid = Grid(spec["layout"]["title"], ["", *statistics(shared["better"])], lines, notes)
+    return Rendered(cells, grid, figures.spread(groups, shared["metric"], shared["better"] == "lower"))

@@ -1,0 +1,170 @@
+"""What makes samples good, by medium: a score for searches, one for the study of robustness, and all columns of a table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from difftables.cli.job import Job
+from difftables.io import load_tensors, sha256
+
+if TYPE_CHECKING:
+    from difftables.media.speech import Speech
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of one set of samples.  None for a value: no sample of the set could be scored."""
+
+    metric: str
+    value: float | None
+    unit: str
+    better: str  # lower or higher
+    failed: int | None = None  # samples that could not be scored; None where that cannot happen
+
+
+Judge = Callable[[Tensor], list[Score]]
+
+
+# -- images ------------------------------------------------------------------------------------------------------
+
+
+def _extractor(job: Job) -> tuple[str, Callable[[Tensor], tuple[Tensor, Tensor]]]:
+    """Name of the Frechet distance, and stored images to (features, logits)."""
+    from difftables.metrics.features import extract, label, load
+
+    f = job.spec.features
+    net = load(f.net, f.pixels, job.maybe("weights"), f.sha256, job.device)
+    return label(f.net, f.pixels), lambda images: extract(net, images, f.batch, job.device)
+
+
+def frechet_to(job: Job, part: str) -> Judge:
+    """Frechet distance to the train or held_out part of the data."""
+    from difftables.metrics import frechet
+
+    name, features = _extractor(job)
+    target = frechet.moments(load_tensors(job.input("features"), "features")[0][part])
+    return lambda images: [Score(name, frechet.distance(frechet.moments(features(images)[0]), target), "squared feature units", "lower")]
+
+
+def images_search(job: Job) -> Judge:
+    """Frechet distance to the held-out images."""
+    return frechet_to(job, "held_out")
+
+
+def images_robustness(job: Job) -> Judge:
+    """Frechet distance to the training images."""
+    return frechet_to(job, "train")
+
+
+def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
+    """Frechet distance, KID, precision, recall and inception score against the training images."""
+    from difftables.metrics import frechet, scores
+
+    name, features = _extractor(job)
+    reference = load_tensors(job.input("features"), "features")[0]["train"]
+    target, e = frechet.moments(reference), job.spec.evaluation
+
+    def judge(images: Tensor) -> list[Score]:
+        found, logits = features(images)
+        kid = scores.kernel_distance(found, reference, e.kid_subsets, e.kid_subset_size, 0)
+        precision, recall = scores.precision_recall(found, reference, e.neighbours)
+        return [
+            Score(name, frechet.distance(frechet.moments(found), target), "squared feature units", "lower"),
+            Score(name.replace("FID", "KID").replace("FD-", "KID-"), kid, "", "lower"),
+            Score(f"precision (k={e.neighbours})", precision, "share", "higher"),
+            Score(f"recall (k={e.neighbours})", recall, "share", "higher"),
+            Score(f"IS ({e.is_splits} splits)", scores.inception_score(logits, e.is_splits, 0), "", "higher"),
+        ]
+
+    return judge, {"samples": len(reference), "sha256": sha256(job.input("features"))}
+
+
+# -- speech ------------------------------------------------------------------------------------------------------
+
+
+def _utterances(job: Job) -> "Speech":
+    from difftables.media.speech import Speech
+
+    data = job.spec.run.data if hasattr(job.spec, "run") else job.spec.data
+    return Speech(data, job.input("data"), torch.device("cpu"))
+
+
+def _powers(speech: "Speech", x: Tensor) -> Any:
+    """Mel power, [B, bands, frames], of stored or clean waveforms, held above the floor."""
+    from difftables.data.mel import FLOOR, power
+    from difftables.media.speech import FULL_SCALE
+
+    x = x.float() / FULL_SCALE if x.dtype == torch.int16 else x
+    return power(x, speech.weights, speech.spec.hop).clamp(min=FLOOR).double().numpy()
+
+
+def speech_search(job: Job) -> Judge:
+    """Log-mel distance to the held-out segments, their mean over segments and noise draws."""
+    from difftables.metrics.speech import log_mel_distance
+
+    speech, count = _utterances(job), job.spec.search.samples
+    known = _powers(speech, speech.excerpts("search", count)[0])
+
+    def judge(audio: Tensor) -> list[Score]:
+        found = _powers(speech, audio)
+        values = [log_mel_distance(ref=known[i % count], est=each) for i, each in enumerate(found)]
+        return [Score("log-mel distance", sum(values) / len(values), "log10 power", "lower")]
+
+    return judge
+
+
+def _pairs(speech: "Speech", audio: Tensor) -> Any:
+    """(reference, estimate) of the test utterances, each cut to the utterance's own length."""
+    from difftables.metrics.speech import Clip
+
+    x0, lengths = speech.excerpts("test", len(audio))
+    ref, rate = speech.stored(x0).numpy(), speech.spec.rate
+    cut = zip(ref, audio.numpy(), lengths.tolist(), strict=True)
+    return [(Clip.of_int16(r[:length], rate), Clip.of_int16(e[:length], rate)) for r, e, length in cut]
+
+
+def _mean(metric: str, values: list[Any], unit: str, better: str) -> Score:
+    """The mean of what could be scored, and how many could not; a reason for failure is text."""
+    good = [value for value in values if not isinstance(value, str)]
+    return Score(metric, sum(good) / len(good) if good else None, unit, better, len(values) - len(good))
+
+
+def speech_robustness(job: Job) -> Judge:
+    """PESQ of the test utterances, the widest band that the rate allows."""
+    from difftables.metrics.speech import in_parallel, pesq_variants
+
+    speech = _utterances(job)
+    name = pesq_variants(speech.spec.rate)[0][0]
+    return lambda audio: [_mean(name, [s[name] for s in in_parallel(_pairs(speech, audio), job.threads, [name])], "MOS-LQO", "higher")]
+
+
+def speech_table(job: Job) -> tuple[Judge, dict[str, Any]]:
+    """PESQ, STOI, ESTOI, MCD and log-mel distance of the test utterances."""
+    from difftables.metrics.speech import in_parallel, log_mel_distance, mel_cepstral_distortion, unscorable
+
+    speech = _utterances(job)
+
+    def judge(audio: Tensor) -> list[Score]:
+        x0, lengths = speech.excerpts("test", len(audio))
+        pairs = _pairs(speech, audio)
+        found = in_parallel(pairs, job.threads)
+        units = {name: "MOS-LQO" if name.startswith("PESQ") else "" for name in found[0]}
+        scores = [_mean(name, [each[name] for each in found], unit, "higher") for name, unit in units.items()]
+        bad = [unscorable(ref=ref, est=est) for ref, est in pairs]
+        frames = [max(1, length // speech.spec.hop) for length in lengths.tolist()]
+        powers = list(zip(_powers(speech, speech.stored(x0)), _powers(speech, audio), frames, strict=True))
+        spectral = (("MCD-13 (MFCC, no DTW)", mel_cepstral_distortion, "dB"), ("log-mel distance", log_mel_distance, "log10 power"))
+        for name, metric, unit in spectral:
+            values = [reason or metric(ref=r[:, :k], est=e[:, :k]) for reason, (r, e, k) in zip(bad, powers, strict=True)]
+            scores.append(_mean(name, values, unit, "lower"))
+        return scores
+
+    return judge, {"samples": int(speech.tensors["held_out"].sum()), "sha256": sha256(job.input("data"))}
+
+
+SEARCH: dict[str, Callable[[Job], Judge]] = {"images": images_search, "speech": speech_search}
+ROBUSTNESS: dict[str, Callable[[Job], Judge]] = {"images": images_robustness, "speech": speech_robustness}
+TABLE: dict[str, Callable[[Job], tuple[Judge, dict[str, Any]]]] = {"images": images_table, "speech": speech_table}

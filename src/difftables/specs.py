@@ -1,0 +1,243 @@
+"""What each job is told: its spec, as plain JSON. No torch in here."""
+
+from pathlib import Path
+from typing import Any
+
+from difftables.config import Params, Sampler, Table
+from difftables.layouts import PAPERS, read_layout, read_yaml, samplers_of
+from difftables.names import ConfigError, nearest
+
+Spec = dict[str, Any]
+OF_BACKBONE = (
+    "corruption", "prior", "precondition", "conditioning", "density", "target", "weight", "penalty",
+    "sigma_data",
+)  # fmt: skip
+
+
+class Specs:
+    """What each job of one scale is told, as plain JSON.
+
+    Args: params: a checked configuration.
+    Raises: ConfigError when tables.yaml names something that params.yaml has not.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+        self.root = f"results/{params.scale}"
+        self.store, self.tables = f"{self.root}/store", f"{self.root}/tables"
+        self.layouts = {paper: read_layout(paper) for paper in params.tables}
+        for paper, layout in self.layouts.items():
+            for name in params.tables[paper]:
+                if name not in layout:
+                    raise ConfigError(f"tables.{paper}.{name} is not in {PAPERS}/{paper}/tables.yaml{nearest(name, layout)}")
+                for sampler in samplers_of(layout[name], "sampler") + samplers_of(layout[name], "adjusted"):
+                    if sampler not in params.samplers:
+                        raise ConfigError(
+                            f"{PAPERS}/{paper}/tables.yaml: {name} needs the sampler {sampler!r}{nearest(sampler, params.samplers)}"
+                        )
+
+        self._check_rows()
+
+    def _check_rows(self) -> None:
+        """Steps and schedule files of rows that some table shows, before any job: a user wrote them by hand."""
+        for run, _, name in self._rows_used():
+            path, longest = self.params.samplers[name].schedule, self.params.schedules[self.params.runs[run].schedule].steps
+            if max(self.steps(run, name)) > longest:
+                raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
+            # Those shipped in workflow/ are read by the tests; reading takes torch, and torch takes two seconds to import.
+            if not path.endswith(".csv") or path.startswith("workflow/"):
+                continue
+            from difftables import schedules  # imports torch, which no other plan needs
+
+            try:
+                found = schedules.read(Path(path))
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
+            for steps in self.steps(run, name):
+                if steps not in found:
+                    raise ConfigError(f"samplers.{name}.schedule: {path} has no schedule of {steps} steps, which a table asks for")
+
+    def medium(self, run: str) -> str:
+        """images or speech."""
+        return self.params.data[self.params.runs[run].data].medium
+
+    def run(self, name: str, *parts: str) -> Spec:
+        """A run with its data set, net and schedule in place of their names, and the `parts` a job depends on."""
+        run = self.params.runs[name].model_dump()
+        resolved = {
+            "data": self.params.data[run["data"]].model_dump(),
+            "net": self.params.nets[run["net"]].model_dump(),
+            "schedule": self.params.schedules[run["schedule"]].model_dump(),
+        }
+        return resolved | {key: run[key] for key in OF_BACKBONE} | {key: run[key] for key in parts}
+
+    def sampler_run(self, name: str, sampler: Sampler) -> Spec:
+        """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
+        parts = ["adjust"] if sampler.adapt or sampler.schedule == "fitted" else []
+        spec = self.run(name, *parts, *(["estimator"] if sampler.adapt == "estimator" else []))
+        if "adjust" in spec:
+            spec["adjust"]["family"] = sampler.family or spec["adjust"]["family"]
+        if sampler.adapt is None and "adjust" in spec:  # a fitted schedule reads the family alone
+            spec["adjust"] = {key: spec["adjust"][key] for key in ("family", "first")}
+        if sampler.adapt == "oracle":
+            spec["oracle"] = self.run(name, "oracle")["oracle"]
+        if sampler.adapt == "estimator":
+            spec["estimator"] = {"net": spec["estimator"]["net"]}
+        return spec
+
+    def row(self, sampler: str) -> Spec:
+        """A sampler as its jobs see it: what names other parts of the spec is left to those."""
+        return self.params.samplers[sampler].model_dump(exclude={"family", "steps", "seeds"})
+
+    def steps(self, run: str, sampler: str | None = None) -> list[int]:
+        """Step counts of a sampler: its own, or all that tables ask of a run."""
+        own = self.params.samplers[sampler].steps if sampler else None
+        tables = [t for group in self.params.tables.values() for t in group.values() if t.run == run]
+        return sorted(set(own)) if own else sorted({steps for table in tables for steps in table.steps})
+
+    def data_spec(self, data: str) -> Spec:
+        """Of rule data."""
+        return {"data": self.params.data[data].model_dump()}
+
+    def weights_spec(self, name: str) -> Spec:
+        """Of rule weights."""
+        known = {f.url.rsplit("/", 1)[1]: f for f in self.params.features.values() if f.url}
+        return {"url": known[name].url, "sha256": known[name].sha256}
+
+    def reference_spec(self) -> Spec:
+        """Of rule reference."""
+        own = self.params.evaluation.images.model_dump(include={"n", "floor_repeats"})
+        return {"features": self.features(), "evaluation": own, "scale": self.params.scale}
+
+    def train_spec(self, run: str, seed: str) -> Spec:
+        """Of rule train."""
+        return {"run": self.run(run, "train"), "seed": int(seed)}
+
+    def estimator_spec(self, run: str, seed: str) -> Spec:
+        """Of rule train_estimator."""
+        full = self.run(run, "estimator")
+        return {"run": {key: full[key] for key in ("data", "schedule", "corruption", "estimator")}, "seed": int(seed)}
+
+    def search_spec(self, run: str, sampler: str) -> Spec:
+        """Of rule search_schedule, for the row that asks for it; what gets frozen is that row, adjusted."""
+        row = self.params.samplers[sampler]
+        adjusted = {"schedule": "fitted", "adapt": "estimator"}
+        used = row.model_copy(update=adjusted if row.schedule == "frozen" else {})
+        search = getattr(self.params.search, self.medium(run)).model_dump()
+        own = ("frozen_samples", "seed") if row.schedule == "frozen" else tuple(key for key in search if key != "frozen_samples")
+        return {
+            "run": self.sampler_run(run, used), "sampler": used.model_dump(exclude={"family", "steps", "seeds"}),
+            "method": row.schedule, "steps": self.steps(run, sampler), "search": {key: search[key] for key in own},
+            "batch": self.evaluation(run)["batch"], **self.features_of(run),
+        }  # fmt: skip
+
+    def sample_spec(self, run: str, sampler: str) -> Spec:
+        """Of rule sample."""
+        row = self.params.samplers[sampler]
+        spec = {"run": self.sampler_run(run, row), "sampler": self.row(sampler), "steps": self.steps(run, sampler)}
+        spec |= self.evaluation(run, "n", "seeds", "batch")
+        return spec | ({"seeds": row.seeds} if row.seeds else {})
+
+    def measure_spec(self, run: str, seed: str, sampler: str) -> Spec:
+        """Of rule measure."""
+        names = self.names(run, seed) | {"sampler": sampler}
+        own = ("n", "kid_subsets", "kid_subset_size", "neighbours", "is_splits")
+        data = self.params.data[self.params.runs[run].data].model_dump()
+        data = data if data["medium"] == "speech" else {"medium": "images"}
+        spec = {"names": names, "data": data, "evaluation": self.evaluation(run, *own), "scale": self.params.scale}
+        return spec | self.features_of(run)
+
+    def errors_spec(self, run: str, seed: str) -> Spec:
+        """Of rule errors."""
+        full = self.run(run, "estimator", "oracle")
+        full["estimator"] = {"net": full["estimator"]["net"]}
+        return {
+            "run": {key: full[key] for key in ("data", "schedule", "corruption", "estimator", "oracle")},
+            "estimates": ["estimator", {"images": "oracle", "speech": "known_mel"}[self.medium(run)]],
+            "evaluation": self.evaluation(run, "error_levels", "error_n"), "names": self.names(run, seed), "scale": self.params.scale,
+        }  # fmt: skip
+
+    def robustness_spec(self, run: str, seed: str) -> Spec:
+        """Of rule robustness: the adjusted samplers that the figures name, fixed against adjusted."""
+        samplers: list[Spec] = []
+        layouts = [self.layouts[paper][name] for paper, tables in self.params.tables.items() for name, t in tables.items() if t.run == run]
+        for line in (line for layout in layouts for line in layout.get("rows", []) if "adjusted" in line):
+            family = self.params.samplers[line["adjusted"]].family or self.params.runs[run].adjust.family
+            adjusted = self.row(line["adjusted"]) | {"family": family}
+            pair = (("fixed", adjusted | {"adapt": None}), ("adjusted", adjusted))
+            samplers += [{"label": f"{line['label']}, {word}", **row} for word, row in pair]
+        own = ("robustness_schedules", "robustness_n", "robustness_steps")
+        search = getattr(self.params.search, self.medium(run)).model_dump(include={"grid", "decades", "digits", "groups", "seed"})
+        return {
+            "run": self.sampler_run(run, Sampler(rule="ddim", schedule="fitted", adapt="estimator")), "samplers": samplers,
+            "search": search, "names": self.names(run, seed), "evaluation": self.evaluation(run, *own),
+            "batch": self.evaluation(run)["batch"], "scale": self.params.scale, **self.features_of(run),
+        }  # fmt: skip
+
+    def listen_spec(self, run: str) -> Spec:
+        """Of rule listen."""
+        data = self.params.data[self.params.runs[run].data].model_dump()
+        steps = sorted({steps for table in self._listening(run) for steps in table.steps})
+        return {"data": data, "evaluation": self.evaluation(run, "listen"), "samplers": self.listened(run), "steps": steps}
+
+    def table_spec(self, paper: str, table: str) -> Spec:
+        """Of rule table: the layout, what runs it, and the words for its foot."""
+        bound = self.params.tables[paper][table]
+        run = self.params.runs[bound.run] if bound.run else None
+        features = self.params.features[self.params.evaluation.images.features]
+        used = self.evaluation(bound.run, "n", "seeds") if bound.run else self.params.evaluation.images.model_dump(include={"n", "seeds"})
+        data = self.params.data[run.data].model_dump() if run else {"medium": "images"}
+        spec = {
+            "paper": paper, "table": table, "layout": self.layouts[paper][table], "steps": bound.steps, "run": bound.run,
+            "dataset": run.data if run else None, "metric": {"net": features.net, "pixels": features.pixels}, "scale": self.params.scale,
+            "n": used["n"], "seeds": len(used["seeds"]), "train_seeds": len(run.seeds) if run else 0,
+            "data": data if data["medium"] == "speech" else {"medium": "images"},
+        }  # fmt: skip
+        if run and data["medium"] == "speech":
+            spec["model"] = {"precondition": run.precondition, "density": run.density, "steps": run.train.steps, "batch": run.train.batch}
+        return spec
+
+    def report_spec(self) -> Spec:
+        """Of rule report."""
+        claims = {paper: read_yaml(PAPERS / paper / "claims.yaml") for paper in self.params.tables}
+        # Pairs, not mappings: canonical JSON sorts keys, a page has an order.
+        titles = [[paper, list(tables)] for paper, tables in self.params.tables.items()]
+        return {"scale": self.params.scale, "claims": claims, "tables": titles}
+
+    def features(self) -> Spec:
+        """The feature network that all metrics of images use."""
+        return self.params.features[self.params.evaluation.images.features].model_dump()
+
+    def features_of(self, run: str) -> Spec:
+        """The feature network where a run's metrics use one."""
+        return {"features": self.features()} if self.medium(run) == "images" else {}
+
+    def evaluation(self, run: str, *keys: str) -> Spec:
+        """Numbers of a run's evaluation: those of `keys` that its medium has, or all."""
+        found = getattr(self.params.evaluation, self.medium(run)).model_dump()
+        return {key: found[key] for key in keys if key in found} if keys else found
+
+    def names(self, run: str, seed: str) -> Spec:
+        """What a record says of where it comes from."""
+        return {"run": run, "train_seed": int(seed), "dataset": self.params.runs[run].data}
+
+    def _listening(self, run: str) -> list[Table]:
+        return [
+            table for paper, tables in self.params.tables.items() for name, table in tables.items()
+            if table.run == run and self.layouts[paper][name]["kind"] == "listen"
+        ]  # fmt: skip
+
+    def listened(self, run: str) -> list[str]:
+        """Samplers of a run whose audio is written, in the order of the tables."""
+        return list(dict.fromkeys(
+            sampler for paper, tables in self.params.tables.items() for name, table in tables.items()
+            if table.run == run and self.layouts[paper][name]["kind"] == "listen"
+            for sampler in samplers_of(self.layouts[paper][name])
+        ))  # fmt: skip
+
+    def _rows_used(self) -> list[tuple[str, int, str]]:
+        return [
+            (table.run, seed, sampler)
+            for paper, tables in self.params.tables.items() for name, table in tables.items() if table.run
+            for seed in self.params.runs[table.run].seeds for sampler in samplers_of(self.layouts[paper][name])
+        ]  # fmt: skip
