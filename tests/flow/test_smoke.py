@@ -11,6 +11,8 @@ import time
 import pytest
 
 TABLES = "results/smoke/tables"
+EMPTY = {("F4-speech", "json"), ("F4-speech", "csv")}  # it has sounds, and no cells
+TABLE_NAMES = ("T1", "T2", "T3", "F2", "F3", "F4", "F2-images", "F3-images", "F4-speech")
 
 
 def cells(checkout):
@@ -20,9 +22,9 @@ def cells(checkout):
 
 def test_all_tables_are_there_and_filled(finished):
     folder = finished.path / TABLES
-    for name in ("T2", "T3", "F2", "F3", "F4"):
+    for name in TABLE_NAMES:
         for suffix in ("md", "tex", "csv", "json", "png", "svg"):
-            assert (folder / f"noise_estimation/{name}.{suffix}").stat().st_size > 100
+            assert (folder / f"noise_estimation/{name}.{suffix}").stat().st_size > (1 if (name, suffix) in EMPTY else 100)
         assert "scale smoke" in (folder / f"noise_estimation/{name}.tex").read_text()
     rows = [row for row in cells(finished) if row["table"] == "T2"]
     measured = [row for row in rows if row["status"] == "measured"]
@@ -81,9 +83,9 @@ def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
     from difftables import schedules
 
     folder = finished.path / "results/smoke/store/schedules/digits/s0"
-    for name in ("searched-ddim", "frozen-ddim", "searched-ddpm-small", "frozen-ddpm-small"):
+    for name in ("ddim-searched", "ddim-frozen", "ddpm-searched", "ddpm-frozen"):
         assert set(schedules.read(folder / f"{name}.csv")) == {3, 5}
-    cost = json.loads((folder / "searched-ddim.cost.json").read_text())["cost"]["3"]
+    cost = json.loads((folder / "ddim-searched.cost.json").read_text())["cost"]["3"]
     assert cost["network_evaluations"] == cost["candidates"] * 16 * 3
     assert cost["best"] <= cost["median"]
 
@@ -94,9 +96,13 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 
 def test_a_run_in_another_place_with_one_core_gives_the_same_cells(finished, fresh):
-    """Bit-identical, and from the second entry point; only seconds may differ."""
-    fresh.run("snakemake", "-s", "workflow/Snakefile", "-c1", "--config", "scale=smoke")
-    assert (fresh.path / TABLES / "cells.csv").read_text() == (finished.path / TABLES / "cells.csv").read_text()
+    """Bit-identical, and from the second entry point: both nets, both estimators, a search, samples, studies and metrics."""
+    names = [f"{TABLES}/noise_estimation/{name}.csv" for name in ("F2", "F3", "F4", "F2-images", "F3-images")]
+    fresh.run("snakemake", "-s", "workflow/Snakefile", "-c1", *names, "--config", "scale=smoke")
+    for name in names:
+        assert (fresh.path / name).read_text() == (finished.path / name).read_text()
+    samples = "results/smoke/store/samples/digits/s0/ddim-adjusted.safetensors"
+    assert (fresh.path / samples).read_bytes() == (finished.path / samples).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -104,31 +110,60 @@ def test_a_run_in_another_place_with_one_core_gives_the_same_cells(finished, fre
     [
         # `after` counts the jobs downstream: measuring, tables and the report.
         ("params.yaml", "first: 1.0e-4}\n    oracle", "first: 2.0e-4}\n    oracle", {"search_schedule": 2, "sample": 9, "robustness": 1}),
-        ("params.yaml", "budget: 600", "budget: 700", {"search_schedule": 2, "sample": 2}),
+        ("params.yaml", "images: {samples: 16, budget: 600", "images: {samples: 16, budget: 700", {"search_schedule": 2, "sample": 2}),
+        (
+            "params.yaml",
+            "speech: {samples: 2, draws: 2, budget: 600",
+            "speech: {samples: 2, draws: 2, budget: 300",
+            {"search_schedule": 1, "sample": 1},
+        ),
         (
             "src/difftables/steps.py",
             "return (nxt.std**2 - variance)",
             "return (1.0 * nxt.std**2 - variance)",
             {"search_schedule": 2, "sample": 6, "robustness": 1},
         ),
+        (
+            "src/difftables/nets/tasnet.py",
+            "self.mask(e) * e",
+            "e * self.mask(e)",
+            {"train_estimator": 1, "errors": 1, "robustness": 1, "search_schedule": 1, "sample": 4},
+        ),
+        (
+            "workflow/speech/sentences.txt",
+            "The kettle whistled",
+            "A kettle whistled",
+            {"data": 1, "train": 1, "train_estimator": 1, "errors": 1, "robustness": 1, "search_schedule": 2, "sample": 10},
+        ),
         ("src/difftables/steps.py", 'RULES: dict[str, Rule] = {"ddim": ddim,', 'RULES: dict[str, Rule] = {"mine": ddim, "ddim": ddim,', {}),
         ("src/difftables/oracle.py", "variance.log().sum() / 2", "0.5 * variance.log().sum()", {"sample": 2, "errors": 1}),
         ("src/difftables/metrics/frechet.py", '"""Frechet', '# a comment\n"""Frechet', {}),
-        ("workflow/papers/noise_estimation/reported.csv", "19.45", "19.46", {"table": 5, "report": 1}),
+        ("workflow/papers/noise_estimation/reported.csv", "19.45", "19.46", {"table": 9, "report": 1}),
     ],
-    ids=["adjustment", "search", "a sampler's code", "a new sampler", "the oracle's code", "a comment", "a reported number"],
+    ids=[
+        "adjustment",
+        "search",
+        "speech search",
+        "a sampler's code",
+        "the speech estimator",
+        "a sentence",
+        "a new sampler",
+        "the oracle's code",
+        "a comment",
+        "a reported number",
+    ],
 )
 def test_a_change_runs_only_what_it_must(checkout, name, old, new, expected):
     checkout.edit(name, old, new)
     found = checkout.jobs()
-    downstream = ("measure", "table", "report")
+    downstream = ("measure", "listen", "table", "report")
     assert {rule: count for rule, count in found.items() if rule not in downstream or rule in expected} == expected
     assert bool(found) == bool(expected)
 
 
 def test_swapped_values_are_a_change(checkout):
     """Snakemake by itself compares params as a set of values; names count here."""
-    checkout.edit("params.yaml", "error_levels: 5\n      error_n: 60", "error_levels: 60\n      error_n: 5")
+    checkout.edit("params.yaml", "error_levels: 5\n        error_n: 60", "error_levels: 60\n        error_n: 5")
     assert checkout.jobs()["errors"] == 1
 
 
@@ -140,7 +175,7 @@ def test_one_table_is_a_target_of_its_own(fresh):
 
 @pytest.mark.parametrize("scale", ["laptop", "gpu", "paper"])
 def test_every_scale_plans_every_table(fresh, scale):
-    tables = [f"results/{scale}/tables/noise_estimation/{name}.md" for name in ("T2", "T3", "F2", "F3", "F4")]
+    tables = [f"results/{scale}/tables/noise_estimation/{name}.md" for name in TABLE_NAMES]
     index = f"results/{scale}/tables/README.md"
     text = fresh.run("snakemake", *tables, index, "-n", "--quiet", "rules", "--config", f"scale={scale}").text
     for rule in ("data", "train", "train_estimator", "search_schedule", "sample", "measure", "table", "report"):
@@ -214,7 +249,7 @@ def train_spec(checkout):
 
 
 def test_too_few_images_for_a_metric_name_the_key(checkout):
-    checkout.edit("params.yaml", "      n: 24\n", "      n: 1797\n")
+    checkout.edit("params.yaml", "        n: 24\n", "        n: 1797\n")
     found = checkout.snakemake("results/smoke/store/records/reference/digits.json", check=False)
     assert "evaluation.n = 1797 samples need more than 1797 real ones" in found.text
 
