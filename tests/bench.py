@@ -72,7 +72,7 @@ def speaking():
         adapt = estimate and Adjust(estimate, first=1e-6, family="linear", mode="exact")
         return draw(keys, (8000,), schedule, denoise=denoise, adapt=adapt, batch=batch, **common)
 
-    learnt, known = (lambda: go(lambda x, cond: alpha_bar_of(estimator(x), 6e-3))), (lambda: go(oracle))
+    learnt, known = (lambda: go(lambda x, cond: alpha_bar_of(estimator(x), 6e-3))), (lambda: go(lambda x, cond: oracle(x, cond)))
     fixed, moved, told, single = best([go, learnt, known, lambda: go(batch=1)], 3)
     print(f"speech: real-time factor         {fixed / 18:9.3f}   6 steps, one thread")
     print(f"speech: adjusted / fixed         {moved / fixed:9.2f}   estimator and refit at every step")
