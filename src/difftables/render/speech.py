@@ -64,7 +64,8 @@ def speech(sources: Sources) -> Rendered:
         factor = f"{cost.real_time_factor:.2g}" if cost else ""
         lines.append((f"{row['label']} ({shown})", [*here, factor], "own"))
         if any(c is not None and c.paper_value for c in here):
-            lines.append(("paper: LJSpeech", [c if c is not None and c.paper_value else None for c in here] + [None], "paper"))
+            known = next(c.paper_source for c in here if c is not None and c.paper_value).split("] ")[0].split(", ")[-1]
+            lines.append((f"paper: {known}", [c if c is not None and c.paper_value else None for c in here] + [None], "paper"))
     grid = Grid(layout["title"], ["", *metrics, "real-time factor"], lines, [])
     if not sources.records:
         grid.notes = list(layout["foot"])
@@ -95,7 +96,7 @@ def how_measured(sources: Sources) -> list[str]:
         "It is not human speech, and easier to model",
         "folder": "Recordings from a folder",
         "ljspeech": "LJSpeech",
-    }[data["reader"]]
+    }.get(data["reader"], f"Data of the reader {data['reader']}")
     model = spec["model"]
     own = (
         ""
