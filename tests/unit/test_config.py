@@ -1,5 +1,6 @@
 """Bad input is one line that names the key and the mend."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -203,3 +204,12 @@ def test_the_study_of_robustness_adjusts_in_the_family_of_its_row(edited, monkey
     monkeypatch.chdir(ROOT)
     found = plan.Plan(edited("samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec("voice", "0")
     assert {s["family"] for s in found["samplers"]} == {"fibonacci"}
+
+
+def test_the_readmes_line_for_own_recordings_is_valid(edited):
+    """What a user copies into params.yaml, at the laptop net's hop."""
+    line = next(line for line in (ROOT / "README.md").read_text().splitlines() if "`voice: {reader: folder" in line)
+    value = yaml.safe_load(line.strip().rstrip(".").strip("`"))["voice"]
+    found = edited("data.voice", value)
+    assert found.data["voice"].root == "my/recordings"
+    assert found.data["voice"].hop == math.prod(found.nets["wavegrad-voice"].factors)
