@@ -129,7 +129,9 @@ def spectrograms(rows: dict[str, Any], seconds: float) -> Any:
     first = next(iter(rows.values()))
     for axis, (label, picture) in zip(axes.flat, rows.items(), strict=False):
         extent = (0, picture.shape[1] * seconds, 0, len(picture))
-        axis.imshow(picture, origin="lower", aspect="auto", extent=extent, vmin=first.min(), vmax=first.max(), cmap="magma")
+        axis.imshow(
+            picture, origin="lower", aspect="auto", extent=extent, vmin=first.min(), vmax=first.max(), cmap="magma", interpolation="nearest"
+        )
         axis.set_title(label, fontsize=9)
         axis.grid(False)
     for axis in axes[-1]:

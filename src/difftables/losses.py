@@ -15,7 +15,7 @@ def inverse_sigma2(level: Level, sigma_data: float = 0.5) -> Tensor:
 
 
 def inverse_sigma(level: Level, sigma_data: float = 0.5) -> Tensor:
-    """1 / sigma, [B]: turns an absolute error of x0 into one of eps.  Source: WaveGrad (Chen et al. 2020), Algorithm 1."""
+    """1 / sigma, [B]: turns an absolute error of x0 into one of eps.  Source: WaveGrad (Chen et al. 2020), its L1 loss."""
     return 1 / level.sigma
 
 

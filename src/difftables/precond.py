@@ -41,7 +41,7 @@ def timestep_index(schedule: Level) -> Callable[[Level], Tensor]:
 
 
 def sqrt_alpha_bar(schedule: Level) -> Callable[[Level], Tensor]:
-    """c_noise = sqrt(alpha_bar), [B], whatever the training schedule.  Source: WaveGrad (Chen et al. 2020), Sec. 2.3."""
+    """c_noise = sqrt(alpha_bar), [B], whatever the training schedule.  Source: WaveGrad (Chen et al. 2020)."""
     return lambda level: level.alpha
 
 

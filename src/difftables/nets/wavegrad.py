@@ -14,7 +14,7 @@ LEVEL_FACTOR = 5000.0
 def level_embedding(sqrt_alpha_bar: Tensor, channels: int) -> Tensor:
     """[sin, cos](5000 sqrt(alpha_bar) 10^(-4 k / d)), k = 0 .. d - 1, d = channels / 2; [B] to [B, channels].
 
-    Source: WaveGrad (Chen et al. 2020), Sec. 2.3; the factor 5000 as in the port by Vovk, without which neighbouring levels
+    Source: WaveGrad (Chen et al. 2020); the factor 5000 as in the port by Vovk, without which neighbouring levels
     look alike.
     """
     half = channels // 2
@@ -103,7 +103,7 @@ class WaveGrad(nn.Module):
         down: channels of the waveform's path, the stem first; one fewer than `up` after it.
         mel: channels of the first convolution on the mel spectrogram.
     Raises: ValueError when factors do not multiply to hop, or the lists do not fit together.
-    Source: WaveGrad (Chen et al. 2020), Sec. 2.3 and Figs. 1-3; dilations 1, 2, 1, 2 in the first two blocks and
+    Source: WaveGrad (Chen et al. 2020); dilations 1, 2, 1, 2 in the first two blocks and
         1, 2, 4, 8 in the others, linear resampling: the port by Vovk, 15,810,401 parameters at its settings.
     """
 
