@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from difftables import schedules
+from difftables import schedules, strides
 from difftables.corruptions import CORRUPTIONS, PRIORS
 from difftables.estimator import fitted
-from difftables.io import load_into, load_tensors
+from difftables.io import kept_at, load_into, load_tensors
 from difftables.level import Level
 from difftables.nets import NETS
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
@@ -25,7 +25,8 @@ Spec = SimpleNamespace
 
 def training_schedule(spec: Spec) -> Level:
     """The schedule a run is trained on, noisiest first, the clean level last."""
-    return schedules.from_betas(schedules.FAMILIES[spec.family](spec.steps, spec.first, spec.last))
+    rates = [rate for rate in (spec.first, spec.last) if rate is not None]
+    return schedules.from_betas(schedules.FAMILIES[spec.family](spec.steps, *rates))
 
 
 def build_net(spec: Spec, data: Spec) -> nn.Module:
@@ -37,10 +38,13 @@ def build_net(spec: Spec, data: Spec) -> nn.Module:
     return kind(**options)
 
 
-def load_net(spec: Spec, data: Spec, path: Path, kind: str, device: torch.device) -> nn.Module:
-    """A trained network from its checkpoint, ready to evaluate."""
+def load_net(spec: Spec, data: Spec, path: Path, kind: str, device: torch.device, at: int | None = None) -> nn.Module:
+    """A trained network from its file, ready to evaluate.  Args: at: a training step whose weights were kept; None: the last."""
     net = build_net(spec, data)
     tensors, _ = load_tensors(path, kind)
+    prefix = kept_at(at) if at is not None else ""
+    last = {name: value for name, value in tensors.items() if not name.startswith(kept_at())}
+    tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)} if prefix else last
     load_into(net, tensors, path)
     return net.eval().requires_grad_(False).to(device)
 
@@ -48,7 +52,7 @@ def load_net(spec: Spec, data: Spec, path: Path, kind: str, device: torch.device
 def denoiser(spec: Spec, net: nn.Module, training: Level) -> Denoiser:
     """D of a run around its net."""
     coefficients = partial(PRECONDITIONINGS[spec.precondition], sigma_data=spec.sigma_data)
-    return precondition(net, coefficients, CONDITIONINGS[spec.conditioning](training))
+    return precondition(net, coefficients, CONDITIONINGS[spec.conditioning](training), getattr(spec.net, "variance", False))
 
 
 def strided(steps: int, training: Level, adjust: Spec | None) -> Level:
@@ -56,16 +60,28 @@ def strided(steps: int, training: Level, adjust: Spec | None) -> Level:
     return schedules.strided(training, steps)
 
 
+def even(steps: int, training: Level, adjust: Spec | None) -> Level:
+    """Evenly spaced timesteps with both ends, rounded: the stride of Improved DDPM."""
+    return schedules.at_timesteps(training, strides.even(len(training) - 1, steps))
+
+
+def whole_stride(steps: int, training: Level, adjust: Spec | None) -> Level:
+    """One integer stride from timestep 0: `ddimN` of Improved DDPM's code."""
+    return schedules.at_timesteps(training, strides.whole(len(training) - 1, steps))
+
+
 def family(steps: int, training: Level, adjust: Spec) -> Level:
     """The schedule of the adjustment's family that ends where training does."""
     return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
 
 
-SCHEDULES: dict[str, Callable[..., Level]] = {"strided": strided, "fitted": family}
+SCHEDULES: dict[str, Callable[..., Level]] = {"strided": strided, "even": even, "whole-stride": whole_stride, "fitted": family}
 
 
 def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | None, file: Path | None) -> Level:
     """The schedule a sampler starts out with: computed, or read from a file."""
+    if getattr(sampler, "sections", None):
+        return schedules.at_timesteps(training, strides.sections(len(training) - 1, sampler.sections))
     if sampler.schedule in SCHEDULES:
         return SCHEDULES[sampler.schedule](steps, training, adjust)
     path = file if file is not None else Path(sampler.schedule)

@@ -22,6 +22,7 @@ class Sampler(Frozen):
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
     family: Annotated[str, one_of("estimator.FAMILIES")] | None = None  # of fitted and refitted rates, in place of the run's
+    sections: list[PositiveInt] | None = None  # section counts in place of `schedule`; they add up to the steps
     steps: list[PositiveInt] | None = None  # in place of the table's
     seeds: list[NonNegativeInt] | None = None  # in place of the evaluation's
 
@@ -30,6 +31,8 @@ class Sampler(Frozen):
         known = [*registry.names("assemble.SCHEDULES"), *registry.names("cli.search.METHODS")]
         if self.schedule not in known and not self.schedule.endswith(".csv"):
             raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
+        if self.sections and self.steps != [sum(self.sections)]:
+            raise ValueError(f"has sections {self.sections}; set steps: [{sum(self.sections)}], their sum")
         return self
 
 
@@ -74,16 +77,19 @@ class ImageEvaluation(Evaluation):
     features: str
     kid_subsets: PositiveInt
     kid_subset_size: Annotated[int, Field(ge=2)]
-    neighbours: PositiveInt  # k of precision and recall
+    neighbours: Annotated[list[PositiveInt], Field(min_length=1)]  # k of precision and recall, each a metric of its own
     is_splits: PositiveInt
     floor_repeats: Annotated[int, Field(ge=2)]
+    likelihood_n: Annotated[int, Field(ge=2)]  # held-out images whose bits per dimension are measured
+    gradient_batch: Annotated[int, Field(ge=2)]  # samples of a small batch in the study of gradient noise
+    gradient_batches: Annotated[int, Field(ge=4)]
 
     @model_validator(mode="after")
     def _enough_samples(self) -> "ImageEvaluation":
         if self.kid_subset_size > self.n:
             raise ValueError(f"has kid_subset_size = {self.kid_subset_size}, larger than n = {self.n} samples")
-        if self.neighbours >= self.n:
-            raise ValueError(f"has neighbours = {self.neighbours}, which needs more than n = {self.n} samples")
+        if max(self.neighbours) >= self.n:
+            raise ValueError(f"has neighbours = {max(self.neighbours)}, which needs more than n = {self.n} samples")
         return self
 
 
@@ -104,6 +110,7 @@ class Table(Frozen):
     """What a table runs on at this scale; null runs nothing and shows the literature alone."""
 
     run: str | None
+    parts: str | None = None  # what the runs of rows that name a part begin with: part `a` is played by run `PARTS-a`, if there is one
     steps: list[PositiveInt]
 
 
@@ -137,12 +144,17 @@ class Params(Frozen):
         for name, run in self.runs.items():
             for key, known in (("data", self.data), ("net", self.nets), ("schedule", self.schedules)):
                 _need(getattr(run, key), known, f"runs.{name}.{key}")
+            self._net_fits(name)
+            if run.ends is not None:
+                _need(run.ends, self.runs, f"runs.{name}.ends")
         _need(self.evaluation.images.features, self.features, "evaluation.images.features")
         for paper, tables in self.tables.items():
             for name, table in tables.items():
                 if table.run is not None:
                     _need(table.run, self.runs, f"tables.{paper}.{name}.run")
                     self._run_fits(table.run, f"tables.{paper}.{name}.steps", table.steps)
+                if table.parts is not None and not any(run.startswith(f"{table.parts}-") for run in self.runs):
+                    raise ValueError(f"tables.{paper}.{name}.parts is {table.parts!r}, but no run's name begins with {table.parts + '-'!r}")
         for name, sampler in self.samplers.items():
             if sampler.schedule.endswith(".csv") and not Path(sampler.schedule).is_file():
                 raise ValueError(f"samplers.{name}.schedule: {sampler.schedule} does not exist")
@@ -151,6 +163,20 @@ class Params(Frozen):
                 raise ValueError(f"evaluation.{medium}.seeds needs at least three seeds for error bars")
         return self
 
+    def _net_fits(self, name: str) -> None:
+        """A run's objective and what it is given must suit its net and data."""
+        run, net, data = self.runs[name], self.nets[self.runs[name].net], self.data[self.runs[name].data]
+        if run.objective != "simple" and not (net.model_extra or {}).get("variance"):
+            raise ValueError(
+                f"runs.{name} has objective {run.objective}, but nets.{run.net} has no variance channels; set its variance: true"
+            )
+        if run.given is None:
+            return
+        if getattr(data, "classes", None) is None:
+            raise ValueError(f"runs.{name} is given labels, but data.{run.data} has none; set its `classes` to how many there are")
+        if "classes" not in registry.arguments("nets.NETS", net.kind):
+            raise ValueError(f"runs.{name} is given labels, but nets.{run.net}, a {net.kind}, takes no classes")
+
     def _run_fits(self, name: str, key: str, steps: list[int]) -> None:
         """What a table asks of its run must be there."""
         run = self.runs[name]
@@ -158,8 +184,6 @@ class Params(Frozen):
         if max(steps, default=0) > longest:
             raise ValueError(f"{key} asks for {max(steps)} steps, but the training schedule of run {name!r} has {longest}")
         data = self.data[run.data]
-        if data.medium == "images" and run.oracle is None:
-            raise ValueError(f"runs.{name}.oracle is missing")
         if data.medium == "speech":
             n, search = self.evaluation.speech.n, self.search.speech
             other = max(search.samples, search.frozen_samples)

@@ -51,6 +51,7 @@ class Images(Frozen):
     seed: NonNegativeInt = 0  # of the split
     root: str | None = None  # of `folder`: where the images lie
     crop: list[NonNegativeInt] | None = None  # of `folder`: centre x, centre y, half side in px, before the resize
+    classes: PositiveInt | None = None  # labels 0 .. classes - 1, for runs that are given them
 
     @model_validator(mode="after")
     def _folder_has_root(self) -> "Images":

@@ -14,8 +14,18 @@ class Betas(Frozen):
 
     family: Annotated[str, one_of("schedules.FAMILIES")]
     steps: Annotated[int, Field(ge=2)]
-    first: Fraction
-    last: Fraction  # of linear: the last rate; of fibonacci: the second
+    first: Fraction | None = None  # of linear and fibonacci
+    last: Fraction | None = None  # of linear: the last rate; of fibonacci: the second
+
+    @model_validator(mode="after")
+    def _rates_fit(self) -> "Betas":
+        wanted = self.family in ("linear", "fibonacci")
+        for name in ("first", "last"):
+            if (getattr(self, name) is not None) != wanted:
+                raise ValueError(f"lacks the rate {name!r}" if wanted else f"has a rate {name!r}, which family {self.family} does not take")
+        if self.family == "scaled-linear" and self.steps <= 20:
+            raise ValueError(f"has steps = {self.steps}; scaled-linear ends at the rate 20 / steps, which must stay below 1")
+        return self
 
 
 class Net(BaseModel):
@@ -52,6 +62,7 @@ class Training(Frozen):
     flip: bool = False  # mirror images at random
     precision: Literal["float32", "bfloat16"] = "float32"
     save_every: PositiveInt  # steps between states that a killed run resumes from
+    checkpoints: list[PositiveInt] = Field(default_factory=list)  # steps whose averaged weights are kept beside the last ones
 
 
 class Adjustment(Frozen):
@@ -97,8 +108,29 @@ class Run(Frozen):
     weight: Annotated[str, one_of("losses.WEIGHTS")]
     penalty: Annotated[str, one_of("losses.PENALTIES")]
     sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
+    objective: Annotated[str, one_of("vlb.OBJECTIVES")] = "simple"  # what is made of the weighed error
+    vlb_weight: PositiveFloat = 0.001  # lambda of `hybrid`
+    given: Literal["labels"] | None = None  # what the net of images is told besides
     train: Training
     seeds: list[NonNegativeInt]  # of training
-    estimator: EstimatorConfig
-    adjust: Adjustment
+    estimator: EstimatorConfig | None = None
+    adjust: Adjustment | None = None
     oracle: Oracle | None = None  # of images; the exact estimator of speech has no numbers
+    of: str | None = None  # this run is another one, trained once: at one of its checkpoints, or with other nets at its ends
+    at: PositiveInt | None = None  # a training step, one of its checkpoints
+    ends: str | None = None  # the run whose net takes the noisiest and the cleanest levels
+    share: Fraction | None = None  # of the training levels, at each end
+
+    @model_validator(mode="after")
+    def _a_view_is_whole(self) -> "Run":
+        if self.of is None and (self.at or self.ends):
+            raise ValueError("has `at` or `ends`, but no `of`: name the run it is a view of")
+        if (self.ends is None) != (self.share is None):
+            raise ValueError("has one of `ends` and `share` without the other")
+        if self.at is not None and self.at not in [*self.train.checkpoints, self.train.steps]:
+            raise ValueError(f"has at = {self.at}, which is not among the checkpoints {self.train.checkpoints} of run {self.of!r}")
+        if self.estimator is not None and self.estimator.density == "loss_aware":
+            raise ValueError("has an estimator with density loss_aware, which is for backbones")
+        if self.objective != "simple" and self.density not in ("index", "loss_aware"):
+            raise ValueError(f"has objective {self.objective}, whose terms belong to the levels of the schedule; set density: index")
+        return self

@@ -1,7 +1,10 @@
 """Which level each training sample gets."""
 
+from collections.abc import Callable
+
 import torch
 
+from difftables.importance import LossAware
 from difftables.level import Level
 
 
@@ -33,4 +36,13 @@ def log_sigma(schedule: Level, count: int, stream: torch.Generator) -> Level:
     return Level.variance_preserving(1 / (1 + sigma**2))
 
 
-DENSITIES = {"index": index, "between": between, "log_sigma": log_sigma}
+# loss_aware is a class: it remembers losses, and is made for a schedule by `of`.
+DENSITIES: dict[str, Callable[..., Level] | type[LossAware]] = {
+    "index": index, "between": between, "log_sigma": log_sigma, "loss_aware": LossAware,
+}  # fmt: skip
+
+
+def of(name: str, schedule: Level) -> Callable[[Level, int, torch.Generator], Level]:
+    """A density by its name, ready to draw: (schedule, count, stream) to levels, [count]."""
+    density = DENSITIES[name]
+    return density(schedule) if isinstance(density, type) else density

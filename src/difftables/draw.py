@@ -22,6 +22,7 @@ class Drawn:
     evaluations: int  # network calls x samples
     seconds: float
     levels: list[Tensor] = field(default_factory=list)  # alpha_bar used at each step, [K] or [1]
+    outside: float | None = None  # share of v outside [0, 1]; None where the net says nothing of the variance
 
 
 @torch.inference_mode()
@@ -51,4 +52,5 @@ def draw(
         levels.append([level.alpha_bar.expand(len(x)).cpu() for level in counted.levels])
         nfe = max(nfe, counted.calls)
     joined = [torch.cat(step) for step in zip(*levels, strict=True)]
-    return Drawn(torch.cat(parts), nfe, counted.evaluations, time.perf_counter() - began, joined)
+    outside = torch.stack(counted.outside).mean().item() if counted.outside else None
+    return Drawn(torch.cat(parts), nfe, counted.evaluations, time.perf_counter() - began, joined, outside)

@@ -34,6 +34,10 @@ def save(figure: Any, stem: Path) -> None:
 
 def colour(label: str) -> str:
     """One colour for each kind of row, in all figures."""
+    solvers = {"DDIM": "#2f6fb0", "beta~": "#4c9f70", "beta": "#d18f1f", "learned": "#c8403c"}
+    found = next((solvers[word] for word in solvers if word in label and not label.startswith(("DDIM,", "DDPM,"))), None)
+    if found:
+        return found
     words = {"oracle": "oracle", "frozen": "frozen", "adjusted": "adjusted", "searched": "searched", "fitted": "fitted"}
     return COLOURS[next((words[word] for word in words if word in label), "fixed")]
 
@@ -58,13 +62,16 @@ def against_steps(panels: dict[str, Lines], metric: str, floor: float | None, le
             axis.plot(steps, values, style, marker="o", markersize=3, linewidth=1.4, color=colour(label), label=_tail(label))
             low, high = ([v + sign * s for v, s in zip(values, sds, strict=True)] for sign in (-1, 1))
             axis.fill_between(steps, low, high, color=colour(label), alpha=0.15, linewidth=0)
+        for step in sorted({s for steps, _, _ in rows.values() for s in steps}):
+            least, of = min((values[steps.index(step)], label) for label, (steps, values, _) in rows.items() if step in steps)
+            axis.plot([step], [least], marker="*", markersize=11, color=colour(of), markeredgecolor="black", markeredgewidth=0.5)
         if floor:
             axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="real against real")
         ticks = sorted({s for steps, _, _ in rows.values() for s in steps})
         axis.set(title=title, xlabel="steps", xscale="log", yscale="log")
         axis.minorticks_off()
         axis.set_xticks(ticks, [str(s) for s in ticks])
-        _plain_ticks(axis)
+        plain_ticks(axis)
         if rows:
             axis.legend(fontsize=7)
     axes[0][0].set_ylabel(metric)
@@ -82,7 +89,7 @@ def against_steps(panels: dict[str, Lines], metric: str, floor: float | None, le
     return figure
 
 
-def _plain_ticks(axis: Any) -> None:
+def plain_ticks(axis: Any) -> None:
     """1, 2, 5, 10, ... on a logarithmic value axis."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -182,7 +189,7 @@ def spread(groups: dict[str, list[float]], metric: str, logarithmic: bool) -> An
     axis.set(ylabel=metric)
     if logarithmic:
         axis.set(yscale="log")
-        _plain_ticks(axis)
+        plain_ticks(axis)
     return figure
 
 
@@ -209,9 +216,14 @@ def images(rows: dict[str, Any], upscale: int = 6) -> Any:
 def curves(rows: dict[str, tuple[list[float], list[float]]]) -> Any:
     """Training loss against step, a panel per net."""
     plt = pyplot()
-    figure, axes = plt.subplots(1, len(rows), figsize=(3.8 * len(rows), 2.8), squeeze=False)
-    for axis, (label, (steps, values)) in zip(axes[0], rows.items(), strict=True):
+    columns = min(4, len(rows))
+    lines = -(-len(rows) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(3.4 * columns, 2.4 * lines), squeeze=False)
+    for axis in axes.flat[len(rows) :]:
+        axis.set_axis_off()
+    for axis, (label, (steps, values)) in zip(axes.flat, rows.items(), strict=False):
         axis.plot(steps, values, linewidth=1.2, color="#2f6fb0")
-        axis.set(title=label, xlabel="step", ylabel="loss", yscale="log")
+        axis.set(xlabel="step", ylabel="loss", yscale="log")
+        axis.set_title(label, fontsize=8)
     figure.tight_layout()
     return figure

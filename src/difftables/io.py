@@ -106,6 +106,11 @@ def load_tensors(path: Path | str, kind: str | None = None) -> tuple[dict[str, "
     return tensors, meta
 
 
+def kept_at(step: int | None = None) -> str:
+    """What the names of weights kept at a training step begin with; of any step where none is given."""
+    return "at." if step is None else f"at.{step}."
+
+
 def load_into(module: Any, tensors: dict[str, "Tensor"], path: Path | str) -> None:
     """Load weights into a net.  Raises: ValueError naming the file when names or shapes differ."""
     own = {name: tuple(value.shape) for name, value in module.state_dict().items()}

@@ -10,6 +10,23 @@ from difftables.names import ConfigError, nearest
 
 Spec = dict[str, Any]
 PAPERS = Path("workflow/papers")
+# What a table of each kind is made from; render.RENDERERS has the function of each.
+READS: dict[str, tuple[str, ...]] = {
+    "steps": ("records", "samples", "floor"),
+    "images": ("records", "samples", "floor", "data"),
+    "speech": ("records", "samples"),
+    "listen": ("records", "samples", "data", "audio"),
+    "errors": ("errors",),
+    "robustness": ("robustness",),
+    "summary": ("records", "likelihood", "floor"),
+    "compute": ("records", "likelihood", "floor"),
+    "terms": ("likelihood",),
+    "chains": ("likelihood",),
+    "noised": ("data",),
+    "schedules": (),
+    "learning": ("curves", "trained"),
+    "gradients": ("gradients",),
+}
 
 
 def samplers_of(layout: Spec, key: str = "sampler") -> list[str]:

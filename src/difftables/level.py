@@ -72,8 +72,9 @@ class Shaped:
 
 
 def shape(values: Tensor, x: Tensor) -> Tensor:
-    """One value per sample, [B] or [1], as [B, 1, ...] in the dtype and on the device of x."""
-    return values.to(x.device, x.dtype).reshape(-1, *[1] * (x.dim() - 1))
+    """One value per sample, [B] or [1], as [B, 1, ...] in the dtype and on the device of x; values shaped like x stay so."""
+    values = values.to(x.device, x.dtype)
+    return values if values.dim() == x.dim() else values.reshape(-1, *[1] * (x.dim() - 1))
 
 
 def concatenate(levels: list[Level]) -> Level:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from difftables.level import Level
-from difftables.precond import Denoiser, given
+from difftables.precond import Denoiser, given, parts
 
 
 def inverse_sigma2(level: Level, sigma_data: float = 0.5) -> Tensor:
@@ -30,6 +30,7 @@ def inverse_out(level: Level, sigma_data: float = 0.5) -> Tensor:
 WEIGHTS: dict[str, Callable[..., Tensor]] = {
     "eps": inverse_sigma2, "eps_absolute": inverse_sigma, "edm_absolute": inverse_out,
 }  # fmt: skip
+Objective = Callable[[Tensor, Level, Tensor, Tensor, Tensor | None], Tensor]
 PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {"squared": torch.square, "absolute": torch.abs}
 
 
@@ -42,16 +43,19 @@ def denoising_loss(
     x0: Tensor, level: Level, noise: Tensor, *, denoise: Denoiser, corrupt: Callable[[Tensor, Level], Tensor],
     target: Callable[[Tensor, Level, Tensor], Tensor], weight: Callable[[Level], Tensor],
     residual: Callable[[Tensor, Level], Tensor] = plain, penalty: Callable[[Tensor], Tensor] = torch.square,
-    cond: Tensor | None = None,
+    objective: Objective | None = None, cond: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """weight(level) * mean over dimensions of penalty(M (D(x; level) - target)).
+    """weight(level) * mean over dimensions of penalty(M (D(x; level) - target)), or what an objective makes of it.
 
     Args:
         x0: clean samples, [B, ...]; level: [B]; noise: standard normal, like x0.
         residual: M, `plain`, or the corruption itself where the error is to be seen through it.
+        objective: given this loss, the level, x0 and the denoiser's two answers, the loss to minimise; None: this loss.
         cond: what the net is given besides, [B, ...].
     Returns: loss per sample, [B].
     """
     x = corrupt(x0, level) + level.like(x0).std * noise
-    error = residual(given(denoise, cond)(x, level) - target(x, level, x0), level)
-    return weight(level).to(x0.device, x0.dtype) * penalty(error).flatten(1).mean(dim=1)
+    guess, v = parts(given(denoise, cond)(x, level))
+    error = residual(guess - target(x, level, x0), level)
+    loss = weight(level).to(x0.device, x0.dtype) * penalty(error).flatten(1).mean(dim=1)
+    return loss if objective is None else objective(loss, level, x0, guess, v)

@@ -20,6 +20,32 @@ def merge(base: Any, override: Any) -> Any:
     return override
 
 
+def related(runs: dict[str, Any]) -> dict[str, Any]:
+    """Runs with what they take over from another filled in: `like` another, with changes; or a view `of` another, trained once.
+
+    A run that is null, as a scale may make it, is left out.
+
+    Raises: ConfigError for a run that is not there, or that is like itself.
+    """
+    found: dict[str, Any] = {}
+
+    def fill(name: str, asking: tuple[str, ...]) -> Any:
+        if name in found or not isinstance(runs[name], dict):
+            return found.setdefault(name, runs[name])
+        own = {key: value for key, value in runs[name].items() if key != "like"}
+        other = runs[name].get("like") or own.get("of")
+        if other is not None:
+            key = "like" if "like" in runs[name] else "of"
+            if runs.get(other) is None:
+                raise ConfigError(f"runs.{name}.{key} names {other!r}, which is not defined{nearest(str(other), runs)}")
+            if other in (*asking, name):
+                raise ConfigError(f"runs.{name}.{key} leads back to {other!r}")
+            own = merge(fill(other, (*asking, name)), own)
+        return found.setdefault(name, own)
+
+    return {name: fill(name, ()) for name, run in runs.items() if run is not None}
+
+
 def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
     """Read params.yaml at a scale (its own `scale` unless given).
 
@@ -41,6 +67,11 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
     if unknown:
         raise ConfigError(f"{path}: scales.{unknown[0]} is no scale{nearest(unknown[0], SCALES)}")
     raw = merge(raw, scales.get(raw["scale"]) or {})
+    try:
+        if isinstance(raw.get("runs"), dict):
+            raw["runs"] = related(raw["runs"])
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     try:
         return Params.model_validate(raw)
     except ValidationError as error:

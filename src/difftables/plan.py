@@ -6,7 +6,7 @@ from typing import Any
 from difftables import fingerprint
 from difftables.config import Table
 from difftables.io import canonical
-from difftables.layouts import PAPERS, samplers_of
+from difftables.layouts import PAPERS, READS
 from difftables.params import load
 from difftables.specs import Specs
 
@@ -46,11 +46,20 @@ class Plan(Specs):
         """What a run's net is given besides noise: mel spectrograms, out of the data."""
         return {"data": [self.data_of(run)]} if self.medium(run) == "speech" else {}
 
+    def nets(self, run: str, seed: str) -> Files:
+        """A run's trained net, and that of its ends where it has one of its own there."""
+        ends = self.params.runs[run].ends
+        return {"net": [self.net(run, seed)]} | ({"ends": [self.net(ends, seed)]} if ends else {})
+
+    def net(self, run: str, seed: str | int, kind: str = "net") -> str:
+        """The file of a run's net or estimator, wherever it was trained."""
+        return f"{self.store}/nets/{self.trained(run)}/s{seed}/{kind}.safetensors"
+
     def sample_inputs(self, run: str, seed: str, sampler: str) -> Files:
-        """What sampling one row reads besides the net."""
-        row, found = self.params.samplers[sampler], self.given_inputs(run)
+        """What sampling one row reads."""
+        row, found = self.params.samplers[sampler], self.nets(run, seed) | self.given_inputs(run)
         if row.adapt == "estimator":
-            found["estimator"] = [f"{self.store}/nets/{run}/s{seed}/estimator.safetensors"]
+            found["estimator"] = [self.net(run, seed, "estimator")]
         if row.adapt == "oracle":
             found["data"] = [self.data_of(run)]
         if row.schedule in ("searched", "frozen"):
@@ -60,14 +69,18 @@ class Plan(Specs):
         return found
 
     def search_inputs(self, run: str, seed: str, sampler: str) -> Files:
-        """What a search reads besides the net."""
+        """What a search reads."""
         if self.params.samplers[sampler].schedule == "frozen":
-            return {"estimator": [f"{self.store}/nets/{run}/s{seed}/estimator.safetensors"], **self.given_inputs(run)}
-        return self.judge_inputs(run) | self.given_inputs(run)
+            return self.nets(run, seed) | {"estimator": [self.net(run, seed, "estimator")], **self.given_inputs(run)}
+        return self.nets(run, seed) | self.judge_inputs(run) | self.given_inputs(run)
 
     def robustness_inputs(self, run: str, seed: str) -> Files:
-        """What the study of robustness reads besides the net."""
-        return {"estimator": [f"{self.store}/nets/{run}/s{seed}/estimator.safetensors"], **self.judge_inputs(run)}
+        """What the study of robustness reads."""
+        return self.nets(run, seed) | {"estimator": [self.net(run, seed, "estimator")], **self.judge_inputs(run)}
+
+    def held_inputs(self, run: str, seed: str) -> Files:
+        """What a study of a net on its data reads: likelihood, gradients."""
+        return self.nets(run, seed) | {"data": [self.data_of(run)]}
 
     def listen_inputs(self, run: str) -> Files:
         """What is written as audio: samples of the first training seed."""
@@ -80,21 +93,37 @@ class Plan(Specs):
         found: Files = {"reported": [f"{PAPERS}/{paper}/reported.csv"]}
         if bound.run is None:
             return found
-        layout, run = self.layouts[paper][table], self.params.runs[bound.run]
-        folders = [f"{bound.run}/s{seed}" for seed in run.seeds]
-        samplers = samplers_of(layout)
-        if layout["kind"] in ("errors", "robustness"):
-            found["records"] = [f"{self.store}/studies/{f}/{layout['kind']}.json" for f in folders]
-            return found
-        found["records"] = [f"{self.store}/records/{f}/{s}.json" for f in folders for s in samplers]
-        found["samples"] = [f"{self.store}/samples/{folders[0]}/{s}.safetensors" for s in samplers]
-        if self.medium(bound.run) == "images":
-            found["floor"] = [f"{self.store}/records/reference/{run.data}.json"]
-        if layout["kind"] in ("images", "listen"):
-            found["data"] = [self.data_of(bound.run)]
-        if layout["kind"] == "listen":
-            found["audio"] = [f"{self.tables}/audio/{bound.run}"]
+        layout, rows = self.layouts[paper][table], self.rows(paper, table)
+        # Kinds whose rows name samplers to study, not runs of their own, look at the table's run.
+        used = list(dict.fromkeys(row["run"] for row in rows if row["run"])) or [bound.run]
+        folders = [f"{run}/s{seed}" for run in used for seed in self.params.runs[run].seeds]
+        drawn = [row for row in rows if row["run"] and "sampler" in row]
+        known: Files = {
+            "records": [
+                f"{self.store}/records/{row['run']}/s{s}/{row['sampler']}.json" for row in drawn for s in self.params.runs[row["run"]].seeds
+            ],
+            "samples": [
+                f"{self.store}/samples/{row['run']}/s{self.params.runs[row['run']].seeds[0]}/{row['sampler']}.safetensors" for row in drawn
+            ],
+            "floor": [f"{self.store}/records/reference/{self.params.runs[bound.run].data}.json"],
+            "data": [self.data_of(bound.run)],
+            "audio": [f"{self.tables}/audio/{bound.run}"],
+            "likelihood": [f"{self.store}/likelihood/{folder}.json" for folder in folders],
+            "trained": [self.net(run, seed).replace(".safetensors", ".json") for run in used for seed in self.params.runs[run].seeds],
+            "curves": [self.curve(run, seed) for run in used for seed in self.params.runs[run].seeds],
+            **{
+                kind: [f"{self.store}/studies/{folder}/{kind}.json" for folder in folders] for kind in ("errors", "robustness", "gradients")
+            },
+        }
+        for name in READS[layout["kind"]]:
+            if name == "likelihood" and "NLL" not in [column["metric"] for column in layout.get("columns", [{"metric": "NLL"}])]:
+                continue
+            found["records" if name in ("errors", "robustness", "gradients") else name] = list(dict.fromkeys(known[name]))
         return found
+
+    def curve(self, run: str, seed: int, kind: str = "net") -> str:
+        """The loss curve of a run's training."""
+        return f"{self.tables}/curves/{self.trained(run)}-s{seed}-{kind}.csv"
 
     def table_files(self, suffix: str = ".md") -> list[str]:
         """All tables of this scale."""
@@ -108,18 +137,23 @@ class Plan(Specs):
         ]  # fmt: skip
 
     def curves(self) -> list[str]:
-        """Loss curves of all runs that some table uses."""
-        used = {t.run for group in self.params.tables.values() for t in group.values() if t.run}
-        kinds = ("net", "estimator")
+        """Loss curves of all trainings that some table uses."""
+        with_estimator = {run for run, _, sampler in self.rows_used() if self.params.samplers[sampler].adapt == "estimator"}
+        with_estimator |= {row["run"] for row in self.all_rows() if "adjusted" in row}
+        with_estimator |= {
+            table.run for paper, tables in self.params.tables.items() for name, table in tables.items()
+            if table.run and self.layouts[paper][name]["kind"] in ("errors", "robustness")
+        }  # fmt: skip
         return [
-            f"{self.tables}/curves/{run}-s{seed}-{kind}.csv"
-            for run in sorted(used) for seed in self.params.runs[run].seeds for kind in kinds
+            self.curve(run, seed, kind)
+            for run in self.runs_trained() for seed in self.params.runs[run].seeds
+            for kind in ("net", *(["estimator"] if run in with_estimator else []))
         ]  # fmt: skip
 
     def searches(self) -> list[str]:
         """Cost records of all searches that some row uses."""
         found = []
-        for path in self._rows_used():
+        for path in self.rows_used():
             run, seed, sampler = path
             row = self.params.samplers[sampler]
             if row.schedule in ("searched", "frozen"):
@@ -130,7 +164,7 @@ class Plan(Specs):
         """Cost records of the jobs that take time: training, search, sampling."""
         found = {path.replace(f"{self.tables}/curves/", "") for path in self.curves()}
         jobs = [f"train{'_estimator' * name.endswith('-estimator.csv')}/{name.rsplit('-', 1)[0]}" for name in found]
-        jobs += [f"sample/{run}-s{seed}-{sampler}" for run, seed, sampler in self._rows_used()]
+        jobs += [f"sample/{run}-s{seed}-{sampler}" for run, seed, sampler in self.rows_used()]
         for path in self.searches():
             run, seed, name = path.rsplit("/", 3)[1:]
             jobs.append(f"search_schedule/{run}-{seed}-{name.removesuffix('.cost.json')}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from difftables.level import Level, shape
 from difftables.schedules import timestep
 
 Net = Callable[..., Tensor]  # F(x, c_noise) or F(x, c_noise, cond)
-Denoiser = Callable[..., Tensor]  # D(x, level) or D(x, level, cond=...)
+Denoiser = Callable[..., Any]  # D(x, level) or D(x, level, cond=...) to x0, or to (x0, v) where the net learned the variance
 
 
 def eps(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,24 +46,38 @@ def sqrt_alpha_bar(schedule: Level) -> Callable[[Level], Tensor]:
     return lambda level: level.alpha
 
 
-CONDITIONINGS = {"timestep": timestep_index, "sqrt_alpha_bar": sqrt_alpha_bar}
+def rescaled_timestep(schedule: Level) -> Callable[[Level], Tensor]:
+    """c_noise = 1000 t / T, [B], so that nets of different T see the same range.  Source: Improved DDPM's released code."""
+    return lambda level: timestep(level.alpha_bar, schedule) * (1000 / (len(schedule) - 1))
 
 
-def precondition(net: Net, coefficients: Callable, c_noise: Callable[[Level], Tensor]) -> Denoiser:
+CONDITIONINGS = {"timestep": timestep_index, "rescaled_timestep": rescaled_timestep, "sqrt_alpha_bar": sqrt_alpha_bar}
+
+
+def parts(answer: Any) -> tuple[Tensor, Tensor | None]:
+    """What a denoiser says, as (x0, v); v, [B, ...], is None for a net without variance channels."""
+    return answer if isinstance(answer, tuple) else (answer, None)
+
+
+def precondition(net: Net, coefficients: Callable, c_noise: Callable[[Level], Tensor], variance: bool = False) -> Denoiser:
     """D = c_skip u + c_out F(c_in u; c_noise), u = x / alpha.
 
     Args:
         net: F(x, c_noise, cond), [B, ...], [B] and what the net is given besides to [B, ...]; without cond where D gets none.
         coefficients: one of PRECONDITIONINGS, its sigma_data bound.
         c_noise: level, [B], to what the net is told of it, [B].
-    Returns: D(x, level, cond), [B, ...].
+        variance: whether the second half of the net's channels, u, speaks of the variance: v = (u + 1) / 2.
+    Returns: D(x, level, cond), [B, ...], or with `variance` (D, v).
+    Source of v: Improved DDPM's released code; the paper leaves the (u + 1) / 2 out.
     """
 
-    def denoise(x: Tensor, level: Level, cond: Tensor | None = None) -> Tensor:
+    def denoise(x: Tensor, level: Level, cond: Tensor | None = None) -> Any:
         skip, out, inner = coefficients(level.sigma)
         given = () if cond is None else (cond,)
         answer = net(shape(inner / level.alpha, x) * x, c_noise(level).expand(len(x)).to(x.device), *given)
-        return shape(skip / level.alpha, x) * x + shape(out, x) * answer
+        answer, raw = answer.chunk(2, dim=1) if variance else (answer, None)
+        x0 = shape(skip / level.alpha, x) * x + shape(out, x) * answer
+        return x0 if raw is None else (x0, (raw.to(x.dtype) + 1) / 2)
 
     return denoise
 
@@ -74,21 +89,52 @@ def given(function: Callable, cond: Tensor | None) -> Callable:
 
 def clipped(denoise: Denoiser, limit: float) -> Denoiser:
     """D with its estimate held in [-limit, limit]."""
-    return lambda x, level, **cond: denoise(x, level, **cond).clamp(-limit, limit)
+
+    def held(x: Tensor, level: Level, **cond: Tensor) -> Any:
+        x0, v = parts(denoise(x, level, **cond))
+        x0 = x0.clamp(-limit, limit)
+        return x0 if v is None else (x0, v)
+
+    return held
+
+
+def switched(ends: Denoiser, middle: Denoiser, schedule: Level, share: float) -> Denoiser:
+    """Two denoisers as one: `ends` for the first and the last `share` of the training levels, `middle` between.
+
+    t in [0, share T) or [T - share T, T)
+
+    Source: Nichol and Dhariwal 2021 (Improved DDPM), App. D: 100 of T = 4000 timesteps at each end.
+    """
+    steps = len(schedule) - 1
+    edge = max(1, round(share * steps))
+
+    def denoise(x: Tensor, level: Level, **cond: Tensor) -> Any:
+        t = timestep(level.alpha_bar, schedule)
+        if not bool((t == t[0]).all()):
+            raise ValueError("an ensemble of two nets takes one level at a time")
+        return (ends if t[0] < edge or t[0] >= steps - edge else middle)(x, level, **cond)
+
+    return denoise
 
 
 class Counted:
     """D that counts its network evaluations, calls times samples, and remembers the levels it was asked for.
 
-    `calls` is the measured NFE of one chain; `levels` holds the levels used, one entry per call, each [B] or [1].
+    `calls` is the measured NFE of one chain; `levels` holds the levels used, one entry per call, each [B] or [1]; `outside` is the
+    share of v outside [0, 1] at each call, for a net that learned the variance.
     """
 
     def __init__(self, denoise: Denoiser) -> None:
         self.denoise, self.calls, self.evaluations = denoise, 0, 0
         self.levels: list[Level] = []
+        self.outside: list[Tensor] = []
 
-    def __call__(self, x: Tensor, level: Level, **cond: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, level: Level, **cond: Tensor) -> Any:
         self.calls += 1
         self.evaluations += len(x)
         self.levels.append(level)
-        return self.denoise(x, level, **cond)
+        answer = self.denoise(x, level, **cond)
+        v = parts(answer)[1]
+        if v is not None:
+            self.outside.append(((v < 0) | (v > 1)).float().mean())
+        return answer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).parent
-GIVEN_TO_NETS = ("size", "channels", "bands", "hop")  # arguments of nets that the data set decides, and params.yaml does not
+GIVEN_TO_NETS = ("size", "channels", "classes", "bands", "hop")  # arguments of nets that the data set decides, and params.yaml does not
 
 
 @cache

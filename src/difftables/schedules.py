@@ -4,6 +4,7 @@ A list of rates beta_0 .. beta_{N-1} is in the papers' order, least noisy first.
 """
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -32,7 +33,29 @@ def fibonacci(steps: int, first: float, second: float) -> Tensor:
     return torch.tensor(rates[:steps], dtype=torch.float64)
 
 
-FAMILIES = {"linear": linear, "fibonacci": fibonacci}
+def scaled_linear(steps: int) -> Tensor:
+    """linear from 0.1 / T to 20 / T: the shape of Ho et al.'s schedule for any T, and its own at T = 1000; [steps].
+
+    Source: Nichol and Dhariwal 2021 (Improved DDPM), released code.  Raises: by `from_betas`, below 21 steps.
+    """
+    return linear(steps, 0.1 / steps, 20 / steps)
+
+
+def cosine(steps: int, offset: float = 0.008, largest: float = 0.999) -> Tensor:
+    """beta_t = min(1 - alpha_bar_t / alpha_bar_{t-1}, largest), [steps].
+
+    alpha_bar_t = f(t) / f(0),  f(t) = cos^2((t / T + s) / (1 + s) pi / 2),  s = offset
+
+    Source: Nichol and Dhariwal 2021 (Improved DDPM), cosine schedule; only the last rate meets the bound.
+    """
+    angle = (torch.arange(steps + 1, dtype=torch.float64) / steps + offset) / (1 + offset) * torch.pi / 2
+    alpha_bar = angle.cos() ** 2
+    return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=largest)
+
+
+FAMILIES: dict[str, Callable[..., Tensor]] = {
+    "linear": linear, "fibonacci": fibonacci, "scaled-linear": scaled_linear, "cosine": cosine,
+}  # fmt: skip
 
 
 def from_betas(betas: Tensor) -> Level:
@@ -70,6 +93,12 @@ def strided(schedule: Level, steps: int) -> Level:
         raise ValueError(f"steps = {steps} is not in 1 .. {count}, the length of the training schedule")
     index = torch.arange(steps - 1, -1, -1) * count // steps
     return schedule[torch.cat([count - 1 - index, torch.tensor([count])])]
+
+
+def at_timesteps(schedule: Level, timesteps: list[int]) -> Level:
+    """The levels of a training schedule at timesteps 0 .. T - 1, in rising order, as a chain that ends clean."""
+    last = len(schedule) - 1
+    return schedule[torch.tensor([last - 1 - t for t in reversed(timesteps)] + [last])]
 
 
 def evenly_in_log_sigma(schedule: Level, count: int) -> list[int]:

@@ -1,11 +1,10 @@
 """What each job is told: its spec, as plain JSON. No torch in here."""
 
-from pathlib import Path
 from typing import Any
 
+from difftables.bindings import Bindings
 from difftables.config import Params, Sampler, Table
-from difftables.layouts import PAPERS, read_layout, read_yaml, samplers_of
-from difftables.names import ConfigError, nearest
+from difftables.layouts import PAPERS, READS, read_yaml, samplers_of
 
 Spec = dict[str, Any]
 OF_BACKBONE = (
@@ -14,67 +13,35 @@ OF_BACKBONE = (
 )  # fmt: skip
 
 
-class Specs:
-    """What each job of one scale is told, as plain JSON.
-
-    Args: params: a checked configuration.
-    Raises: ConfigError when tables.yaml names something that params.yaml has not.
-    """
+class Specs(Bindings):
+    """What each job of one scale is told, as plain JSON.  Args, Raises: of Bindings."""
 
     def __init__(self, params: Params) -> None:
-        self.params = params
+        super().__init__(params)
         self.root = f"results/{params.scale}"
         self.store, self.tables = f"{self.root}/store", f"{self.root}/tables"
-        self.layouts = {paper: read_layout(paper) for paper in params.tables}
-        for paper, layout in self.layouts.items():
-            for name in params.tables[paper]:
-                if name not in layout:
-                    raise ConfigError(f"tables.{paper}.{name} is not in {PAPERS}/{paper}/tables.yaml{nearest(name, layout)}")
-                for sampler in samplers_of(layout[name], "sampler") + samplers_of(layout[name], "adjusted"):
-                    if sampler not in params.samplers:
-                        raise ConfigError(
-                            f"{PAPERS}/{paper}/tables.yaml: {name} needs the sampler {sampler!r}{nearest(sampler, params.samplers)}"
-                        )
-
-        self._check_rows()
-
-    def _check_rows(self) -> None:
-        """Steps and schedule files of rows that some table shows, before any job: a user wrote them by hand."""
-        for run, _, name in self._rows_used():
-            path, longest = self.params.samplers[name].schedule, self.params.schedules[self.params.runs[run].schedule].steps
-            if max(self.steps(run, name)) > longest:
-                raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
-            # Those shipped in workflow/ are read by the tests; reading takes torch, and torch takes two seconds to import.
-            if not path.endswith(".csv") or path.startswith("workflow/"):
-                continue
-            from difftables import schedules  # imports torch, which no other plan needs
-
-            try:
-                found = schedules.read(Path(path))
-            except ValueError as error:
-                raise ConfigError(str(error)) from None
-            for steps in self.steps(run, name):
-                if steps not in found:
-                    raise ConfigError(f"samplers.{name}.schedule: {path} has no schedule of {steps} steps, which a table asks for")
-
-    def medium(self, run: str) -> str:
-        """images or speech."""
-        return self.params.data[self.params.runs[run].data].medium
 
     def run(self, name: str, *parts: str) -> Spec:
         """A run with its data set, net and schedule in place of their names, and the `parts` a job depends on."""
         run = self.params.runs[name].model_dump()
+        data = self.params.data[run["data"]].model_dump()
         resolved = {
-            "data": self.params.data[run["data"]].model_dump(),
+            "data": data | ({"classes": data["classes"] if run["given"] else 0} if data["medium"] == "images" else {}),
             "net": self.params.nets[run["net"]].model_dump(),
             "schedule": self.params.schedules[run["schedule"]].model_dump(),
         }
         return resolved | {key: run[key] for key in OF_BACKBONE} | {key: run[key] for key in parts}
 
+    def view(self, name: str, *parts: str) -> Spec:
+        """A run as one that evaluates its net sees it: with the checkpoint it takes, and the run whose net has its ends."""
+        run = self.params.runs[name]
+        ends = {"ends": self.view(run.ends), "share": run.share} if run.ends else {}
+        return self.run(name, *parts) | ({"at": run.at} if run.at else {}) | ends
+
     def sampler_run(self, name: str, sampler: Sampler) -> Spec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
         parts = ["adjust"] if sampler.adapt or sampler.schedule == "fitted" else []
-        spec = self.run(name, *parts, *(["estimator"] if sampler.adapt == "estimator" else []))
+        spec = self.view(name, *parts, *(["estimator"] if sampler.adapt == "estimator" else []))
         if "adjust" in spec:
             spec["adjust"]["family"] = sampler.family or spec["adjust"]["family"]
         if sampler.adapt is None and "adjust" in spec:  # a fitted schedule reads the family alone
@@ -88,12 +55,6 @@ class Specs:
     def row(self, sampler: str) -> Spec:
         """A sampler as its jobs see it: what names other parts of the spec is left to those."""
         return self.params.samplers[sampler].model_dump(exclude={"family", "steps", "seeds"})
-
-    def steps(self, run: str, sampler: str | None = None) -> list[int]:
-        """Step counts of a sampler: its own, or all that tables ask of a run."""
-        own = self.params.samplers[sampler].steps if sampler else None
-        tables = [t for group in self.params.tables.values() for t in group.values() if t.run == run]
-        return sorted(set(own)) if own else sorted({steps for table in tables for steps in table.steps})
 
     def data_spec(self, data: str) -> Spec:
         """Of rule data."""
@@ -111,7 +72,25 @@ class Specs:
 
     def train_spec(self, run: str, seed: str) -> Spec:
         """Of rule train."""
-        return {"run": self.run(run, "train"), "seed": int(seed)}
+        return {"run": self.run(run, "train", "objective", "vlb_weight"), "seed": int(seed)}
+
+    def likelihood_spec(self, run: str, seed: str) -> Spec:
+        """Of rule likelihood: the bound of the whole chain, and of the shorter ones that a table asks for."""
+        used = {steps for row in self.all_rows() if row["run"] == run and row["kind"] == "chains" for steps in row["asked"]}
+        training = self.params.runs[run].train
+        return {
+            "run": self.view(run), "steps": sorted({*used, self.chain(run)}), "evaluation": self.evaluation(run, "likelihood_n", "batch"),
+            "trained": {"steps": self.params.runs[run].at or training.steps, "batch": training.batch},
+            "variance": "learned" if self.has_variance(run) else "large", "names": self.names(run, seed), "scale": self.params.scale,
+        }  # fmt: skip
+
+    def gradients_spec(self, run: str, seed: str) -> Spec:
+        """Of rule gradients."""
+        own = ("gradient_batch", "gradient_batches")
+        return {
+            "run": self.view(run, "vlb_weight"), "evaluation": self.evaluation(run, *own), "names": self.names(run, seed),
+            "scale": self.params.scale,
+        }  # fmt: skip
 
     def estimator_spec(self, run: str, seed: str) -> Spec:
         """Of rule train_estimator."""
@@ -160,9 +139,8 @@ class Specs:
     def robustness_spec(self, run: str, seed: str) -> Spec:
         """Of rule robustness: the adjusted samplers that the figures name, fixed against adjusted."""
         samplers: list[Spec] = []
-        layouts = [self.layouts[paper][name] for paper, tables in self.params.tables.items() for name, t in tables.items() if t.run == run]
-        for line in (line for layout in layouts for line in layout.get("rows", []) if "adjusted" in line):
-            family = self.params.samplers[line["adjusted"]].family or self.params.runs[run].adjust.family
+        for line in (row for row in self.all_rows() if row["run"] == run and "adjusted" in row):
+            family = self.params.samplers[line["adjusted"]].family or self.run(run, "adjust")["adjust"]["family"]
             adjusted = self.row(line["adjusted"]) | {"family": family}
             pair = (("fixed", adjusted | {"adapt": None}), ("adjusted", adjusted))
             samplers += [{"label": f"{line['label']}, {word}", **row} for word, row in pair]
@@ -188,14 +166,29 @@ class Specs:
         used = self.evaluation(bound.run, "n", "seeds") if bound.run else self.params.evaluation.images.model_dump(include={"n", "seeds"})
         data = self.params.data[run.data].model_dump() if run else {"medium": "images"}
         spec = {
-            "paper": paper, "table": table, "layout": self.layouts[paper][table], "steps": bound.steps, "run": bound.run,
+            "paper": paper, "table": table, "layout": self.layouts[paper][table], "rows": self.rows(paper, table), "steps": bound.steps,
+            "run": bound.run,
             "dataset": run.data if run else None, "metric": {"net": features.net, "pixels": features.pixels}, "scale": self.params.scale,
             "n": used["n"], "seeds": len(used["seeds"]), "train_seeds": len(run.seeds) if run else 0,
             "data": data if data["medium"] == "speech" else {"medium": "images"},
         }  # fmt: skip
         if run and data["medium"] == "speech":
             spec["model"] = {"precondition": run.precondition, "density": run.density, "steps": run.train.steps, "batch": run.train.batch}
+        layout = self.layouts[paper][table]
+        if set(READS[layout["kind"]]) & {"likelihood", "curves", "gradients"} or layout.get("about"):
+            spec["about"] = {name: self.about(name) for name in dict.fromkeys(row["run"] for row in self.rows(paper, table)) if name}
+        if "schedules" in layout:
+            spec["schedules"] = {name: self.params.schedules[name].model_dump() for name in layout["schedules"]}
         return spec
+
+    def about(self, run: str) -> Spec:
+        """What a table's foot says of a run."""
+        found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
+        return {
+            "schedule": found.schedule, "chain": self.chain(run), "objective": found.objective, "density": found.density,
+            "steps": found.at or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
+            "dropout": net.get("dropout"),
+        }  # fmt: skip
 
     def report_spec(self) -> Spec:
         """Of rule report."""
@@ -234,10 +227,3 @@ class Specs:
             if table.run == run and self.layouts[paper][name]["kind"] == "listen"
             for sampler in samplers_of(self.layouts[paper][name])
         ))  # fmt: skip
-
-    def _rows_used(self) -> list[tuple[str, int, str]]:
-        return [
-            (table.run, seed, sampler)
-            for paper, tables in self.params.tables.items() for name, table in tables.items() if table.run
-            for seed in self.params.runs[table.run].seeds for sampler in samplers_of(self.layouts[paper][name])
-        ]  # fmt: skip

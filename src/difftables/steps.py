@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 
 import torch
 from torch import Tensor
 
 from difftables.level import Level, shape
-from difftables.precond import Denoiser
+from difftables.precond import Denoiser, parts
 
-Rule = Callable[[Level, Level], tuple[Tensor, Tensor]]
+Rule = Callable[..., tuple[Tensor, Tensor]]  # (now, nxt) to (a, b), or (now, nxt, v) where it wants what the net says of the variance
 Adapt = Callable[[Tensor, Tensor, list[Level]], list[Level]]
 
 
@@ -35,6 +36,20 @@ def ancestral(now: Level, nxt: Level, mix: float = 0.0) -> tuple[Tensor, Tensor]
     return now.alpha / nxt.alpha * nxt.std**2 / now.std, (beta**mix * posterior ** (1 - mix)).sqrt()
 
 
+def learned(now: Level, nxt: Level, v: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(a, b) of the DDPM step with the net's own variance, for each dimension: b^2 = exp(v log beta + (1 - v) log beta~).
+
+    Args: v: [B, ...], not held inside [0, 1].  Returns: a, [B], and b, [B, ...].
+    Raises: ValueError when the net has no variance channels.
+    Source: Nichol and Dhariwal 2021 (Improved DDPM), learned variance; both bounds are those of the strided chain.
+    """
+    if v is None:
+        raise ValueError("rule ddpm-learned needs a net with variance channels; give it `variance: true` and train it")
+    beta, posterior = transition(now, nxt)
+    low, high = (shape(each.clamp(min=1e-30).log(), v.double()) for each in (posterior, beta))
+    return now.alpha / nxt.alpha * nxt.std**2 / now.std, (0.5 * torch.lerp(low, high, v.double())).exp()
+
+
 def ddim(now: Level, nxt: Level, eta: float = 0.0) -> tuple[Tensor, Tensor]:
     """(a, b) of the DDIM step: b^2 = eta^2 beta~, a = sqrt(std'^2 - b^2).
 
@@ -44,7 +59,7 @@ def ddim(now: Level, nxt: Level, eta: float = 0.0) -> tuple[Tensor, Tensor]:
     return (nxt.std**2 - variance).clamp(min=0).sqrt(), variance.sqrt()
 
 
-RULES: dict[str, Rule] = {"ddim": ddim, "ddpm-small": ancestral, "ddpm-large": partial(ancestral, mix=1.0)}
+RULES: dict[str, Rule] = {"ddim": ddim, "ddpm-small": ancestral, "ddpm-large": partial(ancestral, mix=1.0), "ddpm-learned": learned}
 
 
 def sample(
@@ -60,14 +75,14 @@ def sample(
             result is said to have); returns as many levels in their place.
     Returns: samples at the last level, [B, ...].
     """
-    levels = [schedule[i] for i in range(len(schedule))]
+    levels, wants_v = [schedule[i] for i in range(len(schedule))], "v" in signature(rule).parameters
     for i in range(1, len(levels)):
         now, nxt = levels[i - 1], levels[i]
-        x0 = denoise(x, now)
+        x0, v = parts(denoise(x, now))
         noise = (x - corrupt(x0, now)) / now.like(x).std
         # Variances are small differences: taken in float64, and only then cast to the dtype of x.
-        a, b = rule(now, nxt)
-        b = torch.where(nxt.std > 0, b, 0.0)
+        a, b = rule(now, nxt, v=v) if wants_v else rule(now, nxt)
+        b = torch.where(shape(nxt.std, b) > 0, b, 0.0)
         mean = corrupt(x0, nxt) + shape(a, x) * noise
         x = mean + shape(b, x) * randn(x) if bool((b > 0).any()) else mean
         if adapt is not None and i + 1 < len(levels):

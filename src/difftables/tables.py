@@ -54,13 +54,19 @@ class Cell:
     n: int | str = ""  # samples per seed
     paper_value: str = ""
     paper_source: str = ""
-    status: str = "measured"  # measured, literature or not-run
+    status: str = "measured"  # measured, literature, closed-form or not-run
     run: str = ""  # fingerprints of what made it
     failed: int | None = None  # samples that could not be scored, over all seeds; None where that cannot happen
     real_time_factor: float | None = None  # seconds of one thread for a second of audio
     values: list[float] = field(default_factory=list)  # in one order for all rows, so that seeds pair up
     draws: bool = False  # values are bootstrap draws, not independent repetitions
+    part: str = ""  # of the table's runs that the row names, if any
     verdict: str = ""  # best, same (not distinguishable from the best) or empty
+
+    @property
+    def series(self) -> str:
+        """What tells a row's values apart from others: its sampler, after the part that its run plays, if it names one."""
+        return f"{self.part}-{self.sampler}" if self.part else self.sampler
 
     def line(self) -> list[str]:
         """The cell as a line of cells.csv."""
@@ -85,7 +91,7 @@ def interval(a: Cell, b: Cell) -> tuple[float, float] | None:
 
     None where there is nothing to tell: fewer than two pairs, or different numbers of them.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     if len(a.values) != len(b.values) or len(a.values) < 2:
         return None
@@ -93,7 +99,7 @@ def interval(a: Cell, b: Cell) -> tuple[float, float] | None:
     if a.draws:
         return gaps[int(0.025 * len(gaps))], gaps[min(len(gaps) - 1, int(0.975 * len(gaps)))]
     mean, sd = mean_sd(gaps)
-    half = float(t.ppf(0.975, len(gaps) - 1)) * (sd or 0.0) / len(gaps) ** 0.5
+    half = float(stdtrit(len(gaps) - 1, 0.975)) * (sd or 0.0) / len(gaps) ** 0.5
     return mean - half, mean + half
 
 
@@ -144,6 +150,20 @@ def source_of(row: dict[str, str]) -> str:
     return f"unverified: {row['source']}" if "memory" in row["source"] else row["source"]
 
 
+def fill(cell: Cell, records: list[Any], files: list[Any]) -> None:
+    """Put what was measured into a cell: the mean over all seeds.  Args: records: of one metric and step count; files: they come from."""
+    cell.status, cell.values = "measured", [r["value"] for r in records if r["value"] is not None]
+    if cell.values:
+        cell.value, cell.sd = mean_sd(cell.values)
+    if records[0].get("failed") is not None:  # samples that could not be scored are counted, and are in no mean
+        cell.failed = sum(r["failed"] for r in records)
+    if "real_time_factor" in records[0]:
+        cell.real_time_factor = sum(r["real_time_factor"] for r in records) / len(records)
+    cell.nfe, cell.unit, cell.better, cell.n = (records[0][key] for key in ("nfe", "unit", "better", "n"))
+    cell.seeds = f"{len(files)}x{len(records) // len(files)}"
+    cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
+
+
 def write_cells(path: Path, cells: Iterable[Cell]) -> None:
     """Write cells as CSV with HEADER."""
     from difftables.io import write_csv
@@ -155,6 +175,8 @@ def short(value: float | None, sd: float | None = None) -> str:
     """A value to three digits, its sd to the same place: 1.27 ± 0.05."""
     if value is None:
         return ""
+    if abs(value) >= 1e5:
+        return f"{value:.1e}" + (f" ± {sd:.1e}" if sd is not None else "")
     digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     if value and abs(value) < 0.01:
         return f"{value:.1e}" + (f" ± {sd:.1e}" if sd is not None else "")

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from difftables.io import replacing
+from difftables.io import kept_at, replacing
 from difftables.level import Level
 
-BatchLoss = Callable[[int], tuple[Tensor, Level]]
-CURVE = ["step", "loss", "gradient_norm", "learning_rate"]
+BatchLoss = Callable[[int], tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]]
+CURVE = ["step", "loss", "gradient_norm", "learning_rate", "bound"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,15 @@ class Plan:
     ema: float
     precision: str
     save_every: int
+    checkpoints: tuple[int, ...] = ()
 
 
 class State:
-    """Everything a killed run needs to go on with the same bits: weights, averages, optimiser, step, curve."""
+    """Everything a killed run needs to go on with the same bits: weights, averages, optimiser, step, curve, kept weights, memory."""
 
-    def __init__(self, net: nn.Module, plan: Plan, path: Path) -> None:
-        self.path, self.step, self.curve = path, 0, list[list[float]]()
-        self.net = net
+    def __init__(self, net: nn.Module, plan: Plan, path: Path, memory: nn.Module | None = None) -> None:
+        self.path, self.step, self.curve = path, 0, list[list[float | None]]()
+        self.net, self.memory, self.kept = net, memory or nn.Module(), dict[str, list[Tensor]]()
         self.parameters = list(net.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
         self.optimiser = torch.optim.Adam(self.parameters, lr=plan.lr, fused=True)
@@ -46,7 +47,8 @@ class State:
         """Write the state whole."""
         with replacing(self.path) as temporary:
             parts = {"net": self.net.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict()}
-            torch.save({**parts, "step": self.step, "curve": self.curve}, temporary)
+            more = {"kept": self.kept, "memory": self.memory.state_dict()}
+            torch.save({**parts, **more, "step": self.step, "curve": self.curve}, temporary)
 
     def load(self) -> bool:
         """Take up a saved state, if there is one; a damaged one is set aside."""
@@ -54,12 +56,14 @@ class State:
             return False
         try:
             parts = torch.load(self.path, weights_only=True, map_location=self.parameters[0].device)
+            average, step, curve, kept, memory = (parts[name] for name in ("average", "step", "curve", "kept", "memory"))
         except Exception as error:
             print(f"{self.path} is damaged ({type(error).__name__}); starting from step 0", file=sys.stderr)
             return False
         self.net.load_state_dict(parts["net"])
         self.optimiser.load_state_dict(parts["optimiser"])
-        self.average, self.step, self.curve = parts["average"], parts["step"], parts["curve"]
+        self.memory.load_state_dict({name: value.cpu() for name, value in memory.items()})
+        self.average, self.step, self.curve, self.kept = average, step, curve, kept
         return True
 
 
@@ -70,18 +74,21 @@ def learning_rate(step: int, plan: Plan) -> float:
     return plan.lr * rise * (0.5 * (1 + math.cos(math.pi * past)) if plan.cosine else 1.0)
 
 
-def train(net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path) -> tuple[dict[str, Tensor], list[list[float]]]:
+def train(
+    net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path, memory: nn.Module | None = None
+) -> tuple[dict[str, Tensor], list[list[float | None]]]:
     """Minimise the mean of `batch_loss`, resuming from `state_path` if it is there.
 
     Args:
         net: trained in place.
-        batch_loss: step to (loss per sample [B], their levels [B]); draws from streams keyed by the step, so that
-            a resumed run sees what an undisturbed one would.
-    Returns: the averaged (EMA) weights, and the loss curve as rows of CURVE.
+        batch_loss: step to (loss per sample [B], their levels [B], maybe their variational bound [B]); draws from streams keyed
+            by the step, so that a resumed run sees what an undisturbed one would.
+        memory: what `batch_loss` remembers from step to step, on the CPU; saved and resumed with the net.
+    Returns: the averaged (EMA) weights, those of plan.checkpoints under `kept_at` names, and the curve as rows of CURVE.
     Raises: FloatingPointError naming step and level of a loss that is not finite; SystemExit(143) after SIGTERM,
         with the state saved. The last good state stays on disk in both cases.
     """
-    state = State(net, plan, state_path)
+    state = State(net, plan, state_path, memory)
     if state.load():
         print(f"resuming at step {state.step} of {plan.steps}", file=sys.stderr)
     device = state.parameters[0].device
@@ -90,8 +97,8 @@ def train(net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path) -
     every = max(1, plan.steps // 100)
     stopped: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
-    recent: list[tuple[int, Tensor, Level, Tensor]] = []
-    window: list[tuple[float, float]] = []
+    recent: list[tuple[int, Tensor, Level, Tensor, Tensor | None]] = []
+    window: list[tuple[float, float, float | None]] = []
     net.train()
     try:
         bar = tqdm(range(state.step, plan.steps), initial=state.step, total=plan.steps, desc="train", disable=None)
@@ -100,11 +107,11 @@ def train(net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path) -
             for group in state.optimiser.param_groups:
                 group["lr"] = rate
             with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-                losses, level = batch_loss(step)
+                losses, level, *bound = batch_loss(step)
             state.optimiser.zero_grad(set_to_none=True)
             losses.mean().backward()
             norm = nn.utils.clip_grad_norm_(state.parameters, plan.clip or math.inf)
-            recent.append((step, losses.detach(), level, norm.detach()))
+            recent.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
             looking = (step + 1) % look_every == 0 or (step + 1) % plan.save_every == 0 or step + 1 == plan.steps or stopped
             if looking:
                 window += [_finite(*each, state) for each in recent]
@@ -112,9 +119,12 @@ def train(net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path) -
             state.optimiser.step()
             torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - plan.ema)
             state.step = step + 1
+            if state.step in plan.checkpoints:
+                state.kept[str(state.step)] = [average.clone() for average in state.average]
             if looking and (len(window) >= every or step + 1 == plan.steps):
-                loss, gradient = (sum(values) / len(window) for values in zip(*window, strict=True))
-                state.curve.append([step + 1, loss, gradient, rate])
+                loss, gradient = (sum(row[i] or 0.0 for row in window) / len(window) for i in (0, 1))
+                bounds = [row[2] for row in window if row[2] is not None]
+                state.curve.append([step + 1, loss, gradient, rate, sum(bounds) / len(bounds) if bounds else None])
                 window = []
                 bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
                 if not sys.stderr.isatty() and len(state.curve) % 10 == 0:
@@ -127,14 +137,15 @@ def train(net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path) -
     finally:
         signal.signal(signal.SIGTERM, previous)
     names = [name for name, _ in net.named_parameters()]
-    return dict(zip(names, state.average, strict=True)), state.curve
+    kept = {f"{kept_at(int(step))}{name}": value for step, values in state.kept.items() for name, value in zip(names, values, strict=True)}
+    return dict(zip(names, state.average, strict=True)) | kept, state.curve
 
 
-def _finite(step: int, losses: Tensor, level: Level, norm: Tensor, state: State) -> tuple[float, float]:
-    """Mean loss and gradient norm as numbers.  Raises: FloatingPointError when either is not finite."""
+def _finite(step: int, losses: Tensor, level: Level, norm: Tensor, bound: Tensor | None, state: State) -> tuple[float, float, float | None]:
+    """Mean loss, gradient norm and bound (None for none) as numbers.  Raises: FloatingPointError when a loss or norm is not finite."""
     loss, gradient = losses.float().mean().item(), float(norm)
     if math.isfinite(loss) and math.isfinite(gradient):
-        return loss, gradient
+        return loss, gradient, None if bound is None else bound.float().mean().item()
     bad = (~torch.isfinite(losses)).nonzero()
     which = int(bad[0]) if len(bad) else int(losses.argmax())
     alpha_bar = level.alpha_bar[which].item()

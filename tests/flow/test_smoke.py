@@ -25,7 +25,7 @@ def test_all_tables_are_there_and_filled(finished):
         for suffix in ("md", "tex", "csv", "json", "png", "svg"):
             assert (folder / f"noise_estimation/{name}.{suffix}").stat().st_size > (1 if (name, suffix) in EMPTY else 100)
         assert "scale smoke" in (folder / f"noise_estimation/{name}.tex").read_text()
-    rows = [row for row in cells(finished) if row["table"] == "T2"]
+    rows = [row for row in cells(finished) if (row["paper"], row["table"]) == ("noise_estimation", "T2")]
     measured = [row for row in rows if row["status"] == "measured"]
     assert len({row["row"] for row in measured}) == 13
     assert all(float(row["value"]) == float(row["value"]) and row["run"] and row["seeds"] == "1x2" for row in measured)
@@ -34,11 +34,13 @@ def test_all_tables_are_there_and_filled(finished):
     assert {row["metric"] for row in measured} == {
         "FD-effnetlite0@32",
         "KID-effnetlite0@32",
+        "precision (k=5)",
+        "recall (k=5)",
         "precision (k=3)",
         "recall (k=3)",
         "IS (1 splits)",
     }
-    assert all(row["value"] == "" for row in cells(finished) if row["status"] != "measured")
+    assert all(row["value"] == "" for row in cells(finished) if row["status"] not in ("measured", "closed-form"))
 
 
 def test_papers_numbers_stand_beside_ours_and_never_as_ours(finished):
@@ -47,7 +49,7 @@ def test_papers_numbers_stand_beside_ours_and_never_as_ours(finished):
     literature = [row for row in cells(finished) if row["status"] == "literature"]
     assert literature
     assert all(row["paper_value"] and row["paper_source"] and not row["value"] for row in literature)
-    assert "unverified" in next(row["paper_source"] for row in literature if row["table"] == "F2")
+    assert "unverified" in next(row["paper_source"] for row in literature if (row["paper"], row["table"]) == ("noise_estimation", "F2"))
 
 
 def test_index_shows_every_table_and_every_claim(finished):
@@ -120,7 +122,7 @@ def test_a_run_in_another_place_with_one_core_gives_the_same_cells(finished, fre
             "src/difftables/steps.py",
             "return (nxt.std**2 - variance)",
             "return (1.0 * nxt.std**2 - variance)",
-            {"search_schedule": 2, "sample": 6, "robustness": 1},
+            {"search_schedule": 2, "sample": 8, "robustness": 1},
         ),
         (
             "src/difftables/nets/tasnet.py",
@@ -221,7 +223,14 @@ def test_a_killed_training_job_resumes_to_the_same_bytes(checkout):
     whole = net.read_bytes()
     net.unlink()
     command = [sys.executable, "-m", "difftables", "train", "data=results/smoke/store/data/digits.safetensors"]
-    command += ["--spec", train_spec(checkout), "--out", f"net={net}", f"curve={checkout.path / 'curve.csv'}"]
+    command += [
+        "--spec",
+        train_spec(checkout),
+        "--out",
+        f"net={net}",
+        f"curve={checkout.path / 'curve.csv'}",
+        f"record={checkout.path / 'record.json'}",
+    ]
     environment = os.environ | {"PYTHONPATH": str(checkout.path / "src")}
     job = subprocess.Popen(command, cwd=checkout.path, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

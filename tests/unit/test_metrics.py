@@ -74,10 +74,23 @@ def test_precision_and_recall_of_known_sets():
     """Half of the samples lie far off: precision 1/2. Samples on half of the data: recall falls, precision stays."""
     real = gaussian(400, 2, 0)
     off = torch.cat([real[:100], real[:100] + 1000])
-    assert scores.precision_recall(off, real, 3)[0] == pytest.approx(0.5)
+    assert scores.precision_recall(off, scores.Manifold(real, [3]))[3][0] == pytest.approx(0.5)
     two = torch.cat([real, real + 1000])
-    precision, recall = scores.precision_recall(real, two, 3)
-    assert (precision, recall) == (1.0, 0.5)
+    assert scores.precision_recall(real, scores.Manifold(two, [3, 5])) == {3: (1.0, 0.5), 5: (1.0, 0.5)}
+
+
+@pytest.mark.parametrize("rows", [7, 2048])
+def test_precision_and_recall_against_torch_fidelity(rows):
+    """The library on the same features, whatever the chunks."""
+    torchvision_operators()
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    real, other = gaussian(300, 8, 0), 0.7 * gaussian(90, 8, 1) + 0.3
+    found = scores.precision_recall(other, scores.Manifold(real, [3, 5], rows))
+    for k in (3, 5):
+        theirs = prc_features_to_metric(other, real, prc_neighborhood=k, verbose=False)
+        assert found[k] == pytest.approx((float(theirs["precision"]), float(theirs["recall"])), abs=1e-6)
+        assert 0 < found[k][1] < 1
 
 
 def test_inception_score_of_known_logits():
@@ -90,7 +103,7 @@ def test_inception_score_of_known_logits():
     "call",
     [
         lambda x: scores.kernel_distance(x, x, 1, 50, 0),
-        lambda x: scores.precision_recall(x, x, 10),
+        lambda x: scores.Manifold(x, [3, 10]),
         lambda x: scores.inception_score(x, 50, 0),
     ],
 )

@@ -71,3 +71,8 @@ def test_rows_with_other_step_counts_leave_gaps_in_the_plots_table():
     header, lines = wide([cell("a", "6", [1.0, 2.0]), cell("full", "1000", [3.0, 3.0]), cell("a", "3", [5.0, 5.0])])
     assert header == ["steps", "a", "full"]
     assert lines == [["3", "5", ""], ["6", "1.5", ""], ["1000", "", "3"]]
+
+
+def test_a_column_may_have_brackets_in_its_name():
+    rows = [cell("a", "recall (k=5)", [0.9, 0.91, 0.92]), cell("b", "recall (k=5)", [0.5, 0.51, 0.52])]
+    assert verdict(CLAIM, rows) == "**contradicted** at recall (k=5) (0.91 against 0.51)"

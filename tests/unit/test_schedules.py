@@ -121,3 +121,23 @@ def test_the_shipped_schedules_of_wavegrad():
     for steps, schedule in found.items():
         schedules.check(schedule, f"shipped {steps}")
     torch.testing.assert_close(schedules.betas_of(found[25]), schedules.fibonacci(25, 1e-6, 2e-6), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [100, 1000, 4000])
+def test_cosine_rates_against_diffusers(steps):
+    """Its squaredcos_cap_v2, in float32."""
+    from diffusers import DDPMScheduler
+
+    theirs = DDPMScheduler(num_train_timesteps=steps, beta_schedule="squaredcos_cap_v2").betas
+    torch.testing.assert_close(schedules.cosine(steps).float(), theirs, rtol=1e-4, atol=1e-7)
+
+
+def test_section_counts_stand_in_place_of_a_samplers_schedule():
+    """Sections 2 and 3 of T = 10: timesteps 0, 4 and 5, 7, 9."""
+    from types import SimpleNamespace
+
+    from difftables.assemble import first_schedule
+
+    training = schedules.from_betas(schedules.cosine(10))
+    found = first_schedule(SimpleNamespace(schedule="even", sections=[2, 3]), 5, training, None, None)
+    torch.testing.assert_close(found.alpha_bar[:-1].flip(0), training.alpha_bar[:-1].flip(0)[[0, 4, 5, 7, 9]])

@@ -60,6 +60,33 @@ def test_against_diffusers(training, rule, eta, variance, steps):
     torch.testing.assert_close(found, x, rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("steps", [10, 50])
+def test_a_learned_variance_against_diffusers(training, steps):
+    """Its `learned_range`: the net's second half of channels, u, interpolates the log variances by v = (u + 1) / 2."""
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(
+        num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, clip_sample=False, variance_type="learned_range",
+        timestep_spacing="leading", steps_offset=0,
+    )  # fmt: skip
+    scheduler.set_timesteps(steps)
+
+    def both(x, c_noise):
+        return torch.cat([net(x, c_noise), 1.5 * torch.cos(2 * x)], dim=1)
+
+    start, tape = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(2)).double(), Tape((2, 1, 4, 4), steps)
+    x = start.clone()
+    for i, t in enumerate(scheduler.timesteps):
+        answer = both(x, torch.full((2,), int(t)))
+        mean = scheduler.step(answer, t, x, generator=torch.Generator().manual_seed(0)).prev_sample
+        own = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+        spread = (0.5 * scheduler._get_variance(t, predicted_variance=answer[:, 1:])).exp() if t > 0 else 0.0
+        x = mean - spread * own + spread * tape.noise[i].double()
+    denoise = precondition(both, eps, timestep_index(training), variance=True)
+    found = sample(start, schedules.strided(training, steps), denoise=denoise, corrupt=scale, rule=RULES["ddpm-learned"], randn=tape)
+    torch.testing.assert_close(found, x, rtol=2e-3, atol=2e-3)
+
+
 def levels():
     return Level.variance_preserving(torch.tensor([0.2, 0.5]).double()), Level.variance_preserving(torch.tensor([0.6, 0.9]).double())
 

@@ -28,7 +28,7 @@ rule measure:
 rule errors:
     input:
         data=lambda w: plan.data_of(w.run),
-        estimator=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.safetensors",
+        estimator=lambda w: plan.net(w.run, w.seed, "estimator"),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/errors.json",
     log:
@@ -53,7 +53,6 @@ rule errors:
 rule robustness:
     input:
         unpack(lambda w: plan.robustness_inputs(w.run, w.seed)),
-        net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/robustness.json",
     log:
@@ -75,6 +74,56 @@ rule robustness:
         "python -m difftables robustness {params.files}"
         " --spec {params.spec:q} --code {params.code} --threads {threads} --gpus {resources.gpu} --out record={output.record}"
         " > {log} 2>&1"
+
+
+rule likelihood:
+    input:
+        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+    output:
+        record=f"{STORE}/likelihood/{{run}}/s{{seed}}.json",
+    log:
+        f"{LOGS}/likelihood/{{run}}-s{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/likelihood/{{run}}-s{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: limits.threads
+    resources:
+        mem_mb=limits.train_mb,
+        gpu=limits.gpu,
+        runtime=limits.sample_minutes,
+    params:
+        spec=cfg("likelihood", "run", "seed"),
+        code=code("likelihood", "likelihood", "run", "seed"),
+        files=lambda w, input: named(input),
+    shell:
+        "python -m difftables likelihood {params.files} --spec {params.spec:q} --code {params.code}"
+        " --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
+
+
+rule gradients:
+    input:
+        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+    output:
+        record=f"{STORE}/studies/{{run}}/s{{seed}}/gradients.json",
+    log:
+        f"{LOGS}/gradients/{{run}}-s{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/gradients/{{run}}-s{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: limits.threads
+    resources:
+        mem_mb=limits.train_mb,
+        gpu=limits.gpu,
+        runtime=limits.sample_minutes,
+    params:
+        spec=cfg("gradients", "run", "seed"),
+        code=code("gradients", "gradients", "run", "seed"),
+        files=lambda w, input: named(input),
+    shell:
+        "python -m difftables gradients {params.files} --spec {params.spec:q} --code {params.code}"
+        " --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
 
 
 rule listen:

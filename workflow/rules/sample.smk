@@ -1,7 +1,6 @@
 rule sample:
     input:
         unpack(lambda w: plan.sample_inputs(w.run, w.seed, w.sampler)),
-        net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
     output:
         samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
         cost=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.cost.json",

@@ -1,7 +1,6 @@
 rule search_schedule:
     input:
         unpack(lambda w: plan.search_inputs(w.run, w.seed, w.sampler)),
-        net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
     output:
         schedules=f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.csv",
         record=f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.cost.json",

@@ -3,6 +3,7 @@ rule train:
         data=lambda w: plan.data_of(w.run),
     output:
         net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
+        record=f"{STORE}/nets/{{run}}/s{{seed}}/net.json",
         curve=f"{TABLES}/curves/{{run}}-s{{seed}}-net.csv",
     log:
         f"{LOGS}/train/{{run}}-s{{seed}}.log",
@@ -21,7 +22,7 @@ rule train:
         code=code("train", "train", "run", "seed"),
     shell:
         "python -m difftables train data={input.data} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} > {log} 2>&1"
+        " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} record={output.record} > {log} 2>&1"
 
 
 rule train_estimator:
@@ -29,6 +30,7 @@ rule train_estimator:
         data=lambda w: plan.data_of(w.run),
     output:
         net=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.safetensors",
+        record=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.json",
         curve=f"{TABLES}/curves/{{run}}-s{{seed}}-estimator.csv",
     log:
         f"{LOGS}/train_estimator/{{run}}-s{{seed}}.log",
@@ -47,4 +49,4 @@ rule train_estimator:
         code=code("train_estimator", "estimator", "run", "seed"),
     shell:
         "python -m difftables train_estimator data={input.data} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} > {log} 2>&1"
+        " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} record={output.record} > {log} 2>&1"

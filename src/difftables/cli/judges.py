@@ -59,6 +59,9 @@ def images_robustness(job: Job) -> Judge:
     return frechet_to(job, "train")
 
 
+NAMES = ("precision", "recall")
+
+
 def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
     """Frechet distance, KID, precision, recall and inception score against the training images."""
     from difftables.metrics import frechet, scores
@@ -66,16 +69,20 @@ def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
     name, features = _extractor(job)
     reference = load_tensors(job.input("features"), "features")[0]["train"]
     target, e = frechet.moments(reference), job.spec.evaluation
+    manifold = scores.Manifold(reference, e.neighbours)
 
     def judge(images: Tensor) -> list[Score]:
         found, logits = features(images)
         kid = scores.kernel_distance(found, reference, e.kid_subsets, e.kid_subset_size, 0)
-        precision, recall = scores.precision_recall(found, reference, e.neighbours)
+        overlap = scores.precision_recall(found, manifold)
         return [
             Score(name, frechet.distance(frechet.moments(found), target), "squared feature units", "lower"),
             Score(name.replace("FID", "KID").replace("FD-", "KID-"), kid, "", "lower"),
-            Score(f"precision (k={e.neighbours})", precision, "share", "higher"),
-            Score(f"recall (k={e.neighbours})", recall, "share", "higher"),
+            *(
+                Score(f"{name} (k={k})", value, "share", "higher")
+                for k, pair in overlap.items()
+                for name, value in zip(NAMES, pair, strict=True)
+            ),
             Score(f"IS ({e.is_splits} splits)", scores.inception_score(logits, e.is_splits, 0), "", "higher"),
         ]
 

@@ -32,7 +32,7 @@ def run(job: Job) -> None:
             for score in judge(samples):
                 records.append(
                     {**vars(score), "n": len(samples), "seed": seed, "steps": steps, "nfe": cost["nfe"], **share, **factor,
-                     "clipped_rates": cost["clipped_rates"]}
+                     "clipped_rates": cost["clipped_rates"], "v_outside": cost["v_outside"]}
                 )  # fmt: skip
         print(f"{steps} steps measured", flush=True)
     shared = {**vars(spec.names), "scale": spec.scale, "sampled_by": meta["fingerprint"], "reference": reference, **job.provenance()}

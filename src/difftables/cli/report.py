@@ -37,11 +37,10 @@ def run(job: Job) -> None:
             "95 % paired intervals, column by column, not corrected for their number.\n"
         )
         out.append("| claim | source | table | what we saw |\n|---|---|---|---|")
-        out += [
-            f"| {c['claim']} | {c['source']} | {', '.join(filter(None, (c['table'], c.get('metric'))))} "
-            f"| {verdict(c, [x for x in cells if x.paper == paper])} |"
-            for c in spec["claims"][paper]
-        ]
+        mine = [cell for cell in cells if cell.paper == paper]
+        for claim in spec["claims"][paper]:
+            where = claim["table"] + (f", {metric_of(claim, mine)}" if "metric" in claim else "")
+            out.append(f"| {claim['claim']} | {claim['source']} | {where} | {verdict(claim, mine)} |")
         out.append("")
         for table in tables:
             text = (folder / paper / f"{table}.md").read_text()
@@ -65,12 +64,12 @@ def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[
     first: dict[str, str] = {}
     seen: set[tuple[str, str, str]] = set()
     for cell in cells:
-        key = (cell.sampler, cell.column, cell.metric)
+        key = (cell.run, cell.column, cell.metric)
         if cell.status != "measured" or cell.value is None or not cell.sampler or key in seen:
             continue
         if cell.metric == first.setdefault(f"{cell.paper}/{cell.table}", cell.metric):
             seen.add(key)
-            row = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.sampler), {})
+            row = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.series), {})
             row[_plain(cell.column)] = float(f"{cell.value:.6g}")
     for paper, entries in claims.items():
         places = [_places(entry, [cell for cell in cells if cell.paper == paper]) for entry in entries]
@@ -81,7 +80,7 @@ def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[
 def wide(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of steps against samplers: means of the first metric, empty where nothing was measured."""
     first = next((c.metric for c in cells if c.status == "measured"), "")
-    mine = {(str(c.steps), c.sampler): c for c in cells if c.metric == first and c.status == "measured"}
+    mine = {(str(c.steps), c.series): c for c in cells if c.metric == first and c.status == "measured"}
     steps, samplers = (list(dict.fromkeys(key[i] for key in mine)) for i in (0, 1))
     steps.sort(key=int)
     value = {key: "" if cell.value is None else f"{cell.value:.6g}" for key, cell in mine.items()}
@@ -96,25 +95,32 @@ def _plain(text: str) -> str:
 VERDICTS = ("holds", "contradicted", "not distinguishable")
 
 
+def _measured(claim: dict[str, str], cells: list[Cell]) -> list[Cell]:
+    return [c for c in cells if c.table == claim["table"] and c.status == "measured" and claim.get("column", c.column) == c.column]
+
+
+def metric_of(claim: dict[str, str], cells: list[Cell]) -> str:
+    """The metric a claim is about: the table's first one that begins as the claim says."""
+    wanted = claim.get("metric", "")
+    return next((c.metric for c in _measured(claim, cells) if c.metric.startswith(wanted)), wanted)
+
+
 def _places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
     """Columns in which `better` beats `than`, loses to it, or cannot be told from it, with both values."""
     from difftables.tables import interval
 
     rows: dict[str, dict[str, Cell]] = {}
-    mine = [c for c in cells if c.table == claim["table"] and c.status == "measured" and claim.get("column", c.column) == c.column]
-    first = next((c.metric for c in mine if c.metric.startswith(claim.get("metric", ""))), "")
+    mine, first = _measured(claim, cells), metric_of(claim, cells)
     for cell in mine:
         if cell.metric == first:
             rows.setdefault(cell.row, {})[cell.column] = cell
     a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
     places: dict[str, list[str]] = {word: [] for word in VERDICTS}
-    for column in a.keys() & b.keys():
+    for column in (column for column in a if column in b):
         found, sign = interval(a[column], b[column]), 1 if a[column].better == "lower" else -1
         told = found is not None and not found[0] <= 0 <= found[1]
         word = "not distinguishable" if not told or found is None else "holds" if found[1] * sign < 0 else "contradicted"
         places[word].append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g})")
-    for word in places:
-        places[word].sort(key=lambda text: list(a).index(text.split(" (")[0]))
     return places
 
 

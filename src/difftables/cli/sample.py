@@ -5,15 +5,19 @@ from typing import TYPE_CHECKING, Any
 from difftables.cli.job import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import SimpleNamespace
+
+    from torch import Tensor, nn
 
     from difftables.draw import Drawn
     from difftables.estimator import Adjust
     from difftables.level import Level
+    from difftables.precond import Denoiser
 
 
 def run(job: Job) -> None:
-    """spec: run, sampler, steps, n, seeds, batch.  In: net, maybe estimator, schedules, data.  Out: samples, cost."""
+    """spec: run, sampler, steps, n, seeds, batch.  In: net, maybe ends, estimator, schedules, data.  Out: samples, cost."""
     import torch
 
     from difftables.io import save_tensors, write_json
@@ -31,7 +35,7 @@ def run(job: Job) -> None:
         clips = adjust.clips if adjust else 0
         cost[str(steps)] = {
             "nfe": drawn.nfe, "network_evaluations": drawn.evaluations, "estimator_evaluations": estimates,
-            "clipped_rates": clips, "seconds": round(drawn.seconds, 3), "threads": job.threads,
+            "clipped_rates": clips, "v_outside": drawn.outside, "seconds": round(drawn.seconds, 3), "threads": job.threads,
         }  # fmt: skip
         print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
     # Seconds stay out of the file with the samples: its bytes, and so all fingerprints after it, are the same every time.
@@ -40,19 +44,34 @@ def run(job: Job) -> None:
 
 
 class Chain:
-    """A trained net, ready to sample: what `sample`, `search` and `robustness` share.
+    """A trained net, ready to evaluate: what `sample`, `search`, `robustness`, `likelihood` and `gradients` share.
 
-    The job's spec gives run, adjust, oracle and batch; its inputs give net, maybe estimator and data.
+    The job's spec gives run, adjust, oracle and batch; its inputs give net, maybe ends, estimator and data.
     """
 
     def __init__(self, job: Job) -> None:
         from difftables import assemble, media
+        from difftables.precond import switched
 
         self.job, self.run = job, job.spec.run
         self.medium = media.of(self.run.data, job.maybe("data"), job.device)
         self.training = assemble.training_schedule(self.run.schedule)
-        net = assemble.load_net(self.run.net, self.run.data, job.input("net"), "net", job.device)
-        self.denoise = assemble.denoiser(self.run, net, self.training)
+        self.net, self.denoise = self.part(self.run, "net")
+        if hasattr(self.run, "ends"):
+            self.denoise = switched(self.part(self.run.ends, "ends")[1], self.denoise, self.training, self.run.share)
+
+    def part(self, run: "SimpleNamespace", name: str) -> "tuple[nn.Module, Denoiser]":
+        """The net of a run in the input of that name, and the denoiser around it."""
+        from difftables import assemble
+
+        net = assemble.load_net(run.net, run.data, self.job.input(name), "net", self.job.device, getattr(run, "at", None))
+        return net, assemble.denoiser(run, net, self.training)
+
+    def corruption(self) -> "Callable[[Tensor, Level], Tensor]":
+        """The corruption of the run."""
+        from difftables import assemble
+
+        return assemble.CORRUPTIONS[self.run.corruption]
 
     def common(self, sampler: "SimpleNamespace") -> dict[str, Any]:
         """Arguments of `steps.sample` that a sampler decides."""
@@ -61,7 +80,7 @@ class Chain:
         denoise = assemble.clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise
         return {
             "denoise": denoise,
-            "corrupt": assemble.CORRUPTIONS[self.run.corruption],
+            "corrupt": self.corruption(),
             "rule": assemble.RULES[sampler.rule],
         }
 

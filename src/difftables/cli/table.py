@@ -3,6 +3,7 @@
 from typing import Any
 
 from difftables.cli.job import Job
+from difftables.layouts import READS
 
 
 def run(job: Job) -> None:
@@ -14,12 +15,15 @@ def run(job: Job) -> None:
     from difftables.tables import Reported, judge, latex, markdown, write_cells
 
     spec, layout = job.raw, job.raw["layout"]
-    samplers = list(dict.fromkeys(row["sampler"] for row in layout.get("rows", []) if "sampler" in row))
-    floor = job.maybe("floor")
+    floor, rows = job.maybe("floor"), [row for row in spec["rows"] if row["run"]]
+    drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
+    trained = dict.fromkeys(row["run"] for row in rows)
+    curves = dict(zip(trained, job.inputs.get("curves", []), strict=False))
     sources = Sources(
         spec, Reported(job.input("reported")), [read_json(path) for path in job.inputs.get("records", [])],
-        dict(zip(samplers, job.inputs.get("samples", []), strict=False)), read_json(floor) if floor else None, job.maybe("data"),
-        job.maybe("audio"),
+        dict(zip(drawn, job.inputs.get("samples", []), strict=False)), read_json(floor) if floor else None, job.maybe("data"),
+        job.maybe("audio"), [read_json(path) for path in job.inputs.get("likelihood", [])], curves,
+        {name: read_json(path)["fingerprint"] for name, path in zip(trained, job.inputs.get("trained", []), strict=False)},
     )  # fmt: skip
     rendered = RENDERERS[layout["kind"]](sources)
     judge(rendered.cells)
@@ -41,7 +45,9 @@ def run(job: Job) -> None:
 def banner(spec: dict[str, Any]) -> str:
     """Where the numbers come from, in one line nobody can miss."""
     if spec["run"] is None:
-        return f"**Own rows were not run:** scale `{spec['scale']}` has no data set for this table; scale `paper` has one."
+        return f"**Own rows were not run:** `params.yaml` binds no run to this table at scale `{spec['scale']}`."
+    if not READS[spec["layout"]["kind"]]:
+        return f"**Closed form**, with the schedules of scale `{spec['scale']}`."
     seeds = f"{spec['train_seeds']} training seed{'s' * (spec['train_seeds'] > 1)}"
     seeds += f" x {spec['seeds']} sampling seeds" if spec["steps"] else ""
     note = "" if spec["scale"] == "paper" else " This is not the paper's data: compare rows with rows, never with the paper's numbers."

@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """spec: run, seed.  In: data.  Out: net, curve."""
+    """spec: run, seed.  In: data.  Out: net, curve, record."""
     from functools import partial
 
     import torch
     from torch import Tensor
 
-    from difftables import assemble
-    from difftables.densities import DENSITIES
+    from difftables import assemble, densities
+    from difftables.importance import LossAware
     from difftables.level import Level
     from difftables.losses import PENALTIES, WEIGHTS, denoising_loss
     from difftables.rng import generator
     from difftables.targets import TARGETS
+    from difftables.vlb import OBJECTIVES
 
     spec, device = job.spec.run, job.device
     torch.manual_seed(generator("init", job.spec.seed).initial_seed())
@@ -37,19 +38,28 @@ def run(job: Job) -> None:
         TARGETS[spec.target],
         partial(WEIGHTS[spec.weight], sigma_data=spec.sigma_data),
     )
-    penalty, density = PENALTIES[spec.penalty], DENSITIES[spec.density]
+    penalty, density = PENALTIES[spec.penalty], densities.of(spec.density, training)
+    kind = OBJECTIVES[spec.objective]
+    objective = kind(training, spec.vlb_weight) if kind else None
+    aware = density if isinstance(density, LossAware) else None
     batch = training_batches(job, "train", spec.train)
 
-    def batch_loss(step: int) -> tuple[Tensor, Level]:
+    def batch_loss(step: int) -> tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]:
         x0, cond, stream = batch(step)
         level = density(training, len(x0), stream)
         noise = torch.randn(x0.shape, generator=stream).to(device)
         loss = denoising_loss(
-            x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=target, weight=weight, penalty=penalty, cond=cond
-        )
-        return loss, level
+            x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=target, weight=weight, penalty=penalty,
+            objective=objective, cond=cond,
+        )  # fmt: skip
+        weights = torch.ones(len(x0))
+        if aware is not None:
+            weights = aware.weights(level).float()
+            aware.remember(level, loss)
+        loss = weights.to(device) * loss
+        return (loss, level) if objective is None or objective.seen is None else (loss, level, weights.to(device) * objective.seen)
 
-    fit(job, net, batch_loss, spec.train, "net")
+    fit(job, net, batch_loss, spec.train, "net", aware)
 
 
 def training_batches(
@@ -70,16 +80,21 @@ def training_batches(
     return batch
 
 
-def fit(job: Job, net: "nn.Module", batch_loss: "BatchLoss", training: "SimpleNamespace", kind: str) -> None:
+def fit(
+    job: Job, net: "nn.Module", batch_loss: "BatchLoss", training: "SimpleNamespace", kind: str, memory: "nn.Module | None" = None
+) -> None:
     """Run the loop, write weights and curve, and drop the state that is no longer needed."""
     import shutil
 
-    from difftables.io import save_tensors, write_csv
+    from difftables.io import save_tensors, write_csv, write_json
     from difftables.train import CURVE, Plan, train
 
-    plan = Plan(**{key: value for key, value in vars(training).items() if key not in ("batch", "flip")})
+    numbers = {key: value for key, value in vars(training).items() if key not in ("batch", "flip", "checkpoints")}
+    plan = Plan(**numbers, checkpoints=tuple(training.checkpoints))
     state = job.state("state.pt")
-    weights, curve = train(net, batch_loss, plan, state)
+    weights, curve = train(net, batch_loss, plan, state, memory)
     save_tensors(job.output("net"), weights, {"kind": kind, "spec": job.raw, "fingerprint": job.fingerprint})
-    write_csv(job.output("curve"), CURVE, [[int(row[0]), *(f"{v:.6g}" for v in row[1:])] for row in curve])
+    write_csv(job.output("curve"), CURVE, [[row[0], *("" if v is None else f"{v:.6g}" for v in row[1:])] for row in curve])
+    parameters = sum(p.numel() for p in net.parameters())
+    write_json(job.output("record"), {"parameters": parameters, "steps": training.steps, "seed": job.spec.seed, **job.provenance()})
     shutil.rmtree(state.parent, ignore_errors=True)

@@ -4,13 +4,12 @@ from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: run (data, schedule, corruption, estimator), seed.  In: data.  Out: net, curve."""
+    """spec: run (data, schedule, corruption, estimator), seed.  In: data.  Out: net, curve, record."""
     import torch
     from torch import Tensor
 
-    from difftables import assemble
+    from difftables import assemble, densities
     from difftables.cli.train import fit, training_batches
-    from difftables.densities import DENSITIES
     from difftables.estimator import estimator_loss
     from difftables.level import Level
     from difftables.losses import PENALTIES
@@ -20,7 +19,7 @@ def run(job: Job) -> None:
     torch.manual_seed(generator("init-estimator", job.spec.seed).initial_seed())
     net = assemble.build_net(spec.estimator.net, spec.data).to(device)
     training = assemble.training_schedule(spec.schedule)
-    corrupt, density = assemble.CORRUPTIONS[spec.corruption], DENSITIES[spec.estimator.density]
+    corrupt, density = assemble.CORRUPTIONS[spec.corruption], densities.of(spec.estimator.density, training)
     penalty = PENALTIES[spec.estimator.penalty]
     batch = training_batches(job, "train-estimator", spec.estimator.train)
 

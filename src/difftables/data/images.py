@@ -69,6 +69,12 @@ def split(count: int, held_out: int, seed: int) -> Tensor:
     return mask
 
 
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Raise ValueError unless every label is in 0 .. classes - 1."""
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}, but data.*.classes says {classes}; mend it")
+
+
 def to_unit(images: Tensor) -> Tensor:
     """uint8 to float32 in [-1, 1]: v / 127.5 - 1."""
     return images.float() / 127.5 - 1

@@ -1,4 +1,4 @@
-"""Images: uint8 in files, [-1, 1] in nets; sampling is given nothing."""
+"""Images: uint8 in files, [-1, 1] in nets; a net with classes is given labels, others nothing."""
 
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from difftables.data import READERS
-from difftables.data.images import split, to_uint8, to_unit
+from difftables.data.images import check_labels, split, to_uint8, to_unit
 from difftables.io import load_tensors
 
 
@@ -24,6 +24,8 @@ class Images:
         """Images uint8 [N, C, H, W], labels [N] and the held-out mask [N]."""
         options = {key: getattr(spec, key) for key in ("root", "crop") if getattr(spec, key) is not None}
         images, labels = READERS[spec.reader](spec.size, spec.channels, **options)
+        if spec.classes:
+            check_labels(labels, spec.classes)
         return {"images": images, "labels": labels, "held_out": split(len(images), spec.held_out, spec.seed)}
 
     @cached_property
@@ -31,21 +33,31 @@ class Images:
         """Training images, uint8."""
         return self.tensors["images"][~self.tensors["held_out"].bool()]
 
-    def training(self, count: int, stream: torch.Generator, flip: bool) -> tuple[Tensor, None]:
-        """A batch of training images in [-1, 1], [count, C, H, W], and nothing else."""
-        x0 = to_unit(self.own[torch.randint(len(self.own), (count,), generator=stream)])
+    @property
+    def labels(self) -> Tensor | None:
+        """Labels of all images where the net is given them, else None."""
+        return self.tensors["labels"] if self.spec.classes else None
+
+    def training(self, count: int, stream: torch.Generator, flip: bool) -> tuple[Tensor, Tensor | None]:
+        """A batch of training images in [-1, 1], [count, C, H, W], and their labels, [count], or nothing."""
+        which = torch.randint(len(self.own), (count,), generator=stream)
+        x0 = to_unit(self.own[which])
         if flip:
             mirrored = torch.rand(len(x0), generator=stream) < 0.5
             x0 = torch.where(mirrored[:, None, None, None], x0.flip(-1), x0)
-        return x0.to(self.device), None
+        labels = None if self.labels is None else self.labels[~self.tensors["held_out"].bool()][which].to(self.device)
+        return x0.to(self.device), labels
 
-    def given(self, part: str, count: int) -> tuple[tuple[int, ...], None]:
-        """Shape of a sample, and what its net is told besides: nothing."""
-        return (self.spec.channels, self.spec.size, self.spec.size), None
+    def given(self, part: str, count: int) -> tuple[tuple[int, ...], Tensor | None]:
+        """Shape of a sample, and what its net is told besides: each class in turn, [count], or nothing."""
+        labels = torch.arange(count) % self.spec.classes if self.spec.classes else None
+        return (self.spec.channels, self.spec.size, self.spec.size), labels
 
-    def held_out(self, count: int) -> tuple[Tensor, None]:
-        """The first `count` held-out images in [-1, 1], or all there are."""
-        return to_unit(self.tensors["images"][self.tensors["held_out"].bool()][:count]).to(self.device), None
+    def held_out(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """The first `count` held-out images in [-1, 1], or all there are, and their labels or nothing."""
+        held = self.tensors["held_out"].bool()
+        labels = None if self.labels is None else self.labels[held][:count].to(self.device)
+        return to_unit(self.tensors["images"][held][:count]).to(self.device), labels
 
     def stored(self, x: Tensor) -> Tensor:
         """Samples as files hold them."""

@@ -1,4 +1,4 @@
-"""The DDPM U-Net family (Ho et al. 2020): a plain F(x, c_noise), ignorant of diffusion."""
+"""The U-Nets of DDPM (Ho et al. 2020) and Improved DDPM: a plain F(x, c_noise, cond), ignorant of diffusion."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,11 @@ def sinusoid(c_noise: Tensor, width: int) -> Tensor:
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(min(32, channels // 4), channels, eps=1e-6)
+    """32 groups as in the papers' nets; narrow ones have at least 4 channels a group."""
+    groups = 32 if channels >= 64 and channels % 32 == 0 else min(32, max(1, channels // 4))
+    while channels % groups:
+        groups -= 1
+    return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
 def _start_at_zero(layer: nn.Conv2d) -> None:
@@ -34,12 +38,17 @@ def _start_at_zero(layer: nn.Conv2d) -> None:
 
 
 class ResBlock(nn.Module):
-    """GroupNorm, SiLU, convolution, twice; the level embedding is added in between; [B, C, H, W] to [B, C', H, W]."""
+    """GroupNorm, SiLU, convolution, twice; [B, C, H, W] to [B, C', H, W].
 
-    def __init__(self, inner: int, outer: int, embedding: int, dropout: float) -> None:
+    The level embedding is added before the second norm, or with `scale_shift` scales and shifts what comes out of it:
+    norm(h) (1 + w) + b.  Source: Ho et al. 2020; Nichol and Dhariwal 2021 for `scale_shift`.
+    """
+
+    def __init__(self, inner: int, outer: int, embedding: int, dropout: float, scale_shift: bool = False) -> None:
         super().__init__()
+        self.scale_shift = scale_shift
         self.norm1, self.conv1 = _norm(inner), nn.Conv2d(inner, outer, 3, padding=1)
-        self.project = nn.Linear(embedding, outer)
+        self.project = nn.Linear(embedding, outer * (1 + scale_shift))
         self.norm2, self.conv2 = _norm(outer), nn.Conv2d(outer, outer, 3, padding=1)
         self.drop = nn.Dropout(dropout)
         self.skip = nn.Identity() if inner == outer else nn.Conv2d(inner, outer, 1)
@@ -47,24 +56,35 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
-        h = h + self.project(F.silu(embedding))[:, :, None, None]
-        h = self.conv2(self.drop(F.silu(self.norm2(h))))
+        told = self.project(F.silu(embedding))[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = told.chunk(2, dim=1)
+            h = self.norm2(h) * (1 + scale) + shift
+        else:
+            h = self.norm2(h + told)
+        h = self.conv2(self.drop(F.silu(h)))
         return self.skip(x) + h
 
 
 class Attention(nn.Module):
-    """Single-head self-attention over pixels with a residual connection, [B, C, H, W] to the same."""
+    """Self-attention over pixels with a residual connection, [B, C, H, W] to the same; heads share the channels."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, heads: int = 1) -> None:
         super().__init__()
-        self.norm = _norm(channels)
+        if channels % heads:
+            raise ValueError(f"attention over {channels} channels cannot have {heads} heads; change width, mult or heads")
+        self.norm, self.heads = _norm(channels), heads
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         _start_at_zero(self.out)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
+        if self.heads > 1:
+            q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
         h = F.scaled_dot_product_attention(q, k, v)
+        if self.heads > 1:
+            h = h.transpose(1, 2).flatten(2)
         return x + self.out(h.transpose(1, 2).reshape(x.shape))
 
 
@@ -91,7 +111,7 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """F(x, c_noise): [B, channels, size, size] and [B] to [B, channels, size, size].
+    """F(x, c_noise, cond): [B, channels, size, size] and [B] to [B, channels, size, size], or twice the channels with `variance`.
 
     Args:
         size: height and width in pixels.
@@ -101,13 +121,20 @@ class UNet(nn.Module):
         blocks: residual blocks of each resolution on the way down (one more on the way up).
         attention: resolutions, in pixels, with self-attention; the middle always has it.
         dropout: dropout probability inside the residual blocks.
-    Raises: ValueError when `size` cannot be halved often enough.
-    Source: Ho et al. 2020, App. B.
+        heads: of the attention.
+        scale_shift: whether the level scales and shifts the second norm of a block, or is added before it.
+        variance: whether there are as many channels again that speak of the variance.
+        classes: number of classes; `cond`, [B], int64, then names each sample's class. 0 for none.
+        extra: channels of a low-resolution image `low`, which is enlarged bilinearly and joined with the input (an upsampler's).
+    Raises: ValueError when `size` cannot be halved often enough, or a class is asked for and not given.
+    Source: Ho et al. 2020, App. B; Nichol and Dhariwal 2021 (Improved DDPM) for all after dropout.
+    Departs: the level is embedded as in DDPM's code in both; Improved DDPM's has the cosines first and w_k = 10000^(-k / half).
     """
 
     def __init__(
         self, size: int, channels: int, width: int, mult: Sequence[int], blocks: int,
-        attention: Sequence[int], dropout: float,
+        attention: Sequence[int], dropout: float, heads: int = 1, scale_shift: bool = False, variance: bool = False,
+        classes: int = 0, extra: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         if size % 2 ** (len(mult) - 1):
@@ -115,11 +142,12 @@ class UNet(nn.Module):
         embedding = 4 * width
         self.width = width
         self.embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        self.inlet = nn.Conv2d(channels, width, 3, padding=1)
+        self.classes = nn.Embedding(classes, embedding) if classes else None
+        self.inlet = nn.Conv2d(channels + extra, width, 3, padding=1)
 
         def block(inner: int, outer: int, pixels: int) -> nn.ModuleList:
-            parts: list[nn.Module] = [ResBlock(inner, outer, embedding, dropout)]
-            return nn.ModuleList(parts + [Attention(outer)] * (pixels in attention))
+            parts: list[nn.Module] = [ResBlock(inner, outer, embedding, dropout, scale_shift)]
+            return nn.ModuleList([*parts, Attention(outer, heads)] if pixels in attention else parts)
 
         here, skips, pixels = width, [width], size
         self.down = nn.ModuleList()
@@ -132,7 +160,8 @@ class UNet(nn.Module):
                 self.down.append(nn.ModuleList([Down(here)]))
                 skips.append(here)
                 pixels //= 2
-        self.middle = nn.ModuleList([ResBlock(here, here, embedding, dropout), Attention(here), ResBlock(here, here, embedding, dropout)])
+        ends = [ResBlock(here, here, embedding, dropout, scale_shift) for _ in range(2)]
+        self.middle = nn.ModuleList([ends[0], Attention(here, heads), ends[1]])
         self.up = nn.ModuleList()
         for i, m in reversed(list(enumerate(mult))):
             for _ in range(blocks + 1):
@@ -141,11 +170,17 @@ class UNet(nn.Module):
             if i > 0:
                 self.up.append(nn.ModuleList([Up(here)]))
                 pixels *= 2
-        self.norm, self.outlet = _norm(here), nn.Conv2d(here, channels, 3, padding=1)
+        self.norm, self.outlet = _norm(here), nn.Conv2d(here, channels * (1 + variance), 3, padding=1)
         _start_at_zero(self.outlet)
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+    def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None, low: Tensor | None = None) -> Tensor:
         e = self.embed(sinusoid(c_noise, self.width))
+        if self.classes is not None:
+            if cond is None:
+                raise ValueError("a net with classes needs the class of each sample; set the run's `given: labels`")
+            e = e + self.classes(cond)
+        if low is not None:
+            x = torch.cat([x, F.interpolate(low, size=x.shape[-2:], mode="bilinear", align_corners=False)], dim=1)
         h = self.inlet(x)
         skips = [h]
         for parts in self.down:

@@ -6,7 +6,7 @@ from difftables import figures
 from difftables.io import load_tensors
 from difftables.layouts import heard
 from difftables.render.sources import Rendered, Sources, literature, quoted
-from difftables.tables import Cell, Grid, mean_sd, steps_grid
+from difftables.tables import Cell, Grid, fill, steps_grid
 
 
 def steps_of(row: dict[str, Any], files: list[Any], asked: list[int]) -> list[int]:
@@ -17,8 +17,8 @@ def steps_of(row: dict[str, Any], files: list[Any], asked: list[int]) -> list[in
 def cells_of(sources: Sources) -> list[Cell]:
     """A cell for each row, step count and metric; not-run ones for rows without records."""
     spec, cells = sources.spec, list[Cell]()
-    for row in spec["layout"]["rows"]:
-        files = [file for file in sources.records if file["shared"]["sampler"] == row["sampler"]]
+    for row in spec["rows"]:
+        files = [f for f in sources.records if (f["shared"]["sampler"], f["shared"]["run"]) == (row["sampler"], row["run"])]
         for steps in steps_of(row, files, spec["steps"]):
             here = [r for file in files for r in file["records"] if r["steps"] == steps]
             found = {q["metric"]: q for q in sources.reported.find(row["paper"], steps)} if "paper" in row else {}
@@ -35,19 +35,6 @@ def cells_of(sources: Sources) -> list[Cell]:
     return cells
 
 
-def fill(cell: Cell, records: list[Any], files: list[Any]) -> None:
-    """Put what was measured into a cell; an utterance that failed in a seed is counted, and no seed without any other is averaged."""
-    cell.status = "measured"
-    cell.values = [r["value"] for r in records if r["value"] is not None]
-    if cell.values:
-        cell.value, cell.sd = mean_sd(cell.values)
-    cell.nfe, cell.unit, cell.better, cell.n = (records[0][key] for key in ("nfe", "unit", "better", "n"))
-    cell.failed = sum(r["failed"] for r in records)
-    cell.real_time_factor = sum(r["real_time_factor"] for r in records) / len(records)
-    cell.seeds = f"{len(files)}x{len(records) // len(files)}"
-    cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
-
-
 def speech(sources: Sources) -> Rendered:
     """All metrics at one step count, and each of the paper's metrics against steps."""
     spec, layout = sources.spec, sources.spec["layout"]
@@ -55,7 +42,7 @@ def speech(sources: Sources) -> Rendered:
     metrics = [m for wanted in layout["metrics"] for m in dict.fromkeys(c.metric for c in cells) if m.startswith(wanted)]
     metrics = metrics or layout["metrics"]
     lines: list[tuple[str, list[Any], str]] = []
-    for row in layout["rows"]:
+    for row in spec["rows"]:
         mine = {(c.steps, c.metric): c for c in cells if c.row == row["label"]}
         has = dict.fromkeys(steps for steps, _ in mine)
         shown = layout["shown"] if layout["shown"] in has else next(iter(has), layout["shown"])
@@ -152,8 +139,8 @@ def listen(sources: Sources) -> Rendered:
     pictures = {"reference": speech.mel(x0[:1])[0].numpy()}
     folder = f"../audio/{sources.audio.name}"
     lines: list[tuple[str, list[Any], str]] = [("reference", [_links(folder, "reference", count)], "own")]
-    for row in layout["rows"]:
-        tensors, _ = load_tensors(sources.samples[row["sampler"]], "samples")
+    for row in spec["rows"]:
+        tensors, _ = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")
         steps = heard(tensors, spec["steps"])
         shown = steps[0]
         pictures[f"{row['label']} ({shown})"] = speech.mel(tensors[f"samples/{shown}"][0][:1].float() / FULL_SCALE)[0].numpy()

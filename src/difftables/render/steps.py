@@ -5,8 +5,8 @@ from typing import Any
 from difftables import figures
 from difftables.io import load_tensors
 from difftables.metrics.features import label
-from difftables.render.sources import Rendered, Sources, literature, quoted
-from difftables.tables import Cell, mean_sd, steps_grid
+from difftables.render.sources import Rendered, Sources, about, literature, quoted, quotes
+from difftables.tables import Cell, fill, mean_sd, steps_grid
 
 FAMILIES = ("DDPM", "DDIM")  # panels, by the first word of a row's label
 SHOWN = 16  # images of a row in a sample grid
@@ -14,33 +14,21 @@ SHOWN = 16  # images of a row in a sample grid
 
 def cells_of(sources: Sources, metric: str) -> list[Cell]:
     """A cell for each row, step count and metric that was measured; not-run ones for rows without records."""
-    spec, cells = sources.spec, []
-    for row in spec["layout"]["rows"]:
-        files = [file for file in sources.records if file["shared"]["sampler"] == row["sampler"]]
+    spec, cells = sources.spec, list[Cell]()
+    for row in spec["rows"]:
+        files = [f for f in sources.records if (f["shared"]["sampler"], f["shared"]["run"]) == (row["sampler"], row["run"])]
         metrics = list(dict.fromkeys(r["metric"] for file in files for r in file["records"])) or [metric]
         for steps in spec["steps"]:
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
             for name in metrics:
                 here = [r for file in files for r in file["records"] if r["metric"] == name and r["steps"] == steps]
-                cell = Cell(
-                    spec["paper"],
-                    spec["table"],
-                    row["label"],
-                    str(steps),
-                    spec["dataset"] or "",
-                    row.get("method", ""),
-                    row["sampler"],
-                    steps,
-                )
-                cell.metric, cell.status = name, "measured" if here else "not-run"
+                method = row.get("method", "")
+                cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), spec["dataset"] or "", method, row["sampler"], steps)
+                cell.metric, cell.status, cell.part = name, "not-run", row.get("part") or ""
                 if found and name == metric:
                     cell.paper_value, cell.paper_source = quoted(found[0])
                 if here:
-                    cell.values = [r["value"] for r in here]
-                    cell.value, cell.sd = mean_sd(cell.values)
-                    cell.nfe, cell.unit, cell.better, cell.n = (here[0][key] for key in ("nfe", "unit", "better", "n"))
-                    cell.seeds = f"{len(files)}x{len(here) // len(files)}"
-                    cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
+                    fill(cell, here, files)
                 cells.append(cell)
     return cells
 
@@ -49,7 +37,8 @@ def steps(sources: Sources) -> Rendered:
     """A metric against sampling steps: the grid, a plot with bands, and the schedules behind it."""
     spec = sources.spec
     metric = label(**spec["metric"])
-    cells = cells_of(sources, metric) + literature(sources)
+    extra, said = quotes(sources)
+    cells = cells_of(sources, metric) + literature(sources) + extra
     notes, floor = list(spec["layout"]["foot"]), None
     if sources.records:
         floor, floor_sd = mean_sd(sources.floor["values"])
@@ -61,13 +50,16 @@ def steps(sources: Sources) -> Rendered:
             "KID, precision, recall and inception score of the same samples are in the CSV.",
             f"Real against real at the same N: {floor:.2f} ± {floor_sd or 0:.2f} ({len(sources.floor['values'])} splits). "
             f"Machine: {sources.records[0]['shared']['machine']}.",
+            *about(sources),
             *notes,
         ]
+    notes += said
     rows = {}
     for row in dict.fromkeys(c.row for c in cells):
         own = [c for c in cells if c.row == row and c.metric == metric and c.value is not None]
         rows[row] = ([int(c.steps) for c in own], [c.value or 0.0 for c in own], [c.sd or 0.0 for c in own])
-    panels = {family: {k: v for k, v in rows.items() if k.startswith(family) and v[0]} for family in FAMILIES}
+    families = spec["layout"].get("panels", FAMILIES)
+    panels = {family: {k: v for k, v in rows.items() if k.startswith(family) and v[0]} for family in families}
     shown = min(spec["steps"], key=lambda count: abs(count - 10))
     figure = figures.against_steps(panels, metric, floor, _levels(sources, shown), shown) if sources.records else None
     return Rendered(cells, steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes), figure)
@@ -77,11 +69,11 @@ def _levels(sources: Sources, shown: int) -> dict[str, dict[str, Any]]:
     """alpha_bar told to the net at one step count, before and after adjustment, by panel and row."""
     wanted = ("sub-sampled", "fitted family", "searched", "adjusted")
     panels: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}
-    for row in sources.spec["layout"]["rows"]:
-        if row["label"].endswith(wanted):
-            tensors, _ = load_tensors(sources.samples[row["sampler"]], "samples")
+    for row in sources.spec["rows"]:
+        if row["label"].startswith(FAMILIES) and row["label"].endswith(wanted):
+            tensors, _ = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")
             panels[row["label"].split(",")[0]][row["label"]] = tensors[f"levels/{shown}"].numpy()
-    return panels
+    return panels if any(panels.values()) else {}
 
 
 def images(sources: Sources) -> Rendered:
@@ -98,6 +90,6 @@ def images(sources: Sources) -> Rendered:
         return Rendered(cells, grid)
     data, _ = load_tensors(sources.data, "data")
     rows = {"training images": data["images"][~data["held_out"].bool()][:SHOWN]}
-    for row in spec["layout"]["rows"]:
-        rows[row["label"]] = load_tensors(sources.samples[row["sampler"]], "samples")[0][f"samples/{count}"][0][:SHOWN]
+    for row in spec["rows"]:
+        rows[row["label"]] = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")[0][f"samples/{count}"][0][:SHOWN]
     return Rendered(cells, grid, figures.images(rows))

@@ -1,0 +1,143 @@
+"""Which run, sampler and step counts stand behind each row of each table. No torch in here."""
+
+from pathlib import Path
+from typing import Any
+
+from difftables import strides
+from difftables.config import Params, Sampler
+from difftables.layouts import PAPERS, READS, read_layout, samplers_of
+from difftables.names import ConfigError, nearest
+
+Row = tuple[str, int, str]  # run, training seed, sampler
+
+
+class Bindings:
+    """The tables of one scale, row by row.
+
+    Args: params: a checked configuration.
+    Raises: ConfigError when tables.yaml names something that params.yaml has not, or asks a run for what it cannot do.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+        self.layouts = {paper: read_layout(paper) for paper in params.tables}
+        for paper, layout in self.layouts.items():
+            for name in params.tables[paper]:
+                where = f"{PAPERS}/{paper}/tables.yaml"
+                if name not in layout:
+                    raise ConfigError(f"tables.{paper}.{name} is not in {where}{nearest(name, layout)}")
+                if layout[name]["kind"] not in READS:
+                    raise ConfigError(f"{where}: {name} has kind {layout[name]['kind']!r}{nearest(layout[name]['kind'], READS)}")
+                for sampler in samplers_of(layout[name], "sampler") + samplers_of(layout[name], "adjusted"):
+                    if sampler not in params.samplers:
+                        raise ConfigError(f"{where}: {name} needs the sampler {sampler!r}{nearest(sampler, params.samplers)}")
+        for run, _, sampler in self.rows_used():
+            self._check_row(run, sampler)
+        for paper, tables in params.tables.items():
+            for name, table in tables.items():
+                if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):
+                    self._need(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
+
+    def rows(self, paper: str, table: str) -> list[dict[str, Any]]:
+        """A table's rows with the run behind each (None: not run at this scale) and the step counts it is sampled at."""
+        bound, found = self.params.tables[paper][table], []
+        for row in self.layouts[paper][table].get("rows", []):
+            run = bound.run
+            if run is not None and "run" in row:
+                run = f"{bound.parts}-{row['run']}" if f"{bound.parts}-{row['run']}" in self.params.runs else None
+            found.append(row | {"part": row.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
+        return found
+
+    def _row_steps(self, row: dict[str, Any], run: str | None, asked: list[int]) -> list[int]:
+        if "sampler" not in row:
+            return []
+        if row.get("steps") == "full":
+            return [self.chain(run)] if run else []
+        return sorted(set(self.params.samplers[row["sampler"]].steps or asked))
+
+    def chain(self, run: str) -> int:
+        """T of a run's training schedule."""
+        return self.params.schedules[self.params.runs[run].schedule].steps
+
+    def all_rows(self) -> list[dict[str, Any]]:
+        """The rows of all tables that have a run, each with its table's kind."""
+        return [
+            row | {"kind": self.layouts[paper][name]["kind"], "asked": table.steps}
+            for paper, tables in self.params.tables.items() for name, table in tables.items()
+            for row in self.rows(paper, name) if row["run"]
+        ]  # fmt: skip
+
+    def rows_used(self) -> list[Row]:
+        """Run, training seed and sampler of all rows that are sampled, each once."""
+        found = [
+            (row["run"], seed, row["sampler"]) for row in self.all_rows() if "sampler" in row for seed in self.params.runs[row["run"]].seeds
+        ]
+        return list(dict.fromkeys(found))
+
+    def steps(self, run: str, sampler: str) -> list[int]:
+        """Step counts that any row asks of a run and a sampler."""
+        return sorted({steps for row in self.all_rows() if (row["run"], row.get("sampler")) == (run, sampler) for steps in row["steps"]})
+
+    def trained(self, run: str) -> str:
+        """The run whose training a run uses: its own, or the one it is a view of."""
+        return self.params.runs[run].of or run
+
+    def runs_trained(self) -> list[str]:
+        """All runs whose nets some table needs."""
+        used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.all_rows()}
+        ends = {self.params.runs[run].ends for run in used} - {None}
+        return sorted({self.trained(run) for run in used | ends if run})
+
+    def medium(self, run: str) -> str:
+        """images or speech."""
+        return self.params.data[self.params.runs[run].data].medium
+
+    def has_variance(self, run: str) -> bool:
+        """Whether a run's net speaks of the variance."""
+        return bool((self.params.nets[self.params.runs[run].net].model_extra or {}).get("variance"))
+
+    def _need(self, run: str, who: str, *keys: str) -> None:
+        for key in keys:
+            if getattr(self.params.runs[run], key) is None:
+                raise ConfigError(f"runs.{run}.{key} is missing, which {who} needs")
+
+    def _check_row(self, run: str, name: str) -> None:
+        """What a row asks of its run, before any job: a user wrote both by hand."""
+        row, longest, steps = self.params.samplers[name], self.chain(run), self.steps(run, name)
+        if max(steps, default=0) > longest:
+            raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
+        if row.rule == "ddpm-learned" and not self.has_variance(run):
+            net = self.params.runs[run].net
+            raise ConfigError(
+                f"samplers.{name} has rule ddpm-learned, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
+            )
+        estimated = row.adapt == "estimator" or row.schedule == "frozen"
+        fitted = row.adapt is not None or row.schedule in ("fitted", "frozen")
+        self._need(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (row.adapt == "oracle"), *["adjust"] * fitted)
+        try:
+            self._check_schedule(row, name, longest, steps)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    @staticmethod
+    def _check_schedule(row: Sampler, name: str, longest: int, steps: list[int]) -> None:
+        """Raise ValueError unless the sampler has a schedule for each step count."""
+        path = row.schedule
+        strided = {"even": strides.even, "whole-stride": strides.whole}
+        try:
+            if path in strided and not row.sections:
+                for count in steps:
+                    strided[path](longest, count)
+            if row.sections:
+                strides.sections(longest, row.sections)
+        except ValueError as error:
+            raise ValueError(f"samplers.{name}: {error}") from None
+        # Those shipped in workflow/ are read by the tests; reading takes torch, and torch takes two seconds to import.
+        if not path.endswith(".csv") or path.startswith("workflow/"):
+            return
+        from difftables import schedules  # imports torch, which no other plan needs
+
+        found = schedules.read(Path(path))
+        for count in steps:
+            if count not in found:
+                raise ValueError(f"samplers.{name}.schedule: {path} has no schedule of {count} steps, which a table asks for")

@@ -1,0 +1,106 @@
+"""Bits per dimension: whole chains, shorter ones, and the terms behind them."""
+
+from typing import Any
+
+from difftables import figures_bound
+from difftables.render.sources import Rendered, Sources, about
+from difftables.tables import Cell, Grid, mean_sd
+
+PARTS = ("t = 1", "t = 2 .. T/10", "t > T/10", "prior")
+
+
+def measured(cell: Cell, sources: Sources, row: dict[str, Any], stride: str = "even", steps: int | None = None) -> Cell:
+    """Fill a cell with the bound of a row's run: a value for each image, their mean, and its standard error as sd.
+
+    The row says the variance, or the net decides; steps: None takes the whole chain.
+    """
+    files = [file for file in sources.likelihood if file["shared"]["run"] == row["run"]]
+    found = []
+    for file in files:
+        shared = file["shared"]
+        wanted = (stride, steps or shared["chain"], row.get("variance", shared["variance"]))
+        if stride == "dense" and wanted[1] == shared["chain"]:
+            wanted = ("even", *wanted[1:])
+        found += [r for r in file["records"] if (r["stride"], r["steps"], r["variance"]) == wanted]
+    if not found:
+        return cell
+    shared = files[0]["shared"]
+    cell.values = [value for record in found for value in record["values"]]
+    cell.value, sd = mean_sd(cell.values)
+    cell.sd = (sd or 0.0) / len(cell.values) ** 0.5
+    cell.status, cell.metric, cell.unit, cell.better = "measured", "NLL", shared["unit"], "lower"
+    cell.nfe, cell.n, cell.seeds, cell.steps = found[0]["nfe"], shared["n"], f"{len(files)}x1", found[0]["steps"]
+    cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
+    return cell
+
+
+def notes(sources: Sources) -> list[str]:
+    """What the bits per dimension of a table were measured on."""
+    if not sources.likelihood:
+        return []
+    shared = sources.likelihood[0]["shared"]
+    text = (
+        f"NLL: variational bound in bits/dim on {shared['n']} held-out images, one draw of noise, ± standard error over images; "
+        "differences are judged image by image (95 % paired t interval), which says nothing of another training."
+    )
+    learned = [file["shared"] for file in sources.likelihood if file["shared"]["v"]]
+    lowest, highest = (of([s["v"][key] for s in learned]) if learned else 0.0 for of, key in ((min, "lowest"), (max, "highest")))
+    outside = max((s["v"]["outside"] for s in learned), default=0.0)
+    said = (
+        f"The learned v runs from {lowest:.2f} to {highest:.2f} on these, and is outside [0, 1] {100 * outside:.2g} % of the time at most."
+    )
+    return [text, *([said] if learned else [])]
+
+
+def chains(sources: Sources) -> Rendered:
+    """Bound of shorter chains: rows by variance and stride, columns by steps."""
+    spec, cells, lines, curves = sources.spec, list[Cell](), [], dict[str, Any]()
+    for row in spec["rows"]:
+        mine = []
+        for steps in spec["steps"]:
+            cell = Cell(
+                spec["paper"], spec["table"], row["label"], str(steps), spec["dataset"] or "", row["stride"], row["variance"], steps
+            )
+            cell.metric, cell.status = "NLL", "not-run"
+            mine.append(measured(cell, sources, row, row["stride"], steps))
+        cells += mine
+        lines.append((row["label"], mine, "own"))
+        points = [(int(c.nfe), c.value, c.sd or 0.0) for c in mine if c.value is not None]
+        curves |= {row["label"]: points} if points else {}
+    grid = Grid(spec["layout"]["title"], ["", *map(str, spec["steps"])], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
+    return Rendered(cells, grid, figures_bound.against_calls(curves) if sources.likelihood else None)
+
+
+def terms(sources: Sources) -> Rendered:
+    """The bound, part by part, and every term against the timestep."""
+    spec, cells, lines, curves = sources.spec, list[Cell](), [], dict[str, Any]()
+    for row in spec["rows"]:
+        file = next((file for file in sources.likelihood if file["shared"]["run"] == row["run"]), None)
+        mine = []
+        for column in (*PARTS, "NLL"):
+            cell = Cell(spec["paper"], spec["table"], row["label"], column, spec["dataset"] or "", metric="NLL", status="not-run")
+            cell.unit, cell.better = "bits/dim", "lower"
+            mine.append(cell)
+        if file is not None:
+            shared, values = file["shared"], file["profile"]["terms"][row.get("variance", file["shared"]["variance"])]
+            tenth = -(-len(values) // 10)
+            split = [values[0], sum(values[1:tenth]), sum(values[tenth:]), shared["prior"]]
+            for cell, value in zip(mine, [*split, sum(split)], strict=True):
+                cell.value, cell.values, cell.status = value, [value], "measured"
+                cell.n, cell.seeds, cell.run, cell.nfe = shared["n"], "1x1", shared["fingerprint"], shared["chain"]
+            curves[row["label"]] = values
+        cells += mine
+        lines.append((row["label"], mine, "own"))
+    grid = Grid(spec["layout"]["title"], ["", *PARTS, "NLL"], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
+    return Rendered(cells, grid, figures_bound.terms(curves) if curves else None)
+
+
+def ratio(sources: Sources) -> Any:
+    """The per-timestep ratio of two runs' terms, where a layout asks for it: a figure or None."""
+    parts = sources.spec["layout"].get("ratio")
+    names = {row["part"]: row["run"] for row in sources.spec["rows"]}
+    files = {file["shared"]["run"]: file for file in sources.likelihood}
+    if not parts or any(names.get(part) not in files for part in parts):
+        return None
+    over, under = (files[names[part]]["profile"]["terms"]["learned"] for part in parts)
+    return figures_bound.ratio([a / b for a, b in zip(over, under, strict=True)], *parts)
