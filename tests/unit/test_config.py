@@ -14,23 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def edited(tmp_path):
-    """params.yaml with one place changed, read at scale laptop."""
-
-    def read(path, value, scale="laptop"):
-        raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-        place = raw
-        *folders, last = path.split(".")
-        for key in folders:
-            place = place[key]
-        if value is KeyError:
-            del place[last]
-        else:
-            place[last] = value
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
-        return params.load(tmp_path / "params.yaml", scale)
-
-    return read
+def edited(rewritten):
+    """params.yaml with one place, "a.b.c", changed, read at scale laptop."""
+    return lambda path, value, scale="laptop": params.load(rewritten((path.replace(".", "/"), value)), scale)
 
 
 @pytest.mark.parametrize("scale", config.SCALES)

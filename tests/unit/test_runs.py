@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from difftables import params, plan
 from difftables.names import ConfigError
@@ -12,25 +11,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def edited(tmp_path, monkeypatch):
-    """params.yaml with some places changed, read at a scale; the plan is made in the repository's root."""
+def edited(rewritten, monkeypatch):
+    """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
     monkeypatch.chdir(ROOT)
-
-    def read(*changes, scale="laptop"):
-        raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-        for path, value in changes:
-            *folders, last = path.split("/")
-            place = raw
-            for key in folders:
-                place = place[key]
-            if value is KeyError:
-                del place[last]
-            else:
-                place[last] = value
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
-        return plan.Plan(params.load(tmp_path / "params.yaml", scale))
-
-    return read
+    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
 
 
 def test_a_run_takes_over_what_it_does_not_change():
