@@ -166,3 +166,14 @@ def test_a_tiny_wavegrad_overfits_one_segment():
         noise = randn(torch.empty(1, 240))
         x = sample(noise, schedule, denoise=given(denoise, mel), corrupt=scale, rule=ancestral, randn=randn)
     assert (x - x0).square().mean() < 0.2 * x0.square().mean()  # an untrained net gives more than 1
+
+
+def test_an_upsampler_sees_the_low_resolution_image_enlarged():
+    """What it is given at 4 px is what it would be given at 8 px after bilinear enlargement; another image, another answer."""
+    torch.manual_seed(0)
+    net = UNet(8, 1, 8, (1, 2), 1, (4,), 0.0, extra=1).eval()
+    torch.nn.init.normal_(net.outlet.weight)
+    x, t, low = torch.randn(2, 1, 8, 8), torch.ones(2), torch.randn(2, 1, 4, 4)
+    large = torch.nn.functional.interpolate(low, size=(8, 8), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(net(x, t, None, low), net(x, t, None, large))
+    assert not torch.allclose(net(x, t, None, low), net(x, t, None, low + 1))
