@@ -11,20 +11,22 @@ from pathlib import Path
 
 import torch
 
-from difftables import densities, schedules, strides
-from difftables.corruptions import scale
+from difftables import densities, schedules, soft, strides
+from difftables.corruptions import blur, scale
 from difftables.data.mel import filters
 from difftables.draw import draw
 from difftables.estimator import Adjust, alpha_bar_of, fitted, refit
 from difftables.importance import LossAware
+from difftables.level import Level
 from difftables.losses import WEIGHTS, denoising_loss
+from difftables.losses import plain as unseen
 from difftables.metrics import frechet
 from difftables.nets.tasnet import TasNet
 from difftables.nets.unet import UNet
 from difftables.nets.vgg import VGG
 from difftables.nets.wavegrad import WaveGrad
 from difftables.oracle import MelOracle
-from difftables.precond import clipped, edm, eps, parts, precondition, rescaled_timestep, sqrt_alpha_bar, timestep_index
+from difftables.precond import clipped, edm, eps, parts, precondition, rescaled_timestep, residual, sqrt_alpha_bar, timestep_index
 from difftables.steps import RULES, ancestral, ddim
 from difftables.targets import clean
 from difftables.vlb import Bound, Vlb
@@ -50,7 +52,7 @@ def sampling():
     schedule, keys = fitted(training.alpha_bar[0].item(), 10, 1e-4), [("bench", i) for i in range(300)]
 
     def go(adapt=None, batch=300):
-        common = {"corrupt": scale, "prior": lambda noise, level: noise, "rule": ddim, "device": torch.device("cpu")}
+        common = {"corrupt": scale, "prior": lambda randn, like, level: randn(like), "rule": ddim, "device": torch.device("cpu")}
         return draw(keys, (1, 8, 8), schedule, denoise=denoise, adapt=adapt, batch=batch, **common)
 
     def adjusted():
@@ -72,7 +74,13 @@ def speaking():
     mel, oracle = torch.randn(18, 64, 80), MelOracle(filters(8000, 400, 64, 60.0, 4000.0), 100, training)
 
     def go(estimate=None, batch=18):
-        common = {"corrupt": scale, "prior": lambda noise, level: noise, "rule": ancestral, "device": torch.device("cpu"), "cond": mel}
+        common = {
+            "corrupt": scale,
+            "prior": lambda randn, like, level: randn(like),
+            "rule": ancestral,
+            "device": torch.device("cpu"),
+            "cond": mel,
+        }
         adapt = estimate and Adjust(estimate, first=1e-6, family="linear", mode="exact")
         return draw(keys, (8000,), schedule, denoise=denoise, adapt=adapt, batch=batch, **common)
 
@@ -100,7 +108,13 @@ def bounding():
 
     def draws(denoise, rule):
         keys = [("bench", i) for i in range(300)]
-        common = {"corrupt": scale, "prior": lambda noise, level: noise, "device": torch.device("cpu"), "adapt": None, "batch": 300}
+        common = {
+            "corrupt": scale,
+            "prior": lambda randn, like, level: randn(like),
+            "device": torch.device("cpu"),
+            "adapt": None,
+            "batch": 300,
+        }
         return draw(
             keys, (1, 8, 8), schedules.at_timesteps(training, strides.even(100, 10)), denoise=clipped(denoise, 1.0), rule=rule, **common
         )
@@ -143,6 +157,48 @@ def _step(denoise, net, training, x0, aware=True):
         optimiser.step()
 
     return go
+
+
+def softening():
+    """Soft Diffusion with the laptop net: distances of 256 levels of 512 digits, and what the operator costs in training and sampling."""
+    torch.manual_seed(0)
+    net, x0 = UNet(8, 1, 8, (1, 2), 1, (4,), 0.0).eval(), torch.rand(512, 1, 8, 8) * 2 - 1
+    training = soft.along(torch.tensor([0.01, 2.875]), 100, 0.02, 0.2, 0.25)
+    denoise = precondition(net, residual, rescaled_timestep(training))
+    candidates = Level.variance_exploding(torch.zeros(256), torch.linspace(0.01, 2.875, 256))
+    (seconds,) = best([lambda: soft.paired_distances(x0, candidates, blur)], 2)
+    path = _path(soft.paired_distances(x0, candidates, blur))
+    print(f"soft: 256 x 256 distances        {seconds:9.2f}   s, 512 digits; the path takes {path:.2f} s")
+
+    def draws(corrupt):
+        common = {"prior": lambda randn, like, level: randn(like), "device": torch.device("cpu"), "adapt": None, "batch": 300}
+        chain = schedules.at_timesteps(training, strides.trailing(100, 10))
+        return draw(
+            [("bench", i) for i in range(300)], (1, 8, 8), chain, denoise=denoise, corrupt=corrupt, rule=RULES["momentum"], **common
+        )
+
+    with torch.inference_mode():
+        plain, blurred = best([lambda: draws(scale), lambda: draws(blur)])
+    print(f"soft: sampling, blur / none      {blurred / plain:9.2f}   10 steps")
+    optimiser = torch.optim.Adam(net.parameters(), fused=True)
+
+    def step(corrupt, seen):
+        levels = densities.index(training, 64, torch.Generator().manual_seed(0))
+        loss = denoising_loss(
+            x0[:64], levels, torch.randn(64, 1, 8, 8), denoise=denoise, corrupt=corrupt, target=clean, weight=WEIGHTS["eps"], residual=seen
+        )
+        optimiser.zero_grad()
+        loss.mean().backward()
+        optimiser.step()
+
+    none, outside, inside = best([lambda: step(scale, scale), lambda: step(blur, unseen), lambda: step(blur, blur)], 30)
+    print(f"soft: training step, blur / none {outside / none:9.2f}   and with the blur inside the loss {inside / none:.2f}")
+
+
+def _path(distances):
+    began = time.perf_counter()
+    soft.chosen(distances, 32)
+    return time.perf_counter() - began
 
 
 def scoring():
@@ -202,6 +258,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     sampling()
     bounding()
+    softening()
     speaking()
     scoring()
     refitting()

@@ -11,22 +11,23 @@ import torch
 from torch import nn
 
 from difftables import schedules, strides
-from difftables.corruptions import CORRUPTIONS, PRIORS
+from difftables.corruptions import CORRUPTIONS
 from difftables.estimator import fitted
 from difftables.io import kept_at, load_into, load_tensors
 from difftables.level import Level
 from difftables.nets import NETS
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
+from difftables.processes import FAMILIES
 from difftables.registry import GIVEN_TO_NETS
 from difftables.steps import RULES
 
 Spec = SimpleNamespace
 
 
-def training_schedule(spec: Spec) -> Level:
-    """The schedule a run is trained on, noisiest first, the clean level last."""
-    rates = [rate for rate in (spec.first, spec.last) if rate is not None]
-    return schedules.from_betas(schedules.FAMILIES[spec.family](spec.steps, *rates))
+def training_schedule(spec: Spec, levels: Path | None = None) -> Level:
+    """The schedule a run is trained on, noisiest first, the clean level last.  Args: levels: a file that its family reads, if any."""
+    options: dict[str, Any] = {key: value for key, value in vars(spec).items() if key != "family"}
+    return FAMILIES[spec.family](**options, **({} if levels is None else {"levels": levels}))
 
 
 def build_net(spec: Spec, data: Spec) -> nn.Module:
@@ -70,12 +71,23 @@ def whole_stride(steps: int, training: Level, adjust: Spec | None) -> Level:
     return schedules.at_timesteps(training, strides.whole(len(training) - 1, steps))
 
 
+def trailing(steps: int, training: Level, adjust: Spec | None) -> Level:
+    """Evenly in time from the noisiest level down."""
+    return schedules.at_timesteps(training, strides.trailing(len(training) - 1, steps))
+
+
 def family(steps: int, training: Level, adjust: Spec) -> Level:
     """The schedule of the adjustment's family that ends where training does."""
     return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
 
 
-SCHEDULES: dict[str, Callable[..., Level]] = {"strided": strided, "even": even, "whole-stride": whole_stride, "fitted": family}
+SCHEDULES: dict[str, Callable[..., Level]] = {
+    "strided": strided,
+    "even": even,
+    "whole-stride": whole_stride,
+    "trailing": trailing,
+    "fitted": family,
+}
 
 
 def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | None, file: Path | None) -> Level:
@@ -91,4 +103,4 @@ def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | No
     return found[steps]
 
 
-__all__ = ["CORRUPTIONS", "PRIORS", "RULES", "clipped"]
+__all__ = ["CORRUPTIONS", "RULES", "clipped"]

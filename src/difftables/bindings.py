@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from difftables import strides
+from difftables import registry, strides
 from difftables.config import Params, Sampler
 from difftables.layouts import PAPERS, READS, read_layout, samplers_of
 from difftables.names import ConfigError, nearest
@@ -31,8 +31,14 @@ class Bindings:
                 for sampler in samplers_of(layout[name], "sampler") + samplers_of(layout[name], "adjusted"):
                     if sampler not in params.samplers:
                         raise ConfigError(f"{where}: {name} needs the sampler {sampler!r}{nearest(sampler, params.samplers)}")
+                known = [rule for rule in registry.names("steps.RULES") if rule != "ddpm-learned"]  # which asks a net for its variance
+                for rule in samplers_of(layout[name], "rule"):
+                    if rule not in known:
+                        raise ConfigError(f"{where}: {name} has rule {rule!r}{nearest(rule, known)}")
         for run, _, sampler in self.rows_used():
             self._check_row(run, sampler)
+        for run in self.runs_trained():
+            self._check_operator(run)
         for paper, tables in params.tables.items():
             for name, table in tables.items():
                 if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):
@@ -111,6 +117,12 @@ class Bindings:
             raise ConfigError(
                 f"samplers.{name} has rule ddpm-learned, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
             )
+        corruption = self.params.runs[run].corruption
+        if corruption != "scale" and (row.adapt or row.schedule in ("fitted", "searched", "frozen")):
+            raise ConfigError(
+                f"samplers.{name} fits or adjusts noise alone, but corruption {corruption!r} of run {run!r} has a strength beside it; "
+                "leave `adapt` out and use schedule trailing, strided or even"
+            )
         estimated = row.adapt == "estimator" or row.schedule == "frozen"
         fitted = row.adapt is not None or row.schedule in ("fitted", "frozen")
         self._need(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (row.adapt == "oracle"), *["adjust"] * fitted)
@@ -119,11 +131,27 @@ class Bindings:
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
+    def _check_operator(self, name: str) -> None:
+        """An operator must grow with its schedule, fit into the image if it is measured in pixels, and start from what is there."""
+        run, data = self.params.runs[name], self.params.data[self.params.runs[name].data]
+        strongest = (self.params.schedules[run.schedule].model_extra or {}).get("strongest", 0.0)
+        if (run.corruption == "scale") != (strongest == 0):
+            grows = "operator grows" if strongest else "operator stays the identity"
+            raise ConfigError(
+                f"runs.{name} has corruption {run.corruption!r}, but the {grows} with its schedule {run.schedule!r}; change one of them"
+            )
+        if data.medium != "images" and run.prior in registry.names("priors.FROM_DATA"):
+            raise ConfigError(f"runs.{name}.prior is {run.prior}, which is made from images, but data.{run.data} has none")
+        if data.medium == "images" and run.corruption in ("blur", "mask") and strongest > data.size:
+            raise ConfigError(
+                f"schedules.{run.schedule}.strongest is {strongest:g} px, but the images of run {name!r} are {data.size} px wide; lower it"
+            )
+
     @staticmethod
     def _check_schedule(row: Sampler, name: str, longest: int, steps: list[int]) -> None:
         """Raise ValueError unless the sampler has a schedule for each step count."""
         path = row.schedule
-        strided = {"even": strides.even, "whole-stride": strides.whole}
+        strided = {"even": strides.even, "whole-stride": strides.whole, "trailing": strides.trailing}
         try:
             if path in strided and not row.sections:
                 for count in steps:

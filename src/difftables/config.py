@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from difftables import registry
 from difftables.config_data import Data, Features, Frozen, one_of
-from difftables.config_run import Betas, Net, Run
+from difftables.config_run import Net, Run, Schedule
 from difftables.names import nearest
 
 SCALES = ("smoke", "laptop", "gpu", "paper")
@@ -19,6 +19,8 @@ class Sampler(Frozen):
     rule: Annotated[str, one_of("steps.RULES")]
     schedule: str  # strided, fitted, searched, frozen, or the path of a schedule file
     adapt: Annotated[str, one_of("estimates.ESTIMATES")] | None = None
+    prior: Annotated[str, one_of("priors.PRIORS")] | None = None  # where sampling starts, in place of the run's
+    noisy_end: bool = False  # whether the last step adds its noise as the others do
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
     family: Annotated[str, one_of("estimator.FAMILIES")] | None = None  # of fitted and refitted rates, in place of the run's
@@ -130,7 +132,7 @@ class Params(Frozen):
     scale: Literal["smoke", "laptop", "gpu", "paper"]
     data: dict[str, Data]
     features: dict[str, Features]
-    schedules: dict[str, Betas]
+    schedules: dict[str, Schedule]
     nets: dict[str, Net]
     runs: dict[str, Run]
     samplers: dict[str, Sampler]
@@ -144,6 +146,10 @@ class Params(Frozen):
         for name, run in self.runs.items():
             for key, known in (("data", self.data), ("net", self.nets), ("schedule", self.schedules)):
                 _need(getattr(run, key), known, f"runs.{name}.{key}")
+            if run.corruption != "scale" and run.objective != "simple":
+                raise ValueError(
+                    f"runs.{name} has objective {run.objective}, a bound of plain noise; with corruption {run.corruption} set it to simple"
+                )
             self._net_fits(name)
             if run.ends is not None:
                 _need(run.ends, self.runs, f"runs.{name}.ends")

@@ -1,6 +1,6 @@
 """Models of params.yaml: runs and everything that trains a net."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -9,22 +9,37 @@ from difftables.config_data import Fraction, Frozen, Ratio, one_of
 from difftables.names import nearest
 
 
-class Betas(Frozen):
-    """A training schedule, by its rates."""
+def _arguments_fit(given: dict[str, Any], where: str, kind: str, left_out: tuple[str, ...]) -> None:
+    """Raise ValueError unless what params.yaml gives fits the arguments of a variant."""
+    wanted = {k: v for k, v in registry.arguments(where, kind).items() if k not in left_out}
+    for name, value in given.items():
+        if name not in wanted:
+            raise ValueError(f"has no argument {name!r}{nearest(name, wanted)}")
+        if not registry.fits(wanted[name][0], value):
+            raise ValueError(f"has {name} = {value!r}, which is no {wanted[name][0]}")
+    for name, (_, optional) in wanted.items():
+        if not optional and name not in given:
+            raise ValueError(f"lacks the argument {name!r}")
 
-    family: Annotated[str, one_of("schedules.FAMILIES")]
+
+class Schedule(BaseModel):
+    """A training schedule by its family; the other keys are arguments of its function."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    family: Annotated[str, one_of("processes.FAMILIES")]
     steps: Annotated[int, Field(ge=2)]
-    first: Fraction | None = None  # of linear and fibonacci
-    last: Fraction | None = None  # of linear: the last rate; of fibonacci: the second
 
     @model_validator(mode="after")
-    def _rates_fit(self) -> "Betas":
-        wanted = self.family in ("linear", "fibonacci")
-        for name in ("first", "last"):
-            if (getattr(self, name) is not None) != wanted:
-                raise ValueError(f"lacks the rate {name!r}" if wanted else f"has a rate {name!r}, which family {self.family} does not take")
+    def _arguments_fit(self) -> "Schedule":
+        _arguments_fit(self.model_extra or {}, "processes.FAMILIES", self.family, ("steps", *registry.GIVEN_TO_SCHEDULES))
         if self.family == "scaled-linear" and self.steps <= 20:
             raise ValueError(f"has steps = {self.steps}; scaled-linear ends at the rate 20 / steps, which must stay below 1")
+        given = self.model_extra or {}
+        for low, high, what in (("lowest", "highest", "noise"), ("weakest", "strongest", "operator")):
+            if low in given and given[low] >= given[high]:
+                raise ValueError(f"has {low} = {given[low]:g} and {high} = {given[high]:g}; the {what} must grow with time")
+        if "nodes" in given and not 2 <= given["nodes"] <= given["candidates"]:
+            raise ValueError(f"has nodes = {given['nodes']}, which is not between 2 and its {given['candidates']} candidates")
         return self
 
 
@@ -36,16 +51,7 @@ class Net(BaseModel):
 
     @model_validator(mode="after")
     def _arguments_fit(self) -> "Net":
-        given = self.model_extra or {}
-        wanted = {k: v for k, v in registry.arguments("nets.NETS", self.kind).items() if k not in registry.GIVEN_TO_NETS}
-        for name, value in given.items():
-            if name not in wanted:
-                raise ValueError(f"has no argument {name!r}{nearest(name, wanted)}")
-            if not registry.fits(wanted[name][0], value):
-                raise ValueError(f"has {name} = {value!r}, which is no {wanted[name][0]}")
-        for name, (_, optional) in wanted.items():
-            if not optional and name not in given:
-                raise ValueError(f"lacks the argument {name!r}")
+        _arguments_fit(self.model_extra or {}, "nets.NETS", self.kind, registry.GIVEN_TO_NETS)
         return self
 
 
@@ -100,13 +106,14 @@ class Run(Frozen):
     net: str
     schedule: str
     corruption: Annotated[str, one_of("corruptions.CORRUPTIONS")]
-    prior: Annotated[str, one_of("corruptions.PRIORS")]
+    prior: Annotated[str, one_of("priors.PRIORS")]
     precondition: Annotated[str, one_of("precond.PRECONDITIONINGS")]
     conditioning: Annotated[str, one_of("precond.CONDITIONINGS")]
     density: Annotated[str, one_of("densities.DENSITIES")]
     target: Annotated[str, one_of("targets.TARGETS")]
     weight: Annotated[str, one_of("losses.WEIGHTS")]
     penalty: Annotated[str, one_of("losses.PENALTIES")]
+    seen: Literal["plain", "corrupted"] = "plain"  # whether the loss sees the error as it is, or through the corruption
     sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
     objective: Annotated[str, one_of("vlb.OBJECTIVES")] = "simple"  # what is made of the weighed error
     vlb_weight: PositiveFloat = 0.001  # lambda of `hybrid`

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from difftables.level import Level
 from difftables.precond import Counted, Denoiser, given
+from difftables.priors import Randn
 from difftables.rng import SampleNoise
 from difftables.steps import Adapt, Rule, sample
 
@@ -28,8 +29,8 @@ class Drawn:
 @torch.inference_mode()
 def draw(
     keys: Sequence[tuple[int | str, ...]], shape: tuple[int, ...], schedule: Level, *, denoise: Denoiser,
-    corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Tensor, Level], Tensor], rule: Rule,
-    adapt: Adapt | None, batch: int, device: torch.device, cond: Tensor | None = None,
+    corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Randn, Tensor, Level], Tensor], rule: Rule,
+    adapt: Adapt | None, batch: int, device: torch.device, cond: Tensor | None = None, noisy_end: bool = False,
 ) -> Drawn:  # fmt: skip
     """One sample of `shape` per key, `batch` at a time.
 
@@ -42,11 +43,11 @@ def draw(
     for start in range(0, len(keys), batch):
         randn = SampleNoise(keys[start : start + batch])
         part = None if cond is None else cond[start : start + batch].to(device)
-        noise = randn(torch.empty(len(randn.streams), *shape, device=device))
+        x_t = prior(randn, torch.empty(len(randn.streams), *shape, device=device), schedule[0])
         counted.calls, counted.levels = 0, []
         x = sample(
-            prior(noise, schedule[0]), schedule, denoise=given(counted, part), corrupt=corrupt, rule=rule, randn=randn,
-            adapt=adapt and given(adapt, part),
+            x_t, schedule, denoise=given(counted, part), corrupt=corrupt, rule=rule, randn=randn,
+            adapt=adapt and given(adapt, part), noisy_end=noisy_end,
         )  # fmt: skip
         parts.append(x.cpu())
         levels.append([level.alpha_bar.expand(len(x)).cpu() for level in counted.levels])

@@ -1,5 +1,6 @@
 """Plots and sample grids, each saved as PNG and SVG with the same bytes every time."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,48 +33,65 @@ def save(figure: Any, stem: Path) -> None:
     pyplot().close(figure)
 
 
+CYCLE = ("#2f6fb0", "#c8403c", "#4c9f70", "#d18f1f", "#8d62b3", "#555555", "#17a2b8", "#a05a2c")
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
 def colour(label: str) -> str:
-    """One colour for each kind of row, in all figures."""
+    """One colour for each kind of row, in all figures; grey for rows of no known kind."""
     solvers = {"DDIM": "#2f6fb0", "beta~": "#4c9f70", "beta": "#d18f1f", "learned": "#c8403c"}
     found = next((solvers[word] for word in solvers if word in label and not label.startswith(("DDIM,", "DDPM,"))), None)
     if found:
         return found
-    words = {"oracle": "oracle", "frozen": "frozen", "adjusted": "adjusted", "searched": "searched", "fitted": "fitted"}
-    return COLOURS[next((words[word] for word in words if word in label), "fixed")]
+    known = next((word for word in ("oracle", "frozen", "adjusted", "searched", "fitted", "sub-sampled") if word in label), None)
+    return COLOURS.get(known or "fixed", COLOURS["fixed"])
+
+
+def told_apart(labels: Iterable[str]) -> dict[str, str]:
+    """The colour of each row of one panel; where their kinds do not tell them apart, colours in turn."""
+    kinds = {label: colour(label) for label in labels}
+    known = [kind for kind in kinds.values() if kind != COLOURS["fixed"]]
+    if len(set(kinds.values())) == len(kinds) or 2 * len(known) > len(kinds):
+        return kinds
+    return {label: CYCLE[place % len(CYCLE)] for place, label in enumerate(kinds)}
 
 
 Lines = dict[str, tuple[list[int], list[float], list[float]]]
 
 
-def against_steps(panels: dict[str, Lines], metric: str, floor: float | None, levels: dict[str, dict[str, Any]], shown: int) -> Any:
+def against_steps(
+    panels: dict[str, Lines], metric: str, floor: float | None, levels: dict[str, dict[str, Any]], shown: int, quoted: dict[str, Lines],
+) -> Any:  # fmt: skip
     """Metric against steps with bands of one sd, a panel per sampler; below, the levels told to the net at `shown` steps.
 
     Args:
         panels: sampler to row to (steps, means, sds); floor: real against real, dotted.
+        quoted: a paper's own curves, on an axis of their own.
         levels: sampler to row to alpha_bar, [3, steps]: median, 5 and 95 %; a band where samples differ.
     """
     plt = pyplot()
-    figure, axes = plt.subplots(
-        1 + bool(levels), len(panels), figsize=(4.6 * len(panels), 3.5 * (1 + bool(levels))), sharey="row", squeeze=False
-    )
-    for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
+    lines, columns = 1 + bool(levels), len(panels) + len(quoted)
+    figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.5 * lines), sharey="none" if quoted else "row", squeeze=False)
+    for axis, (title, rows) in zip(axes[0], {**panels, **quoted}.items(), strict=True):
+        colours = told_apart(rows)
         for label, (steps, values, sds) in rows.items():
             style = "--" if "before" in label else "-"
-            axis.plot(steps, values, style, marker="o", markersize=3, linewidth=1.4, color=colour(label), label=_tail(label))
+            axis.plot(steps, values, style, marker="o", markersize=3, linewidth=1.4, color=colours[label], label=_tail(label))
             low, high = ([v + sign * s for v, s in zip(values, sds, strict=True)] for sign in (-1, 1))
-            axis.fill_between(steps, low, high, color=colour(label), alpha=0.15, linewidth=0)
-        for step in sorted({s for steps, _, _ in rows.values() for s in steps}):
+            axis.fill_between(steps, low, high, color=colours[label], alpha=0.15, linewidth=0)
+        for step in sorted({s for steps, _, _ in rows.values() for s in steps} if title not in quoted else ()):
             least, of = min((values[steps.index(step)], label) for label, (steps, values, _) in rows.items() if step in steps)
-            axis.plot([step], [least], marker="*", markersize=11, color=colour(of), markeredgecolor="black", markeredgewidth=0.5)
-        if floor:
+            axis.plot([step], [least], marker="*", markersize=11, color=colours[of], markeredgecolor="black", markeredgewidth=0.5)
+        if floor and title not in quoted:
             axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="real against real")
         ticks = sorted({s for steps, _, _ in rows.values() for s in steps})
         axis.set(title=title, xlabel="steps", xscale="log", yscale="log")
         axis.minorticks_off()
-        axis.set_xticks(ticks, [str(s) for s in ticks])
+        axis.set_xticks(ticks, [str(s) if i == 0 or s > 1.15 * ticks[i - 1] else "" for i, s in enumerate(ticks)])
         plain_ticks(axis)
+        beside = columns == 1 and len(rows) > 4  # too many for the inside of one panel
         if rows:
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, **({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if beside else {}))
     axes[0][0].set_ylabel(metric)
     for axis, title in zip(axes[-1], levels, strict=False):
         for label, alpha_bar in levels[title].items():

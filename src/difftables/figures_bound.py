@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from difftables.figures import pyplot
-
-CYCLE = ("#2f6fb0", "#c8403c", "#4c9f70", "#d18f1f", "#8d62b3", "#555555", "#17a2b8", "#a05a2c")
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+from difftables.figures import CYCLE, MARKS, pyplot
 
 
 def terms(curves: dict[str, list[float]]) -> Any:

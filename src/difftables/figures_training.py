@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from difftables.figures import plain_ticks, pyplot
-from difftables.figures_bound import CYCLE, MARKS
+from difftables.figures import CYCLE, MARKS, plain_ticks, pyplot
 
 
 def learning(curves: dict[str, list[tuple[int, float]]]) -> Any:

@@ -46,7 +46,7 @@ class LossAware(nn.Module):
         return schedule[torch.multinomial(self.probabilities(), count, replacement=True, generator=stream)]
 
     def _place(self, level: Level) -> Tensor:
-        return len(self.history) - 1 - timestep(level.alpha_bar, self.schedule)
+        return len(self.history) - 1 - timestep(level, self.schedule)
 
     def weights(self, level: Level) -> Tensor:
         """1 / (T p) of each level, [B]."""

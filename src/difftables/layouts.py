@@ -26,6 +26,8 @@ READS: dict[str, tuple[str, ...]] = {
     "schedules": (),
     "learning": ("curves", "trained"),
     "gradients": ("gradients",),
+    "course": ("levels", "data"),
+    "gaussian": (),
 }
 
 

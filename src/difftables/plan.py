@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from difftables import fingerprint
+from difftables import fingerprint, registry
 from difftables.config import Table
 from difftables.io import canonical
 from difftables.layouts import PAPERS, READS
@@ -49,7 +49,21 @@ class Plan(Specs):
     def nets(self, run: str, seed: str) -> Files:
         """A run's trained net, and that of its ends where it has one of its own there."""
         ends = self.params.runs[run].ends
-        return {"net": [self.net(run, seed)]} | ({"ends": [self.net(ends, seed)]} if ends else {})
+        return {"net": [self.net(run, seed)]} | ({"ends": [self.net(ends, seed)]} if ends else {}) | self.levels(run)
+
+    def start_inputs(self, run: str, prior: str | None) -> Files:
+        """What the start of sampling is made from: images, for some.  Args: prior: in place of the run's."""
+        made = (prior or self.params.runs[run].prior) in registry.names("priors.FROM_DATA")
+        return {"data": [self.data_of(run)]} if made else {}
+
+    def levels(self, run: str) -> Files:
+        """The file that a run's training schedule is made from, where it was chosen on data."""
+        chosen = self.params.schedules[self.params.runs[run].schedule].family == "soft-scheduled"
+        return {"levels": [f"{self.store}/schedules/levels/{self.levels_name(run)}/levels.csv"]} if chosen else {}
+
+    def train_inputs(self, run: str) -> Files:
+        """What training a net reads."""
+        return {"data": [self.data_of(run)]} | self.levels(run)
 
     def net(self, run: str, seed: str | int, kind: str = "net") -> str:
         """The file of a run's net or estimator, wherever it was trained."""
@@ -58,6 +72,7 @@ class Plan(Specs):
     def sample_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What sampling one row reads."""
         row, found = self.params.samplers[sampler], self.nets(run, seed) | self.given_inputs(run)
+        found |= self.start_inputs(run, row.prior)
         if row.adapt == "estimator":
             found["estimator"] = [self.net(run, seed, "estimator")]
         if row.adapt == "oracle":
@@ -70,13 +85,16 @@ class Plan(Specs):
 
     def search_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What a search reads."""
-        if self.params.samplers[sampler].schedule == "frozen":
-            return self.nets(run, seed) | {"estimator": [self.net(run, seed, "estimator")], **self.given_inputs(run)}
-        return self.nets(run, seed) | self.judge_inputs(run) | self.given_inputs(run)
+        row = self.params.samplers[sampler]
+        found = self.nets(run, seed) | self.given_inputs(run) | self.start_inputs(run, row.prior)
+        if row.schedule == "frozen":
+            return found | {"estimator": [self.net(run, seed, "estimator")]}
+        return found | self.judge_inputs(run)
 
     def robustness_inputs(self, run: str, seed: str) -> Files:
         """What the study of robustness reads."""
-        return self.nets(run, seed) | {"estimator": [self.net(run, seed, "estimator")], **self.judge_inputs(run)}
+        found = self.nets(run, seed) | self.start_inputs(run, None)
+        return found | {"estimator": [self.net(run, seed, "estimator")], **self.judge_inputs(run)}
 
     def held_inputs(self, run: str, seed: str) -> Files:
         """What a study of a net on its data reads: likelihood, gradients."""
@@ -107,6 +125,7 @@ class Plan(Specs):
             ],
             "floor": [f"{self.store}/records/reference/{self.params.runs[bound.run].data}.json"],
             "data": [self.data_of(bound.run)],
+            "levels": [file for run in used for file in self.levels(run).get("levels", [])],
             "audio": [f"{self.tables}/audio/{bound.run}"],
             "likelihood": [f"{self.store}/likelihood/{folder}.json" for folder in folders],
             "trained": [self.net(run, seed).replace(".safetensors", ".json") for run in used for seed in self.params.runs[run].seeds],

@@ -33,12 +33,24 @@ def edm(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]
     return (sigma_data * inner) ** 2, sigma * sigma_data * inner, inner
 
 
-PRECONDITIONINGS: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {"eps": eps, "edm": edm}
+def residual(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in) = 1, 1, 1: the net says what to add to x.  Source: Soft Diffusion (Daras et al. 2022), h = phi + x."""
+    return torch.ones_like(sigma), torch.ones_like(sigma), torch.ones_like(sigma)
+
+
+def direct(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in) = 0, 1, 1: the net says the clean sample itself."""
+    return torch.zeros_like(sigma), torch.ones_like(sigma), torch.ones_like(sigma)
+
+
+PRECONDITIONINGS: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
+    "eps": eps, "edm": edm, "residual": residual, "direct": direct,
+}  # fmt: skip
 
 
 def timestep_index(schedule: Level) -> Callable[[Level], Tensor]:
     """c_noise = the integer timestep of the training schedule that stands for the level, [B]."""
-    return lambda level: timestep(level.alpha_bar, schedule)
+    return lambda level: timestep(level, schedule)
 
 
 def sqrt_alpha_bar(schedule: Level) -> Callable[[Level], Tensor]:
@@ -48,7 +60,7 @@ def sqrt_alpha_bar(schedule: Level) -> Callable[[Level], Tensor]:
 
 def rescaled_timestep(schedule: Level) -> Callable[[Level], Tensor]:
     """c_noise = 1000 t / T, [B], so that nets of different T see the same range.  Source: Improved DDPM's released code."""
-    return lambda level: timestep(level.alpha_bar, schedule) * (1000 / (len(schedule) - 1))
+    return lambda level: timestep(level, schedule) * (1000 / (len(schedule) - 1))
 
 
 CONDITIONINGS = {"timestep": timestep_index, "rescaled_timestep": rescaled_timestep, "sqrt_alpha_bar": sqrt_alpha_bar}
@@ -109,7 +121,7 @@ def switched(ends: Denoiser, middle: Denoiser, schedule: Level, share: float) ->
     edge = max(1, round(share * steps))
 
     def denoise(x: Tensor, level: Level, **cond: Tensor) -> Any:
-        t = timestep(level.alpha_bar, schedule)
+        t = timestep(level, schedule)
         if not bool((t == t[0]).all()):
             raise ValueError("an ensemble of two nets takes one level at a time")
         return (ends if t[0] < edge or t[0] >= steps - edge else middle)(x, level, **cond)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).parent
+GIVEN_TO_SCHEDULES = ("levels",)  # what a job reads from a file
 GIVEN_TO_NETS = ("size", "channels", "classes", "bands", "hop")  # arguments of nets that the data set decides, and params.yaml does not
 
 
@@ -70,6 +71,14 @@ def fits(annotation: str, value: Any) -> bool:
     match annotation:
         case "int":
             return is_int and value >= 0
+        case "Count":
+            return is_int and value > 0
+        case "Rate":
+            return isinstance(value, float) and 0 < value < 1
+        case "Positive":
+            return (is_int or isinstance(value, float)) and 0 < value < float("inf")
+        case "Positive | None":
+            return value is None or fits("Positive", value)
         case "float":
             return is_int or isinstance(value, float)
         case "bool":

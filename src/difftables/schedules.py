@@ -4,7 +4,6 @@ A list of rates beta_0 .. beta_{N-1} is in the papers' order, least noisy first.
 """
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -51,11 +50,6 @@ def cosine(steps: int, offset: float = 0.008, largest: float = 0.999) -> Tensor:
     angle = (torch.arange(steps + 1, dtype=torch.float64) / steps + offset) / (1 + offset) * torch.pi / 2
     alpha_bar = angle.cos() ** 2
     return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=largest)
-
-
-FAMILIES: dict[str, Callable[..., Tensor]] = {
-    "linear": linear, "fibonacci": fibonacci, "scaled-linear": scaled_linear, "cosine": cosine,
-}  # fmt: skip
 
 
 def from_betas(betas: Tensor) -> Level:
@@ -108,45 +102,59 @@ def evenly_in_log_sigma(schedule: Level, count: int) -> list[int]:
     return list(dict.fromkeys((log_sigma[None] - wanted[:, None]).abs().argmin(dim=1).tolist()))
 
 
-def timestep(alpha_bar: Tensor, schedule: Level) -> Tensor:
+def noisiness(level: Level) -> Tensor:
+    """What rises along every schedule, whether its noise, its operator or both do: sigma + strength, [K]."""
+    return level.sigma + level.strength
+
+
+def timestep(level: Level, schedule: Level) -> Tensor:
     """The index that stands for a level in a net trained on integer timesteps.
 
-    t = the smallest index with alpha_bar_t <= alpha_bar, clipped to the last
+    t = the smallest index whose level is as noisy, clipped to the last
 
-    Args: alpha_bar: [B]; schedule: the training schedule, noisiest first.  Returns: [B], int64.
+    Args: level: [B]; schedule: the training schedule, noisiest first.  Returns: [B], int64.
     Source: San-Roman et al. 2021, interval lookup; 0-based, so 0.9999 is index 0 of the DDPM schedule.
     """
-    ascending = -schedule.alpha_bar[:-1].flip(0).to(alpha_bar.device)
+    rising = noisiness(schedule[:-1]).flip(0).to(level.std.device)
     # A level that came from this very schedule must find itself again after a round trip through square roots.
-    index = torch.searchsorted(ascending, -alpha_bar.double() * (1 + 1e-12), side="left")
-    return index.clamp(max=len(ascending) - 1)
+    index = torch.searchsorted(rising, noisiness(level).double() * (1 - 1e-9), side="left")
+    return index.clamp(max=len(rising) - 1)
 
 
 def check(schedule: Level, where: str) -> None:
     """Raise ValueError, naming `where`, unless noise falls from entry to entry and the last is clean."""
-    if len(schedule) < 2 or not torch.isfinite(schedule.alpha + schedule.std).all():
+    if len(schedule) < 2 or not torch.isfinite(schedule.alpha + schedule.std + schedule.strength).all():
         raise ValueError(f"{where}: a schedule needs at least two finite levels")
-    if (schedule.alpha <= 0).any() or (schedule.std < 0).any():
-        raise ValueError(f"{where}: alpha must be positive and std not negative")
-    rising = (schedule.sigma[1:] >= schedule.sigma[:-1]).nonzero()
+    if (schedule.alpha <= 0).any() or (schedule.std < 0).any() or (schedule.strength < 0).any():
+        raise ValueError(f"{where}: alpha must be positive, std and strength not negative")
+    rising = (noisiness(schedule)[1:] >= noisiness(schedule)[:-1]).nonzero()
     if len(rising):
         raise ValueError(f"{where}: noise rises at level {int(rising[0]) + 1}; list the noisiest level first")
-    if schedule.std[-1] != 0:
-        raise ValueError(f"{where}: the last level must have std = 0")
+    if schedule.std[-1] != 0 or schedule.strength[-1] != 0:
+        raise ValueError(f"{where}: the last level must have std = 0 and strength 0, if any")
+    still = (schedule.std[:-1] <= 0).nonzero()
+    if len(still):
+        raise ValueError(f"{where}: level {int(still[0])} has std = 0 before the end; every corrupted level needs some noise")
 
 
 def write(path: Path, schedules: dict[int, Level]) -> None:
-    """Write schedules keyed by their number of steps as CSV: steps, level, alpha, std, beta of the step out of it."""
-    lines = ["steps,level,alpha,std,beta"]
+    """Write schedules keyed by their number of steps as CSV: steps, level, alpha, std, beta of the step out of it.
+
+    Where an operator acts, strength follows std, and beta is empty: no product of rates tells how an operator grows.
+    """
+    operators = any((schedule.strength != 0).any() for schedule in schedules.values())
+    names = ["alpha", "std", *["strength"] * operators]
+    lines = [",".join(["steps", "level", *names, "beta"])]
     for steps, schedule in schedules.items():
-        betas = [f"{beta:.17g}" for beta in betas_of(schedule).flip(0).tolist()] + [""]
+        betas = [""] * len(schedule) if operators else [f"{beta:.17g}" for beta in betas_of(schedule).flip(0).tolist()] + [""]
         for i, beta in enumerate(betas):
-            lines.append(f"{steps},{i},{schedule.alpha[i].item():.17g},{schedule.std[i].item():.17g},{beta}")
+            values = [f"{getattr(schedule, name)[i].item():.17g}" for name in names]
+            lines.append(",".join([str(steps), str(i), *values, beta]))
     write_text(path, "\n".join(lines) + "\n")
 
 
 def read(path: Path) -> dict[int, Level]:
-    """Read a schedule file: columns alpha and std (noisiest first) or beta alone (least noisy first), maybe steps.
+    """Read a schedule file: columns alpha, std and maybe strength (noisiest first) or beta alone (least noisy first), maybe steps.
 
     Raises: ValueError naming the file and what is wrong with it.
     """
@@ -155,13 +163,14 @@ def read(path: Path) -> dict[int, Level]:
     columns = set(rows[0]) if rows else set()
     if not rows or not ({"alpha", "std"} <= columns or "beta" in columns):
         raise ValueError(f"{path}: a schedule file has the columns alpha,std or beta, not {','.join(sorted(columns)) or 'none'}")
+    names = ["alpha", "std", *["strength"] * ("strength" in columns)] if {"alpha", "std"} <= columns else ["beta"]
     groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault(row.get("steps") or "", []).append(row)
     schedules = {}
     for steps, group in groups.items():
         try:
-            schedule = _levels(group, "alpha" in columns)
+            schedule = _levels(group, names)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         check(schedule, str(path))
@@ -171,7 +180,17 @@ def read(path: Path) -> dict[int, Level]:
     return schedules
 
 
-def _levels(rows: list[dict[str, str]], levels: bool) -> Level:
-    names = ("alpha", "std") if levels else ("beta",)
+def read_nodes(path: Path) -> Tensor:
+    """Operator strengths of the one schedule in a file, least first, without the clean level, [M].
+
+    Raises: ValueError naming a file that is no schedule, or one without operators.
+    """
+    found = list(read(path).values())
+    if len(found) != 1 or not (found[0].strength != 0).any():
+        raise ValueError(f"{path}: a file of levels has one schedule, with the column strength")
+    return found[0].strength[:-1].flip(0)
+
+
+def _levels(rows: list[dict[str, str]], names: list[str]) -> Level:
     values = [torch.tensor([float(row[name]) for row in rows], dtype=torch.float64) for name in names]
-    return Level(*values) if levels else from_betas(values[0])
+    return Level(*values) if "alpha" in names else from_betas(values[0])

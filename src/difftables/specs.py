@@ -9,7 +9,7 @@ from difftables.layouts import PAPERS, READS, read_yaml, samplers_of
 Spec = dict[str, Any]
 OF_BACKBONE = (
     "corruption", "prior", "precondition", "conditioning", "density", "target", "weight", "penalty",
-    "sigma_data",
+    "seen", "sigma_data",
 )  # fmt: skip
 
 
@@ -46,6 +46,8 @@ class Specs(Bindings):
             spec["adjust"]["family"] = sampler.family or spec["adjust"]["family"]
         if sampler.adapt is None and "adjust" in spec:  # a fitted schedule reads the family alone
             spec["adjust"] = {key: spec["adjust"][key] for key in ("family", "first")}
+        if sampler.prior is not None:
+            spec["prior"] = sampler.prior
         if sampler.adapt == "oracle":
             spec["oracle"] = self.run(name, "oracle")["oracle"]
         if sampler.adapt == "estimator":
@@ -54,7 +56,7 @@ class Specs(Bindings):
 
     def row(self, sampler: str) -> Spec:
         """A sampler as its jobs see it: what names other parts of the spec is left to those."""
-        return self.params.samplers[sampler].model_dump(exclude={"family", "steps", "seeds"})
+        return self.params.samplers[sampler].model_dump(exclude={"family", "steps", "seeds", "prior"})
 
     def data_spec(self, data: str) -> Spec:
         """Of rule data."""
@@ -73,6 +75,21 @@ class Specs(Bindings):
     def train_spec(self, run: str, seed: str) -> Spec:
         """Of rule train."""
         return {"run": self.run(run, "train", "objective", "vlb_weight"), "seed": int(seed)}
+
+    def levels_name(self, run: str) -> str:
+        """What tells a run's chosen levels from others: runs with one data set, schedule and corruption share them."""
+        found = self.params.runs[run]
+        return f"{found.data}-{found.schedule}-{found.corruption}"
+
+    def levels_run(self, chosen: str) -> str:
+        """A run with the levels of that name."""
+        return next(run for run in self.params.runs if self.levels_name(run) == chosen)
+
+    def levels_spec(self, chosen: str) -> Spec:
+        """Of rule levels."""
+        full = self.run(self.levels_run(chosen))
+        names = {"levels": chosen, "dataset": self.params.runs[self.levels_run(chosen)].data}
+        return {key: full[key] for key in ("data", "schedule", "corruption")} | {"names": names, "scale": self.params.scale}
 
     def likelihood_spec(self, run: str, seed: str) -> Spec:
         """Of rule likelihood: the bound of the whole chain, and of the shorter ones that a table asks for."""
@@ -105,7 +122,7 @@ class Specs(Bindings):
         search = getattr(self.params.search, self.medium(run)).model_dump()
         own = ("frozen_samples", "seed") if row.schedule == "frozen" else tuple(key for key in search if key != "frozen_samples")
         return {
-            "run": self.sampler_run(run, used), "sampler": used.model_dump(exclude={"family", "steps", "seeds"}),
+            "run": self.sampler_run(run, used), "sampler": used.model_dump(exclude={"family", "steps", "seeds", "prior"}),
             "method": row.schedule, "steps": self.steps(run, sampler), "search": {key: search[key] for key in own},
             "batch": self.evaluation(run)["batch"], **self.features_of(run),
         }  # fmt: skip
@@ -177,9 +194,20 @@ class Specs(Bindings):
         layout = self.layouts[paper][table]
         if set(READS[layout["kind"]]) & {"likelihood", "curves", "gradients"} or layout.get("about"):
             spec["about"] = {name: self.about(name) for name in dict.fromkeys(row["run"] for row in self.rows(paper, table)) if name}
+        if layout["kind"] == "course":
+            spec["courses"] = {row["run"]: self.course(row["run"]) for row in spec["rows"] if row["run"]}
         if "schedules" in layout:
             spec["schedules"] = {name: self.params.schedules[name].model_dump() for name in layout["schedules"]}
         return spec
+
+    def course(self, run: str) -> Spec:
+        """What corrupts the samples of a run, and the name of its chosen levels, if any."""
+        found = self.params.runs[run]
+        return {
+            "schedule": self.params.schedules[found.schedule].model_dump(),
+            "corruption": found.corruption,
+            "levels": self.levels_name(run),
+        }
 
     def about(self, run: str) -> Spec:
         """What a table's foot says of a run."""

@@ -59,14 +59,31 @@ def ddim(now: Level, nxt: Level, eta: float = 0.0) -> tuple[Tensor, Tensor]:
     return (nxt.std**2 - variance).clamp(min=0).sqrt(), variance.sqrt()
 
 
-RULES: dict[str, Rule] = {"ddim": ddim, "ddpm-small": ancestral, "ddpm-large": partial(ancestral, mix=1.0), "ddpm-learned": learned}
+def naive(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+    """(a, b) of the naive sampler, which corrupts the estimate anew: a = 0, b = std'.  Source: Soft Diffusion (Daras et al. 2022)."""
+    return torch.zeros_like(nxt.std), nxt.std
+
+
+def flow(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+    """(a, b) of an Euler step of the probability-flow ODE in std^2, for alpha = 1: a = (std^2 + std'^2) / (2 std), b = 0.
+
+    Source: Song et al. 2021 (score SDE), probability flow of the variance-exploding process.
+    """
+    return (now.std**2 + nxt.std**2) / (2 * now.std), torch.zeros_like(nxt.std)
+
+
+# momentum (Soft Diffusion) is the ancestral step with the large variance, seen through an operator.
+RULES: dict[str, Rule] = {
+    "ddim": ddim, "ddpm-small": ancestral, "ddpm-large": partial(ancestral, mix=1.0), "ddpm-learned": learned,
+    "naive": naive, "momentum": partial(ancestral, mix=1.0), "flow": flow,
+}  # fmt: skip
 
 
 def sample(
     x: Tensor, schedule: Level | list[Level], *, denoise: Denoiser, corrupt: Callable[[Tensor, Level], Tensor],
-    rule: Rule, randn: Callable[[Tensor], Tensor], adapt: Adapt | None = None,
+    rule: Rule, randn: Callable[[Tensor], Tensor], adapt: Adapt | None = None, noisy_end: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Walk x down a schedule of N + 1 levels with N calls of the denoiser; the last step adds no noise.
+    """Walk x down a schedule of N + 1 levels with N calls of the denoiser; the last step adds no noise, unless `noisy_end`.
 
     Args:
         x: the start, [B, ...].
@@ -82,7 +99,7 @@ def sample(
         noise = (x - corrupt(x0, now)) / now.like(x).std
         # Variances are small differences: taken in float64, and only then cast to the dtype of x.
         a, b = rule(now, nxt, v=v) if wants_v else rule(now, nxt)
-        b = torch.where(shape(nxt.std, b) > 0, b, 0.0)
+        b = b if noisy_end else torch.where(shape(nxt.std, b) > 0, b, 0.0)
         mean = corrupt(x0, nxt) + shape(a, x) * noise
         x = mean + shape(b, x) * randn(x) if bool((b > 0).any()) else mean
         if adapt is not None and i + 1 < len(levels):

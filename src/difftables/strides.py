@@ -31,6 +31,17 @@ def sections(total: int, counts: list[int]) -> list[int]:
     return found
 
 
+def trailing(total: int, steps: int) -> list[int]:
+    """round(i T / steps) - 1, i = 1 .. steps, halves to even: times 1 / steps .. 1 where timestep t stands for time (t + 1) / T.
+
+    Raises: ValueError for more steps than T.
+    Source: Soft Diffusion (Daras et al. 2022), dt = 1 / N; the name is that of Lin et al. 2024 (common noise schedules are flawed).
+    """
+    if not 1 <= steps <= total:
+        raise ValueError(f"{steps} steps cannot be spread over {total} timesteps")
+    return [round(i * total / steps) - 1 for i in range(1, steps + 1)]
+
+
 def whole(total: int, steps: int) -> list[int]:
     """0, j, 2j, ... for the smallest whole stride j that makes `steps` of them.
 

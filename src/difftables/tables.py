@@ -146,8 +146,8 @@ def _int(text: str) -> int | None:
 
 
 def source_of(row: dict[str, str]) -> str:
-    """The source of a reported number; 'unverified' in front where it was only recalled."""
-    return f"unverified: {row['source']}" if "memory" in row["source"] else row["source"]
+    """The source of a reported number; 'unverified' in front where it was only recalled, or quoted by others."""
+    return f"unverified: {row['source']}" if "memory" in row["source"] or "second-hand" in row["source"] else row["source"]
 
 
 def fill(cell: Cell, records: list[Any], files: list[Any]) -> None:
@@ -175,6 +175,8 @@ def short(value: float | None, sd: float | None = None) -> str:
     """A value to three digits, its sd to the same place: 1.27 ± 0.05."""
     if value is None:
         return ""
+    if isinstance(value, int):
+        return str(value)
     if abs(value) >= 1e5:
         return f"{value:.1e}" + (f" ± {sd:.1e}" if sd is not None else "")
     digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0

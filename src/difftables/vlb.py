@@ -127,7 +127,7 @@ class Hybrid:
 
     def terms(self, level: Level, x0: Tensor, guess: Tensor, v: Tensor | None) -> Tensor:
         """T L_t, [B]."""
-        place = len(self.bound) - 1 - timestep(level.alpha_bar, self.schedule)
+        place = len(self.bound) - 1 - timestep(level, self.schedule)
         if self.bound.gain.device != place.device:
             self.bound = self.bound.to(place.device)
         return len(self.bound) * self.bound.term(place, x0, guess, v, "learned")

@@ -52,7 +52,7 @@ def test_all_scales_are_valid(scale):
         ("nets.unet-digits.width", "wide", "nets.unet-digits has width = 'wide', which is no int"),
         ("nets.unet-digits.dropout", KeyError, "nets.unet-digits lacks the argument 'dropout'"),
         ("runs.digits.weight", "epsilon", "runs.digits.weight is 'epsilon'; did you mean 'eps'?"),
-        ("schedules.ddpm.last", 1.5, "schedules.ddpm.last: input should be less than 1, not 1.5"),
+        ("schedules.ddpm.last", 1.5, "schedules.ddpm has last = 1.5, which is no Rate"),
         ("evaluation.images.n", 60, "evaluation.images has kid_subset_size = 100, larger than n = 60 samples"),
         ("evaluation.images.seeds", [0], "evaluation.images.seeds needs at least three seeds"),
         ("evaluation.speech.seeds", [0], "evaluation.speech.seeds needs at least three seeds"),

@@ -4,6 +4,7 @@ import torch
 
 from difftables.compat import torchvision_operators
 from difftables.metrics import features, frechet, scores
+from difftables.names import label
 
 
 def gaussian(count, width, seed, spread=1.0, shift=0.0):
@@ -113,9 +114,9 @@ def test_too_few_samples_are_named_with_the_key_to_change(call):
 
 
 def test_only_pytorch_fids_inception_at_299_px_is_called_fid():
-    assert features.label("inception", 299) == "FID"
-    assert features.label("inception", 64) == "FD-inception@64"
-    assert features.label("efficientnet-lite0", 32) == "FD-effnetlite0@32"
+    assert label("inception", 299) == "FID"
+    assert label("inception", 64) == "FD-inception@64"
+    assert label("efficientnet-lite0", 32) == "FD-effnetlite0@32"
 
 
 @pytest.fixture(scope="module")

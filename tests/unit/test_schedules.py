@@ -35,11 +35,11 @@ def test_fibonacci_schedule_of_25_steps():
     [(1.0, 0), (0.9999, 0), (0.9998, 1), (0.5, 259), (0.1, 475), (1e-3, 825), (4.0358e-5, 999), (1e-6, 999)],
 )
 def test_interval_lookup(training, alpha_bar, index):
-    assert schedules.timestep(torch.tensor([alpha_bar], dtype=torch.float64), training).item() == index
+    assert schedules.timestep(Level.variance_preserving(torch.tensor([alpha_bar], dtype=torch.float64)), training).item() == index
 
 
 def test_every_training_level_finds_itself(training):
-    assert torch.equal(schedules.timestep(training.alpha_bar[:-1], training), torch.arange(999, -1, -1))
+    assert torch.equal(schedules.timestep(training[:-1], training), torch.arange(999, -1, -1))
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_strided_is_the_linear_subsequence_of_ddim(training, steps, top, alpha_b
     found = schedules.strided(training, steps)
     assert len(found) == steps + 1
     assert found.alpha_bar[0].item() == pytest.approx(alpha_bar, rel=1e-4)
-    index = schedules.timestep(found.alpha_bar[:-1], training)
+    index = schedules.timestep(found[:-1], training)
     assert index.tolist() == list(range(0, 1000, 1000 // steps))[::-1]
     assert index[0] == top
 
 
 def test_strided_has_as_many_steps_as_asked_where_the_ddim_code_has_one_more(training):
-    assert schedules.timestep(schedules.strided(training, 3).alpha_bar[:-1], training).tolist() == [666, 333, 0]
+    assert schedules.timestep(schedules.strided(training, 3)[:-1], training).tolist() == [666, 333, 0]
 
 
 @pytest.mark.parametrize("steps", [0, -1, 1001])

@@ -190,7 +190,8 @@ def test_samples_do_not_depend_on_the_batch(training):
     """Seeds belong to samples: any split of the keys draws the same images."""
     keys = [("sample", 0, index) for index in range(7)]
     arguments = {
-        "denoise": clipped(precondition(net, eps, timestep_index(training)), 1.0), "corrupt": scale, "prior": lambda noise, level: noise,
+        "denoise": clipped(precondition(net, eps, timestep_index(training)), 1.0), "corrupt": scale,
+        "prior": lambda randn, like, level: randn(like),
         "rule": ancestral, "adapt": None, "device": torch.device("cpu"),
     }  # fmt: skip
     schedule = schedules.strided(training, 6)
@@ -212,7 +213,7 @@ def test_a_real_net_moves_a_sample_by_rounding_alone_when_the_batch_changes(trai
     for p in unet.parameters():
         torch.nn.init.normal_(p, std=0.05)
     denoise = clipped(precondition(unet, eps, timestep_index(training)), 1.0)
-    arguments = {"denoise": denoise, "corrupt": scale, "prior": lambda noise, level: noise, "rule": ancestral, "adapt": None}
+    arguments = {"denoise": denoise, "corrupt": scale, "prior": lambda randn, like, level: randn(like), "rule": ancestral, "adapt": None}
     keys, schedule = [("sample", 0, index) for index in range(12)], schedules.strided(training, 5)
     whole, parts = (draw(keys, (1, 8, 8), schedule, batch=b, device=torch.device("cpu"), **arguments).x for b in (12, 5))
     torch.testing.assert_close(whole, parts, rtol=0, atol=1e-5)
@@ -222,4 +223,4 @@ def test_counted_measures_calls_and_levels(training):
     counted = Counted(lambda x, level: x)
     sample(torch.ones(3, 1), schedules.strided(training, 4), denoise=counted, corrupt=scale, rule=ddim, randn=torch.zeros_like)
     assert (counted.calls, counted.evaluations) == (4, 12)
-    assert [schedules.timestep(level.alpha_bar, training).item() for level in counted.levels] == [750, 500, 250, 0]
+    assert [schedules.timestep(level, training).item() for level in counted.levels] == [750, 500, 250, 0]

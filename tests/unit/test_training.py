@@ -20,7 +20,7 @@ from difftables.train import Plan, learning_rate, train
 
 def test_index_density_draws_training_levels_only(training):
     level = densities.index(training, 20000, generator(0))
-    index = schedules.timestep(level.alpha_bar, training)
+    index = schedules.timestep(level, training)
     assert index.float().mean().item() == pytest.approx(499.5, abs=4 * 288.7 / 20000**0.5)
     assert level.std.min() > 0
 

@@ -40,6 +40,7 @@ wildcard_constraints:
     data="|".join(plan.params.data),
     run="|".join(plan.params.runs),
     sampler="|".join(plan.params.samplers),
+    chosen="|".join(dict.fromkeys(map(plan.levels_name, plan.params.runs))),
     paper="|".join(plan.layouts),
     table="|".join(sorted({name for tables in plan.params.tables.values() for name in tables})),
     seed=r"\d+",

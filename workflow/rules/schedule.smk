@@ -1,3 +1,29 @@
+rule levels:
+    input:
+        data=lambda w: plan.data_of(plan.levels_run(w.chosen)),
+    output:
+        levels=f"{STORE}/schedules/levels/{{chosen}}/levels.csv",
+        record=f"{STORE}/schedules/levels/{{chosen}}/levels.json",
+        png=f"{STORE}/schedules/levels/{{chosen}}/levels.png",
+        svg=f"{STORE}/schedules/levels/{{chosen}}/levels.svg",
+    log:
+        f"{LOGS}/levels/{{chosen}}.log",
+    benchmark:
+        f"{BENCHMARKS}/levels/{{chosen}}.tsv"
+    priority: 20
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=limits.train_mb,
+    params:
+        spec=cfg("levels", "chosen"),
+        code=code("levels", "levels", "chosen"),
+    shell:
+        "python -m difftables levels data={input.data} --spec {params.spec:q} --code {params.code}"
+        " --out levels={output.levels} record={output.record} png={output.png} svg={output.svg} > {log} 2>&1"
+
+
 rule search_schedule:
     input:
         unpack(lambda w: plan.search_inputs(w.run, w.seed, w.sampler)),

@@ -1,6 +1,6 @@
 rule train:
     input:
-        data=lambda w: plan.data_of(w.run),
+        unpack(lambda w: plan.train_inputs(w.run)),
     output:
         net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
         record=f"{STORE}/nets/{{run}}/s{{seed}}/net.json",
@@ -20,14 +20,15 @@ rule train:
     params:
         spec=cfg("train", "run", "seed"),
         code=code("train", "train", "run", "seed"),
+        files=lambda w, input: named(input),
     shell:
-        "python -m difftables train data={input.data} --spec {params.spec:q} --code {params.code}"
+        "python -m difftables train {params.files} --spec {params.spec:q} --code {params.code}"
         " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} record={output.record} > {log} 2>&1"
 
 
 rule train_estimator:
     input:
-        data=lambda w: plan.data_of(w.run),
+        unpack(lambda w: plan.train_inputs(w.run)),
     output:
         net=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.safetensors",
         record=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.json",
@@ -47,6 +48,7 @@ rule train_estimator:
     params:
         spec=cfg("estimator", "run", "seed"),
         code=code("train_estimator", "estimator", "run", "seed"),
+        files=lambda w, input: named(input),
     shell:
-        "python -m difftables train_estimator data={input.data} --spec {params.spec:q} --code {params.code}"
+        "python -m difftables train_estimator {params.files} --spec {params.spec:q} --code {params.code}"
         " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} record={output.record} > {log} 2>&1"

@@ -17,7 +17,7 @@ def run(job: Job) -> None:
     spec, run_, device = job.spec, job.spec.run, job.device
     clean, cond = media.of(run_.data, job.input("data"), device).held_out(spec.evaluation.error_n)
     count = len(clean)
-    training = assemble.training_schedule(run_.schedule)
+    training = assemble.training_schedule(run_.schedule, job.maybe("levels"))
     files = {name: paths[0] for name, paths in job.inputs.items()}
     estimators = {name: ESTIMATES[name](run_, training, files, device) for name in spec.estimates}
     corrupt = assemble.CORRUPTIONS[run_.corruption]

@@ -33,7 +33,8 @@ Judge = Callable[[Tensor], list[Score]]
 
 def _extractor(job: Job) -> tuple[str, Callable[[Tensor], tuple[Tensor, Tensor]]]:
     """Name of the Frechet distance, and stored images to (features, logits)."""
-    from difftables.metrics.features import extract, label, load
+    from difftables.metrics.features import extract, load
+    from difftables.names import label
 
     f = job.spec.features
     net = load(f.net, f.pixels, job.maybe("weights"), f.sha256, job.device)

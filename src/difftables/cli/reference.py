@@ -7,7 +7,8 @@ def run(job: Job) -> None:
     """spec: features, evaluation, scale.  In: data, maybe weights.  Out: features, floor."""
     from difftables.io import load_tensors, save_tensors, sha256, write_json
     from difftables.metrics import frechet
-    from difftables.metrics.features import extract, label, load
+    from difftables.metrics.features import extract, load
+    from difftables.names import label
     from difftables.rng import generator
 
     import torch  # isort: skip

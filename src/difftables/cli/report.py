@@ -34,7 +34,7 @@ def run(job: Job) -> None:
         out.append(f"# {paper}\n\n## What the paper claims, and what we saw at this scale\n")
         out.append(
             "Columns of the table named, first value against second, in the metric named or the table's first; "
-            "95 % paired intervals, column by column, not corrected for their number.\n"
+            "95 % paired intervals, column by column, not corrected for their number; closed forms as they are.\n"
         )
         out.append("| claim | source | table | what we saw |\n|---|---|---|---|")
         mine = [cell for cell in cells if cell.paper == paper]
@@ -96,7 +96,8 @@ VERDICTS = ("holds", "contradicted", "not distinguishable")
 
 
 def _measured(claim: dict[str, str], cells: list[Cell]) -> list[Cell]:
-    return [c for c in cells if c.table == claim["table"] and c.status == "measured" and claim.get("column", c.column) == c.column]
+    status = ("measured", "closed-form")
+    return [c for c in cells if c.table == claim["table"] and c.status in status and claim.get("column", c.column) == c.column]
 
 
 def metric_of(claim: dict[str, str], cells: list[Cell]) -> str:
@@ -107,8 +108,6 @@ def metric_of(claim: dict[str, str], cells: list[Cell]) -> str:
 
 def _places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
     """Columns in which `better` beats `than`, loses to it, or cannot be told from it, with both values."""
-    from difftables.tables import interval
-
     rows: dict[str, dict[str, Cell]] = {}
     mine, first = _measured(claim, cells), metric_of(claim, cells)
     for cell in mine:
@@ -117,11 +116,20 @@ def _places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
     a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
     places: dict[str, list[str]] = {word: [] for word in VERDICTS}
     for column in (column for column in a if column in b):
-        found, sign = interval(a[column], b[column]), 1 if a[column].better == "lower" else -1
+        found, sign = _gap(a[column], b[column]), 1 if a[column].better == "lower" else -1
         told = found is not None and not found[0] <= 0 <= found[1]
         word = "not distinguishable" if not told or found is None else "holds" if found[1] * sign < 0 else "contradicted"
         places[word].append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g})")
     return places
+
+
+def _gap(a: Cell, b: Cell) -> tuple[float, float] | None:
+    """Interval of value(a) - value(b): from paired seeds, or the difference itself of two closed forms."""
+    from difftables.tables import interval
+
+    if a.status == b.status == "closed-form" and a.value is not None and b.value is not None:
+        return a.value - b.value, a.value - b.value
+    return interval(a, b)
 
 
 def verdict(claim: dict[str, str], cells: list[Cell]) -> str:

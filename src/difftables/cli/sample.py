@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from difftables.estimator import Adjust
     from difftables.level import Level
     from difftables.precond import Denoiser
+    from difftables.priors import Known
 
 
 def run(job: Job) -> None:
@@ -55,8 +56,9 @@ class Chain:
 
         self.job, self.run = job, job.spec.run
         self.medium = media.of(self.run.data, job.maybe("data"), job.device)
-        self.training = assemble.training_schedule(self.run.schedule)
+        self.training = assemble.training_schedule(self.run.schedule, job.maybe("levels"))
         self.net, self.denoise = self.part(self.run, "net")
+        self.known = self.start()
         if hasattr(self.run, "ends"):
             self.denoise = switched(self.part(self.run.ends, "ends")[1], self.denoise, self.training, self.run.share)
 
@@ -82,7 +84,21 @@ class Chain:
             "denoise": denoise,
             "corrupt": self.corruption(),
             "rule": assemble.RULES[sampler.rule],
+            "noisy_end": getattr(sampler, "noisy_end", False),
         }
+
+    def start(self) -> "Known":
+        """What the run's prior is made from."""
+        from difftables.priors import FROM_DATA, Known
+
+        part = FROM_DATA.get(self.run.prior)
+        return Known(self.corruption(), self.medium.clean(part) if part else None)
+
+    def prior(self, randn: "Callable[[Tensor], Tensor]", like: "Tensor", level: "Level") -> "Tensor":
+        """Where sampling starts.  Args: like: empty samples; level: the noisiest."""
+        from difftables.priors import PRIORS
+
+        return PRIORS[self.run.prior](randn, like, level, self.known)
 
     def adapt(self, sampler: "SimpleNamespace") -> "Adjust | None":
         """The sampler's adjustment, or None."""
@@ -97,7 +113,10 @@ class Chain:
         """The schedule a sampler starts out with."""
         from difftables import assemble
 
-        return assemble.first_schedule(sampler, steps, self.training, getattr(self.run, "adjust", None), file)
+        found = assemble.first_schedule(sampler, steps, self.training, getattr(self.run, "adjust", None), file)
+        if self.run.corruption != "scale" and not bool(found.strength.any()):
+            raise ValueError(f"{sampler.schedule}: a schedule for corruption {self.run.corruption!r} needs the column strength")
+        return found
 
     def together(self, levels: "list[Level]", keys: list[Any], many: int, sampler: "SimpleNamespace", part: str, repeats: int = 1) -> Any:
         """One set of samples for each of `many` schedules as one batch, [many x keys, ...]; the same noise for each set.
@@ -106,7 +125,6 @@ class Chain:
         """
         import torch
 
-        from difftables import assemble
         from difftables.precond import given
         from difftables.rng import SampleNoise
         from difftables.steps import sample
@@ -118,8 +136,7 @@ class Chain:
         common["denoise"] = given(common["denoise"], cond)
         with torch.inference_mode():
             levels = [level.to(device) for level in levels]
-            noise = randn(torch.empty(many * len(keys), *shape, device=device))
-            x = assemble.PRIORS[self.run.prior](noise, levels[0])
+            x = self.prior(randn, torch.empty(many * len(keys), *shape, device=device), levels[0])
             return sample(x, levels, randn=randn, adapt=adapt and given(adapt, cond), **common)
 
     def draw(
@@ -129,14 +146,13 @@ class Chain:
 
         Args: part: whose conditions the samples are given; repeats: how often they repeat, one after another.
         """
-        from difftables import assemble
         from difftables.draw import draw
 
         adapt = self.adapt(sampler)
         shape, cond = self.medium.given(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         drawn = draw(
-            keys, shape, schedule, prior=assemble.PRIORS[self.run.prior], adapt=adapt,
+            keys, shape, schedule, prior=self.prior, adapt=adapt,
             cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
             batch=self.job.spec.batch, device=self.job.device, **self.common(sampler),
         )  # fmt: skip

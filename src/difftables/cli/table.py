@@ -7,7 +7,7 @@ from difftables.layouts import READS
 
 
 def run(job: Job) -> None:
-    """spec: of Plan.table_spec.  In: reported, maybe records, samples, floor, data, audio.  Out: md, tex, csv, json, png, svg."""
+    """spec: of Plan.table_spec.  In: reported, maybe records, samples, floor, data, audio, levels.  Out: md, tex, csv, json, png, svg."""
     from difftables import figures
     from difftables.io import read_json, write_json, write_text
     from difftables.render import RENDERERS
@@ -19,11 +19,13 @@ def run(job: Job) -> None:
     drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
     trained = dict.fromkeys(row["run"] for row in rows)
     curves = dict(zip(trained, job.inputs.get("curves", []), strict=False))
+    chosen = {path.parent.name: path for path in job.inputs.get("levels", [])}
     sources = Sources(
         spec, Reported(job.input("reported")), [read_json(path) for path in job.inputs.get("records", [])],
         dict(zip(drawn, job.inputs.get("samples", []), strict=False)), read_json(floor) if floor else None, job.maybe("data"),
         job.maybe("audio"), [read_json(path) for path in job.inputs.get("likelihood", [])], curves,
         {name: read_json(path)["fingerprint"] for name, path in zip(trained, job.inputs.get("trained", []), strict=False)},
+        {name: chosen[each["levels"]] for name, each in spec.get("courses", {}).items() if each["levels"] in chosen},
     )  # fmt: skip
     rendered = RENDERERS[layout["kind"]](sources)
     judge(rendered.cells)
@@ -44,10 +46,15 @@ def run(job: Job) -> None:
 
 def banner(spec: dict[str, Any]) -> str:
     """Where the numbers come from, in one line nobody can miss."""
+    if not READS[spec["layout"]["kind"]]:
+        named = "schedules" in spec["layout"]
+        return "**Closed form**, " + (f"with the schedules of scale `{spec['scale']}`." if named else "nothing is trained or sampled.")
     if spec["run"] is None:
         return f"**Own rows were not run:** `params.yaml` binds no run to this table at scale `{spec['scale']}`."
-    if not READS[spec["layout"]["kind"]]:
-        return f"**Closed form**, with the schedules of scale `{spec['scale']}`."
+    if spec["layout"]["kind"] == "course":
+        return (
+            f"**Closed form**, with the schedules of scale `{spec['scale']}`; nothing is measured but levels chosen on `{spec['dataset']}`."
+        )
     seeds = f"{spec['train_seeds']} training seed{'s' * (spec['train_seeds'] > 1)}"
     seeds += f" x {spec['seeds']} sampling seeds" if spec["steps"] else ""
     note = "" if spec["scale"] == "paper" else " This is not the paper's data: compare rows with rows, never with the paper's numbers."

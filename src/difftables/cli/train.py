@@ -20,10 +20,10 @@ def run(job: Job) -> None:
     import torch
     from torch import Tensor
 
-    from difftables import assemble, densities
+    from difftables import assemble, corruptions, densities
     from difftables.importance import LossAware
     from difftables.level import Level
-    from difftables.losses import PENALTIES, WEIGHTS, denoising_loss
+    from difftables.losses import PENALTIES, WEIGHTS, denoising_loss, plain
     from difftables.rng import generator
     from difftables.targets import TARGETS
     from difftables.vlb import OBJECTIVES
@@ -31,7 +31,7 @@ def run(job: Job) -> None:
     spec, device = job.spec.run, job.device
     torch.manual_seed(generator("init", job.spec.seed).initial_seed())
     net = assemble.build_net(spec.net, spec.data).to(device)
-    training = assemble.training_schedule(spec.schedule)
+    training = assemble.training_schedule(spec.schedule, job.maybe("levels"))
     denoise = assemble.denoiser(spec, net, training)
     corrupt, target, weight = (
         assemble.CORRUPTIONS[spec.corruption],
@@ -43,6 +43,7 @@ def run(job: Job) -> None:
     objective = kind(training, spec.vlb_weight) if kind else None
     aware = density if isinstance(density, LossAware) else None
     batch = training_batches(job, "train", spec.train)
+    corruptions.check(spec.corruption, corrupt, training[:1], tuple(batch(0)[0].shape[1:]), spec.seen == "corrupted")
 
     def batch_loss(step: int) -> tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]:
         x0, cond, stream = batch(step)
@@ -50,7 +51,7 @@ def run(job: Job) -> None:
         noise = torch.randn(x0.shape, generator=stream).to(device)
         loss = denoising_loss(
             x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=target, weight=weight, penalty=penalty,
-            objective=objective, cond=cond,
+            residual=corrupt if spec.seen == "corrupted" else plain, objective=objective, cond=cond,
         )  # fmt: skip
         weights = torch.ones(len(x0))
         if aware is not None:

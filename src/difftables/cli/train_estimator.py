@@ -18,7 +18,7 @@ def run(job: Job) -> None:
     spec, device = job.spec.run, job.device
     torch.manual_seed(generator("init-estimator", job.spec.seed).initial_seed())
     net = assemble.build_net(spec.estimator.net, spec.data).to(device)
-    training = assemble.training_schedule(spec.schedule)
+    training = assemble.training_schedule(spec.schedule, job.maybe("levels"))
     corrupt, density = assemble.CORRUPTIONS[spec.corruption], densities.of(spec.estimator.density, training)
     penalty = PENALTIES[spec.estimator.penalty]
     batch = training_batches(job, "train-estimator", spec.estimator.train)

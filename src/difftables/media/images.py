@@ -33,6 +33,11 @@ class Images:
         """Training images, uint8."""
         return self.tensors["images"][~self.tensors["held_out"].bool()]
 
+    def clean(self, part: str = "training") -> Tensor:
+        """All images of a part, training or held_out, in [-1, 1]."""
+        held = self.tensors["images"][self.tensors["held_out"].bool()]
+        return to_unit(held if part == "held_out" else self.own).to(self.device)
+
     @property
     def labels(self) -> Tensor | None:
         """Labels of all images where the net is given them, else None."""

@@ -72,6 +72,10 @@ class Speech:
         x0 = self.cut(which, offset, length)
         return x0, self.mel(x0)
 
+    def clean(self, part: str = "training") -> Tensor:
+        """Not for speech.  Raises: ValueError."""
+        raise ValueError("this start of sampling is made from images; speech has none")
+
     def excerpts(self, part: str, count: int) -> tuple[Tensor, Tensor]:
         """The first `count` utterances of a part, [count, T], and how long each is, [count].
 

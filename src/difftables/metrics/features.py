@@ -74,11 +74,6 @@ def inception(pixels: int, weights: Path | None, device: torch.device) -> Featur
 NETS = {"efficientnet-lite0": efficientnet_lite0, "inception": inception}
 
 
-def label(net: str, pixels: int) -> str:
-    """What a Frechet distance on these features is called: FID is kept for pytorch-fid's Inception at 299 px."""
-    return "FID" if (net, pixels) == ("inception", 299) else f"FD-{net.replace('efficientnet-lite0', 'effnetlite0')}@{pixels}"
-
-
 def load(net: str, pixels: int, weights: Path | None, digest: str | None, device: torch.device) -> FeatureNet:
     """A feature network by name, its weights file checked against a sha256.
 

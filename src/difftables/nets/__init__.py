@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from torch import nn
 
+from difftables.nets.ncsnpp import NCSNpp
 from difftables.nets.tasnet import TasNet
 from difftables.nets.unet import UNet
 from difftables.nets.vgg import VGG
 from difftables.nets.wavegrad import WaveGrad
 
-NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "vgg": VGG, "wavegrad": WaveGrad, "tasnet": TasNet}
+NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "vgg": VGG, "wavegrad": WaveGrad, "tasnet": TasNet, "ncsnpp": NCSNpp}

@@ -4,7 +4,7 @@ from typing import Any
 
 from difftables import figures
 from difftables.io import load_tensors
-from difftables.metrics.features import label
+from difftables.names import label
 from difftables.render.sources import Rendered, Sources, about, literature, quoted, quotes
 from difftables.tables import Cell, fill, mean_sd, steps_grid
 
@@ -53,16 +53,37 @@ def steps(sources: Sources) -> Rendered:
             *about(sources),
             *notes,
         ]
-    notes += said
+    notes += [*said, *elsewhere(cells, spec["steps"])]
     rows = {}
     for row in dict.fromkeys(c.row for c in cells):
         own = [c for c in cells if c.row == row and c.metric == metric and c.value is not None]
         rows[row] = ([int(c.steps) for c in own], [c.value or 0.0 for c in own], [c.sd or 0.0 for c in own])
-    families = spec["layout"].get("panels", FAMILIES)
-    panels = {family: {k: v for k, v in rows.items() if k.startswith(family) and v[0]} for family in families}
+    families = spec["layout"].get("panels", FAMILIES)  # a list of what labels begin with, or titles with that
+    titles = families if isinstance(families, dict) else {family: family for family in families}
+    panels = {title: {k: v for k, v in rows.items() if k.startswith(family) and v[0]} for title, family in titles.items()}
     shown = min(spec["steps"], key=lambda count: abs(count - 10))
-    figure = figures.against_steps(panels, metric, floor, _levels(sources, shown), shown) if sources.records else None
+    quoted = {title: curves(cells) for title in spec["layout"].get("paper_panel", [])}
+    figure = figures.against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted) if sources.records else None
     return Rendered(cells, steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes), figure)
+
+
+def curves(cells: list[Cell]) -> figures.Lines:
+    """A paper's numbers against steps, a line for each row that is quoted."""
+    rows: figures.Lines = {}
+    for row in dict.fromkeys(c.row for c in cells if c.status == "literature"):
+        points = sorted((int(c.steps), float(c.paper_value)) for c in cells if c.row == row and c.status == "literature" and c.steps)
+        if points:
+            rows[row] = ([count for count, _ in points], [value for _, value in points], [0.0] * len(points))
+    return rows
+
+
+def elsewhere(cells: list[Cell], steps: list[int]) -> list[str]:
+    """What a paper reports at step counts that this table has no columns for, a note for each quoted row."""
+    notes = []
+    for row, (counts, values, _) in curves(cells).items():
+        if missing := [f"{value:g} at {count}" for count, value in zip(counts, values, strict=True) if count not in steps]:
+            notes.append(f"{row}: {', '.join(missing)}.")
+    return notes
 
 
 def _levels(sources: Sources, shown: int) -> dict[str, dict[str, Any]]:
@@ -79,17 +100,22 @@ def _levels(sources: Sources, shown: int) -> dict[str, dict[str, Any]]:
 def images(sources: Sources) -> Rendered:
     """Grids of samples after a few steps under a row of training images, and the metric of each row."""
     spec = sources.spec
-    metric, count = label(**spec["metric"]), spec["steps"][0]
-    cells = cells_of(sources, metric)
+    metric, count = label(**spec["metric"]), max(spec["steps"])
+    extra, said = quotes(sources)
+    cells = cells_of(sources, metric) + extra
     notes = [
-        f"{metric} of the rows shown; N, seeds and machine as in T2. Bold: best; †: not distinguishable from it.",
+        f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
+        "Bold: best of a column; †: not distinguishable from it (95 % paired-seed t interval, not corrected for the number of pairs).",
+        *([f"Machine: {sources.records[0]['shared']['machine']}."] if sources.records else []),
+        *about(sources),
         *spec["layout"]["foot"],
+        *said,
     ]
     grid = steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes)
     if not sources.records or sources.data is None:
         return Rendered(cells, grid)
     data, _ = load_tensors(sources.data, "data")
     rows = {"training images": data["images"][~data["held_out"].bool()][:SHOWN]}
-    for row in spec["rows"]:
+    for row in (row for row in spec["rows"] if row["run"]):
         rows[row["label"]] = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")[0][f"samples/{count}"][0][:SHOWN]
     return Rendered(cells, grid, figures.images(rows))

@@ -3,7 +3,7 @@
 from typing import Any
 
 from difftables import figures_training
-from difftables.metrics.features import label
+from difftables.names import label
 from difftables.render import likelihood
 from difftables.render.sources import Rendered, Sources, about, quoted, quotes
 from difftables.tables import Cell, Grid, fill, mean_sd
@@ -21,10 +21,16 @@ def own(sources: Sources, row: dict[str, Any], column: dict[str, str], name: str
     if name == "NLL":
         return likelihood.measured(cell, sources, row)
     files = [f for f in sources.records if (f["shared"]["sampler"], f["shared"]["run"]) == (row.get("sampler"), row["run"])]
-    here = [r for f in files for r in f["records"] if r["metric"] == name and r["steps"] in row["steps"]]
+    here = [r for f in files for r in f["records"] if r["steps"] in row["steps"]]
+    if name == "NFE":
+        here = [r | {"value": r["nfe"], "unit": "calls", "better": ""} for r in here if r["metric"] == here[0]["metric"]]
+    else:
+        here = [r for r in here if r["metric"] == name]
     if here:
         fill(cell, here, files)
         cell.steps = here[0]["steps"]
+    if here and name == "NFE":
+        cell.value, cell.sd = max(r["value"] for r in here), None
     return cell
 
 

@@ -1,0 +1,35 @@
+"""Samplers on the exact Gaussian problem: closed forms."""
+
+from difftables import figures_gaussian
+from difftables.gaussian import Problem, frechet, remainder
+from difftables.render.sources import Rendered, Sources
+from difftables.tables import Cell, short, steps_grid
+
+METRIC = "squared Frechet distance"
+
+
+def gaussian(sources: Sources) -> Rendered:
+    """The error of each sampler against its steps, with a perfect denoiser: what is left is the sampler's own."""
+    spec, cells, curves = sources.spec, list[Cell](), dict[str, list[tuple[int, float]]]()
+    problem = Problem(**spec["layout"]["problem"])
+    floor = remainder(problem)
+    for row in spec["rows"]:
+        curves[row["label"]] = []
+        for steps in spec["steps"]:
+            value = frechet(problem, row["rule"], steps, row.get("noisy_end", False))
+            cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), "", row["label"], row["rule"], steps, steps, METRIC)
+            cell.better, cell.value, cell.status = "lower", value, "closed-form"
+            cells.append(cell)
+            curves[row["label"]].append((steps, value))
+    notes = [
+        f"{METRIC[0].upper() + METRIC[1:]} to the data; columns: steps, which equal calls of the denoiser, which is the exact E[x0 | x]. "
+        f"Data: Gaussian, independent at each frequency (i, j) of the DCT of {problem.size} x {problem.size} pixels, their variance "
+        f"{problem.variance:g} divided by one plus the squares of i and j. Levels in even steps of t from 1 to 0: blur of "
+        f"{problem.strongest:g} px falling linearly to {problem.weakest:g} px; noise of std {problem.highest:g} until t = "
+        f"{problem.reached:g}, then falling geometrically to {problem.lowest:g}.",
+        f"The level of t = 0 keeps a little blur and noise and is itself {short(floor)} from the data: what each sampler but the naive one "
+        "tends to with more steps, and dotted in the plot. Below it a lack of variance makes up for the noise that is left.",
+        *spec["layout"]["foot"],
+    ]
+    figure = figures_gaussian.against_steps(curves, METRIC, floor) if cells else None
+    return Rendered(cells, steps_grid(spec["layout"]["title"], METRIC, spec["steps"], cells, notes), figure)

@@ -1,0 +1,279 @@
+"""Soft Diffusion in params.yaml: what is refused before any job, what shares a file, and the parts of its tables."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from difftables import params, plan, schedules
+from difftables.figures import colour, told_apart
+from difftables.level import Level
+from difftables.names import ConfigError
+from difftables.render.sources import Sources
+from difftables.render.steps import elsewhere, steps
+from difftables.render.summary import summary
+from difftables.tables import Cell, Reported, latex, markdown, source_of
+
+ROOT = Path(__file__).parents[2]
+PAPER = ROOT / "workflow/papers/soft_diffusion"
+METRIC = "FD-effnetlite0@32"
+
+
+@pytest.fixture
+def edited(rewritten, monkeypatch):
+    """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
+    monkeypatch.chdir(ROOT)
+    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+
+
+def refused(make, *changes):
+    """The one line that a plan is refused with."""
+    with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
+        make(*changes)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("soft-blur/lowest", 0.0, "schedules.soft-blur has lowest = 0.0, which is no Positive"),
+        ("exploding/lowest", 0.0, "schedules.exploding has lowest = 0.0, which is no Positive"),
+        ("soft-blur/highest", -0.2, "schedules.soft-blur has highest = -0.2, which is no Positive"),
+        ("soft-uniform/reached", 0.0, "schedules.soft-uniform has reached = 0.0, which is no Rate"),
+        ("soft-blur/epsilon", 0.0, "schedules.soft-blur has epsilon = 0.0, which is no Positive | None"),
+        ("soft-blur/lowest", 0.2, "schedules.soft-blur has lowest = 0.2 and highest = 0.2; the noise must grow with time"),
+        ("exploding/lowest", 30.0, "schedules.exploding has lowest = 30 and highest = 20; the noise must grow with time"),
+        ("soft-blur/weakest", 2.875, "schedules.soft-blur has weakest = 2.875 and strongest = 2.875; the operator must grow with time"),
+        ("soft-uniform/weakest", 3.0, "schedules.soft-uniform has weakest = 3 and strongest = 2.875; the operator must grow with time"),
+        ("soft-blur/nodes", 257, "schedules.soft-blur has nodes = 257, which is not between 2 and its 256 candidates"),
+        ("soft-blur/nodes", 1, "schedules.soft-blur has nodes = 1, which is not between 2 and its 256 candidates"),
+        ("soft-blur/candidates", 31, "schedules.soft-blur has nodes = 32, which is not between 2 and its 31 candidates"),
+        ("soft-blur/node", 32, "schedules.soft-blur has no argument 'node'; did you mean 'nodes'?"),
+        ("soft-uniform/nodes", 32, "schedules.soft-uniform has no argument 'nodes'; there is lowest"),
+        ("soft-blur/images", KeyError, "schedules.soft-blur lacks the argument 'images'"),
+        ("soft-blur/levels", "my.csv", "schedules.soft-blur has no argument 'levels'; there is lowest"),
+        ("soft-blur/strongest", 9.0, "schedules.soft-blur.strongest is 9 px, but the images of run 'soft-blur' are 8 px wide; lower it"),
+        ("soft-mask/strongest", 8.1, "schedules.soft-mask.strongest is 8.1 px, but the images of run 'soft-mask' are 8 px wide; lower it"),
+    ],
+)
+def test_a_soft_schedule_that_cannot_be_is_one_line(edited, key, value, message):
+    assert message in refused(edited, (f"schedules/{key}", value))
+
+
+def test_an_operator_as_wide_as_the_image_and_as_many_nodes_as_candidates_will_do(edited):
+    edited(("schedules/soft-blur/strongest", 8.0), ("schedules/soft-mask/nodes", 256), ("schedules/soft-quiet/nodes", 2))
+    edited(("schedules/exploding/highest", 180.0))  # no operator, so nothing to fit into the image
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([("runs/soft-blur/corruption", "blurr")], "runs.soft-blur.corruption is 'blurr'; did you mean 'blur'?"),
+        ([("runs/soft-blur/seen", "corrupt")], "runs.soft-blur.seen is 'corrupt'; did you mean 'corrupted'?"),
+        ([("runs/soft-blur/prior", "smooth_gausian")], "runs.soft-blur.prior is 'smooth_gausian'; did you mean 'smooth_gaussian'?"),
+        ([("samplers/soft-from-noise/prior", "noise")], "samplers.soft-from-noise.prior is 'noise'; did you mean 'noise_alone'?"),
+        (
+            [("samplers/soft-naive/schedule", "trailling")],
+            "samplers.soft-naive has schedule 'trailling', neither a .csv file nor known; did",
+        ),
+        (
+            [("runs/soft-blur/objective", "hybrid"), ("runs/soft-blur/net", "iddpm-8")],
+            "runs.soft-blur has objective hybrid, a bound of plain noise; with corruption blur set it to simple",
+        ),
+        (
+            [("runs/soft-mask/objective", "vlb"), ("runs/soft-mask/net", "iddpm-8")],
+            "runs.soft-mask has objective vlb, a bound of plain noise; with corruption mask set it to simple",
+        ),
+        (
+            [("runs/soft-exploding/schedule", "soft-uniform")],
+            "runs.soft-exploding has corruption 'scale', but the operator grows with its schedule 'soft-uniform'; change one of them",
+        ),
+        (
+            [("runs/soft-mask/schedule", "exploding")],
+            "runs.soft-mask has corruption 'mask', but the operator stays the identity with its schedule 'exploding'; change one of them",
+        ),
+        ([("schedules/soft-blur/images", 0)], "schedules.soft-blur has images = 0, which is no Count"),
+        ([("runs/voice/prior", "smooth_gaussian")], "runs.voice.prior is smooth_gaussian, which is made from images"),
+    ],
+)
+def test_a_soft_run_or_sampler_that_cannot_be_is_one_line(edited, changes, message):
+    assert message in refused(edited, *changes)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("schedule", "fitted"), ("schedule", "searched"), ("schedule", "frozen"), ("adapt", "oracle"), ("adapt", "estimator")],
+)
+def test_noise_is_not_adjusted_where_an_operator_acts(edited, key, value):
+    """Though the run has all that an adjustment needs."""
+    own = yaml.safe_load((ROOT / "params.yaml").read_text())["runs"]["digits"]
+    runs = [(f"runs/soft-blur/{part}", own[part]) for part in ("estimator", "adjust", "oracle")]
+    wanted = (
+        "samplers.soft-naive fits or adjusts noise alone, but corruption 'blur' of run 'soft-blur' has a strength beside it; leave `adapt` "
+    )
+    assert wanted + "out and use schedule trailing, strided or even" in refused(edited, *runs, (f"samplers/soft-naive/{key}", value))
+    edited(*runs)
+
+
+def test_a_table_whose_row_adjusts_noise_on_a_soft_run_is_refused(edited):
+    """Bound to the wrong run: the table's samplers are others'."""
+    message = refused(edited, ("tables/noise_estimation/T2", {"run": "soft-blur", "steps": [3]}))
+    assert "-fitted fits or adjusts noise alone, but corruption 'blur' of run 'soft-blur' has a strength beside it" in message
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [("momentun", "gaussian has rule 'momentun'; did you mean 'momentum'?"), ("ddpm-learned", "gaussian has rule 'ddpm-learned'; did")],
+)
+def test_a_row_of_the_gaussian_problem_with_an_unknown_rule_is_refused(monkeypatch, tmp_path, rule, message):
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "workflow/papers/soft_diffusion/tables.yaml"
+    layout = yaml.safe_load(path.read_text())
+    layout["gaussian"]["rows"][1]["rule"] = rule
+    path.write_text(yaml.safe_dump(layout))
+    found = refused(plan.Plan, params.load(ROOT / "params.yaml", "laptop"))
+    assert "workflow/papers/soft_diffusion/tables.yaml: " in found
+    assert message in found
+
+
+def test_a_level_without_noise_before_the_end_is_refused():
+    """Its operator alone would leave sigma 0 to divide by."""
+    std, strength = (torch.tensor(values, dtype=torch.float64) for values in ([0.2, 0.1, 0.0, 0.0], [3.0, 2.0, 1.0, 0.0]))
+    with pytest.raises(ValueError, match=r"^mine: level 2 has std = 0 before the end; every corrupted level needs some noise$"):
+        schedules.check(Level.variance_exploding(std, strength), "mine")
+    schedules.check(Level.variance_exploding(std + torch.tensor([0, 0, 1e-9, 0]), strength), "mine")
+
+
+def test_runs_with_one_data_set_schedule_and_corruption_share_their_levels(edited):
+    found = edited()
+    shared = found.levels("soft-blur")
+    assert shared == {"levels": ["results/laptop/store/schedules/levels/digits-soft-blur-blur/levels.csv"]}
+    assert found.levels("soft-direct") == found.levels("soft-plain-loss") == shared
+    assert found.levels("soft-mask") == {"levels": ["results/laptop/store/schedules/levels/digits-soft-mask-mask/levels.csv"]}
+    assert found.levels("soft-uniform") == found.levels("soft-exploding") == {}
+    for files in (found.train_inputs("soft-direct"), found.sample_inputs("soft-direct", "0", "soft-momentum")):
+        assert files["levels"] == shared["levels"]
+    assert "levels" not in found.train_inputs("soft-uniform")
+
+
+def test_levels_are_chosen_again_for_what_they_depend_on_alone(edited):
+    name, own = "digits-soft-blur-blur", edited().levels_spec("digits-soft-blur-blur")
+    assert (own["schedule"]["nodes"], own["corruption"], own["names"]) == (32, "blur", {"levels": name, "dataset": "digits"})
+    for change in (("runs/soft-blur/train/lr", 0.5), ("runs/soft-blur/seen", "plain"), ("schedules/soft-mask/nodes", 5)):
+        assert edited(change).levels_spec(name) == own
+    assert edited(("schedules/soft-blur/nodes", 5)).levels_spec(name) != own
+
+
+@pytest.mark.parametrize("table", ["F3", "masking", "ablations", "starts"])
+def test_rows_of_no_known_kind_have_colours_of_their_own(table):
+    rows = [row["label"] for row in yaml.safe_load((PAPER / "tables.yaml").read_text())[table]["rows"]]
+    assert len({colour(row) for row in rows}) < len(rows)
+    found = told_apart(rows)
+    assert (list(found), len(set(found.values()))) == (rows, len(rows))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["DDPM, fixed: sub-sampled", "DDPM, fixed: fitted family", "DDPM, adjusted", "DDPM, adjusted (before noise)"],
+        ["DDIM, fixed: sub-sampled", "DDIM, grid-searched", "DDIM, adjusted, mean frozen", "DDIM, oracle level"],
+        ["short: DDIM", "short: beta", "short: beta~", "short: learned"],
+    ],
+)
+def test_rows_of_known_kinds_keep_their_colours(rows):
+    assert told_apart(rows) == {row: colour(row) for row in rows}
+
+
+def quote(row, value, count, where="p"):
+    """A cell that quotes a paper."""
+    cell = Cell("p", "T", row, str(count), steps=count, metric="FID", status="literature")
+    cell.paper_value, cell.paper_source = str(value), f"[FID, CelebA] {where}"
+    return cell
+
+
+def test_what_a_paper_reports_at_other_step_counts_is_noted():
+    cells = [
+        quote("ours", 29.5, 50),
+        quote("theirs", 14.6, 333),
+        quote("theirs", 435, 67),
+        quote("theirs", 3.9, 1000),
+        quote("none", 1, ""),
+    ]
+    assert elsewhere(cells, [50, 1000]) == ["theirs: 435 at 67, 14.6 at 333."]
+    assert elsewhere(cells, [50, 67, 333, 1000]) == []
+    assert elsewhere(cells, []) == ["ours: 29.5 at 50.", "theirs: 435 at 67, 14.6 at 333, 3.9 at 1000."]
+
+
+def record(run, sampler, values, calls):
+    """A record of a run's sampler: a Frechet distance for each seed.  Args: values, calls: by step count, the latter of the net."""
+    rows = [
+        {"metric": METRIC, "steps": count, "value": value, "nfe": calls[count], "unit": "", "better": "lower", "n": 50}
+        for count, seeds in values.items() for value in seeds
+    ]  # fmt: skip
+    return {"shared": {"run": run, "sampler": sampler, "fingerprint": "f0", "machine": "m"}, "records": rows}
+
+
+def sources(layout, rows, count, records=()):
+    """A table of the paper on digits."""
+    spec = {
+        "paper": "soft_diffusion", "table": "T", "layout": {"title": "A title", "foot": ["A note."], **layout}, "rows": rows,
+        "steps": count, "dataset": "digits", "metric": {"net": "efficientnet-lite0", "pixels": 32}, "n": 50, "seeds": 2,
+    }  # fmt: skip
+    floor = {"values": [0.5, 0.6], "reference": {"samples": 90}}
+    return Sources(spec, Reported(PAPER / "reported.csv"), list(records), floor=floor)
+
+
+def test_a_layout_names_its_panels_and_gives_the_papers_curves_one():
+    rows = [{"label": f"{name}, row", "run": name, "sampler": "s", "steps": [50, 100]} for name in ("blur", "mask")]
+    theirs = {"label": "paper, NCSN++ (VE)", "paper": {"table": "F3", "row": "ncsn++ (digitised, +-3%)"}}
+    layout = {"kind": "steps", "panels": {"here": "", "masks": "mask"}, "paper_panel": ["the paper"], "literature": [theirs]}
+    values = {50: [2.0, 2.2], 100: [1.0, 1.2]}
+    records = [record(row["run"], "s", values, {50: 50, 100: 100}) for row in rows]
+    rendered = steps(sources(layout, rows, [50, 100, 1000], records))
+    here, masks, paper = rendered.figure.axes
+    assert [axis.get_title() for axis in (here, masks, paper)] == ["here", "masks", "the paper"]
+    curves = [
+        {line.get_label(): line.get_xydata().tolist() for line in axis.lines if line.get_label()[0] != "_"} for axis in (here, masks, paper)
+    ]
+    assert set(curves[0]) == {"row", "real against real"}
+    assert [len(axis.get_legend_handles_labels()[0]) for axis in (here, masks)] == [3, 2]  # rows, and real against real
+    assert curves[1]["row"] == [[50, 2.1], [100, 1.1]]
+    assert curves[2] == {"NCSN++ (VE)": [[67, 435], [333, 14.6], [1000, 3.9]]}
+    assert rendered.grid.notes[-1] == "paper, NCSN++ (VE): 435 at 67, 14.6 at 333."
+    text = markdown(rendered.grid)
+    assert "| *paper, NCSN++ (VE)* |  |  | *3.9* |" in text
+    assert "| blur, row | 2.10 ± 0.14 | 1.10 ± 0.14 |  |" in text.replace("not run", "")
+
+
+def test_a_summary_shows_the_measured_number_of_calls():
+    """99 calls in 50 steps, as a second-order sampler would make; the paper's numbers below."""
+    runs = {"blur": "blur", "gone": None, "unmeasured": "mask"}
+    rows = [{"label": name, "run": run, "part": name, "sampler": "s", "steps": [50]} for name, run in runs.items()]
+    rows[0]["paper"] = {"table": "T1", "row": "Ours (VE SDE + Blur)", "dataset": "CelebA"}
+    columns = [{"head": "NFE", "metric": "NFE"}, {"head": "FD", "metric": "FD"}]
+    records = [record("blur", "s", {10: [9.0, 9.0], 50: [2.0, 2.2]}, {10: 200, 50: 99})]
+    rendered = summary(sources({"kind": "summary", "columns": columns}, rows, [50], records))
+    cells = {(cell.row, cell.metric): cell for cell in rendered.cells}
+    calls = cells["blur", "NFE"]
+    assert (calls.value, calls.status, calls.sd, calls.better, calls.paper_value) == (99, "measured", None, "", "")
+    assert cells["blur", METRIC].nfe == 99
+    assert {(cells[row, "NFE"].status, cells[row, "NFE"].value) for row in ("gone", "unmeasured")} == {("not-run", None)}
+    text = markdown(rendered.grid)
+    assert "| blur | 99 | 2.10 ± 0.14 |" in text
+    assert "*paper: CelebA* |  | *1.85* |" in text
+    assert "| gone | not run | not run |" in text
+
+
+def test_a_second_hand_number_is_unverified_wherever_it_stands(edited):
+    assert source_of({"source": "second-hand: Table 1 of another paper"}) == "unverified: second-hand: Table 1 of another paper"
+    assert source_of({"source": "the paper, Table 1"}) == "the paper, Table 1"
+    reported = Reported(PAPER / "reported.csv")
+    assert {(row["table"], row["value"]) for row in reported.rows if source_of(row).startswith("unverified")} == {("CIFAR-10", "3.86")}
+    rendered = summary(Sources(edited().table_spec("soft_diffusion", "CIFAR-10"), reported))
+    (cell,) = [cell for cell in rendered.cells if cell.paper_value]
+    assert cell.paper_source.startswith("[FID, CIFAR-10] unverified: second-hand")
+    assert "*3.86 (unverified)*" in markdown(rendered.grid)
+    assert r"\textit{3.86 (unverified)}" in latex(rendered.grid, "tab:x")
