@@ -15,7 +15,6 @@ from difftables.precond import eps, precondition, timestep_index
 from difftables.rng import generator
 from difftables.steps import transition
 from difftables.targets import clean
-from difftables.train import Plan, train
 from difftables.vlb import VARIANCES, Bound, Hybrid, Vlb, decoder, gaussian_kl
 
 RATES = {"scaled-linear": schedules.scaled_linear, "cosine": schedules.cosine}
@@ -267,35 +266,3 @@ def test_warming_up_costs_what_collecting_ten_of_each_costs():
             seen += 5
         draws.append(seen - 2)
     assert sum(draws) / 12 == pytest.approx(expected, rel=0.15)
-
-
-def trained(path, kill_at=None):
-    """Twelve steps with levels drawn by loss, a history of two filled early on, and the weights of two steps kept."""
-    torch.manual_seed(0)
-    net, schedule = nn.Linear(4, 4), made("scaled-linear", 24)[::6]
-    memory = LossAware(schedule, memory=2)
-
-    def batch_loss(step):
-        if step == kill_at:
-            assert memory.warm
-            raise KeyboardInterrupt
-        stream = generator("aware", step)
-        level, x0, noise = memory(schedule, 16, stream), torch.randn(16, 4, generator=stream), torch.randn(16, 4, generator=stream)
-        losses = (net(scale(x0, level) + level.like(x0).std * noise) - x0).square().mean(1)
-        weights = memory.weights(level).float()
-        memory.remember(level, losses)
-        return weights * losses, level, losses.detach()
-
-    return train(net, batch_loss, Plan(12, 1e-2, 4, True, 1.0, 0.9, "float32", 3, (5, 8)), path, memory)
-
-
-@pytest.mark.parametrize("kill_at", [5, 7, 11])
-def test_a_killed_run_with_memory_resumes_to_the_same_bits(tmp_path, kill_at):
-    whole, curve = trained(tmp_path / "whole.pt")
-    with pytest.raises(KeyboardInterrupt):
-        trained(tmp_path / "state.pt", kill_at)
-    resumed, again = trained(tmp_path / "state.pt")
-    assert set(whole) == {prefix + name for prefix in ("", "at.5.", "at.8.") for name in ("weight", "bias")}
-    assert resumed.keys() == whole.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert not torch.equal(whole["at.5.weight"], whole["at.8.weight"])
-    assert curve == again and len(curve) == 12

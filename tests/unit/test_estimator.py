@@ -143,8 +143,8 @@ def test_gaussian_moment_estimator_is_unbiased():
     """y0 ~ N(0, s^2 I): alpha_bar = (1 - |y|^2 / d) / (1 - s^2), standard deviation sqrt(2 / d) v / (1 - s^2)."""
     s, d, alpha_bar, count = 0.1, 1024, 0.7, 4000
     stream = torch.Generator().manual_seed(0)
-    draw = lambda: torch.randn(count, d, generator=stream)  # noqa: E731
-    y = alpha_bar**0.5 * s * draw() + (1 - alpha_bar) ** 0.5 * draw()
+    x0, noise = (torch.randn(count, d, generator=stream) for _ in range(2))
+    y = alpha_bar**0.5 * s * x0 + (1 - alpha_bar) ** 0.5 * noise
     found = (1 - y.square().mean(dim=1)) / (1 - s * s)
     v = alpha_bar * s * s + 1 - alpha_bar
     assert found.std().item() == pytest.approx((2 / d) ** 0.5 * v / (1 - s * s), rel=0.05)

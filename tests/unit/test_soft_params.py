@@ -63,8 +63,10 @@ def test_a_soft_schedule_that_cannot_be_is_one_line(edited, key, value, message)
 
 
 def test_an_operator_as_wide_as_the_image_and_as_many_nodes_as_candidates_will_do(edited):
-    edited(("schedules/soft-blur/strongest", 8.0), ("schedules/soft-mask/nodes", 256), ("schedules/soft-quiet/nodes", 2))
-    edited(("schedules/exploding/highest", 180.0))  # no operator, so nothing to fit into the image
+    found = edited(("schedules/soft-blur/strongest", 8.0), ("schedules/soft-mask/nodes", 256), ("schedules/soft-quiet/nodes", 2))
+    assert [found.train_spec(f"soft-{name}", "0")["run"]["schedule"]["nodes"] for name in ("blur", "mask", "quiet")] == [32, 256, 2]
+    wide = edited(("schedules/exploding/highest", 180.0))  # no operator, so nothing to fit into the image
+    assert wide.train_spec("soft-exploding", "0")["run"]["schedule"]["highest"] == 180.0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from difftables import schedules, strides
 from difftables.corruptions import scale
 from difftables.losses import denoising_loss, inverse_sigma2
 from difftables.nets.unet import Attention, ResBlock, UNet
-from difftables.precond import Counted, eps, precondition, rescaled_timestep, switched
+from difftables.precond import eps, precondition, rescaled_timestep
 from difftables.rng import generator
 from difftables.steps import RULES, sample, transition
 from difftables.targets import clean
@@ -274,28 +274,17 @@ def test_learned_variance_at_its_ends_is_a_fixed_one(training, v, fixed):
 
     def walk(rule, answer):
         stream, seen = generator("walk"), []
-        noise = lambda x: torch.randn(x.shape, generator=stream, dtype=x.dtype)  # noqa: E731
-        denoise = lambda x, level: seen.append(x) or answer(0.3 * x)  # noqa: E731
+
+        def noise(x):
+            return torch.randn(x.shape, generator=stream, dtype=x.dtype)
+
+        def denoise(x, level):
+            seen.append(x)
+            return answer(0.3 * x)
+
         return [sample(x, chain, denoise=denoise, corrupt=scale, rule=RULES[rule], randn=noise), *seen]
 
     torch.testing.assert_close(walk("ddpm-learned", lambda x0: (x0, torch.full_like(x0, v))), walk(fixed, lambda x0: x0))
     with pytest.raises(ValueError, match="needs a net with variance channels") as error:
         walk("ddpm-learned", lambda x0: x0)
     assert "\n" not in str(error.value)
-
-
-def test_two_nets_take_turns_at_the_ends():
-    schedule, x = made("cosine", 4000), torch.zeros(2, 1)
-    both = switched(lambda x, level: "ends", lambda x, level: "middle", schedule, 0.025)
-    found = {t: both(x, schedule[3999 - t]) for t in (0, 99, 100, 2000, 3899, 3900, 3999)}
-    assert [t for t in found if found[t] == "ends"] == [0, 99, 3900, 3999]
-    with pytest.raises(ValueError, match="one level at a time"):
-        both(x, schedule[torch.tensor([0, 2000])])
-
-
-def test_variances_out_of_their_interval_are_counted():
-    v = torch.tensor([[-0.1, 0.0, 0.5, 1.0], [1.1, 0.2, 0.3, 2.0]])
-    for answer, shares in ((lambda x, level: (x, v), [3 / 8]), (lambda x, level: x, [])):
-        counted = Counted(answer)
-        counted(torch.zeros(2, 4), None)
-        assert [share.item() for share in counted.outside] == shares

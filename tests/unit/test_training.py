@@ -12,7 +12,7 @@ from difftables import densities, schedules
 from difftables.corruptions import scale
 from difftables.level import Level
 from difftables.losses import denoising_loss, inverse_out, inverse_sigma, inverse_sigma2
-from difftables.precond import Counted, clipped, edm, eps, given, precondition, sqrt_alpha_bar, timestep_index
+from difftables.precond import Counted, clipped, edm, eps, given, precondition, sqrt_alpha_bar, switched, timestep_index
 from difftables.rng import SampleNoise, generator
 from difftables.targets import clean
 from difftables.train import Plan, learning_rate, train
@@ -56,7 +56,10 @@ def test_weighted_x0_error_is_the_eps_error(training):
     """1 / sigma^2 |D - x0|^2 = |F - n|^2: L_simple of the DDPM paper."""
     x0, noise = torch.rand(5, 1, 4, 4).double() * 2 - 1, torch.randn(5, 1, 4, 4).double()
     level = training[torch.tensor([10, 300, 600, 900, 999])]
-    net = lambda x, c: torch.tanh(x)  # noqa: E731
+
+    def net(x, c):
+        return torch.tanh(x)
+
     denoise = precondition(net, eps, timestep_index(training))
     found = denoising_loss(x0, level, noise, denoise=denoise, corrupt=scale, target=clean, weight=inverse_sigma2)
     x = level.like(x0).alpha * x0 + level.like(x0).std * noise
@@ -253,3 +256,20 @@ def test_streams_depend_on_their_keys_alone():
     assert not torch.equal(SampleNoise([("s", 1, 1)])(x[:1]), SampleNoise([("s", 0, 1)])(x[:1]))
     repeated = SampleNoise([("s", 0, 1), ("s", 0, 2)])(torch.empty(6, 3))
     assert torch.equal(repeated[:2], repeated[4:])
+
+
+def test_two_nets_take_turns_at_the_ends():
+    schedule, x = schedules.from_betas(schedules.cosine(4000)), torch.zeros(2, 1)
+    both = switched(lambda x, level: "ends", lambda x, level: "middle", schedule, 0.025)
+    found = {t: both(x, schedule[3999 - t]) for t in (0, 99, 100, 2000, 3899, 3900, 3999)}
+    assert [t for t in found if found[t] == "ends"] == [0, 99, 3900, 3999]
+    with pytest.raises(ValueError, match="one level at a time"):
+        both(x, schedule[torch.tensor([0, 2000])])
+
+
+def test_variances_out_of_their_interval_are_counted():
+    v = torch.tensor([[-0.1, 0.0, 0.5, 1.0], [1.1, 0.2, 0.3, 2.0]])
+    for answer, shares in ((lambda x, level: (x, v), [3 / 8]), (lambda x, level: x, [])):
+        counted = Counted(answer)
+        counted(torch.zeros(2, 4), None)
+        assert [share.item() for share in counted.outside] == shares
