@@ -38,6 +38,7 @@ check: setup
 
 bench: setup
 	@$(BIN)/python tests/bench.py
+	@$(BIN)/python tests/bench_field.py
 
 clean:
 	rm -rf .venv .cache

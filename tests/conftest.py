@@ -1,4 +1,11 @@
+"""What all tests start from: the DDPM training schedule, and copies of the repository, one in which the smoke scale has run."""
+
 import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -7,6 +14,112 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+ROOT = Path(__file__).parents[1]
+KEPT = ["Snakefile", "dvc.yaml", "params.yaml", "workflow", "profiles", "src", "requirements.lock", "pyproject.toml"]
+
+
+class Checkout:
+    """A folder with the repository in it, and commands run there with its own source first on the path."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def _told(self, *command):
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = os.environ | {"PYTHONPATH": str(self.path / "src"), "PATH": path}
+        return {"args": [sys.executable, "-m", *map(str, command)], "cwd": self.path, "env": environment}
+
+    def start(self, *command, log):
+        """A command in a process group of its own, while other tests run."""
+        return subprocess.Popen(**self._told(*command), stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def run(self, *command, check=True, timeout=900):
+        found = subprocess.run(**self._told(*command), capture_output=True, text=True, timeout=timeout)
+        found.text = found.stdout + found.stderr
+        assert not check or found.returncode == 0, found.text[-3000:]
+        return found
+
+    def snakemake(self, *arguments, check=True):
+        return self.run("snakemake", *arguments, "--config", "scale=smoke", check=check)
+
+    def jobs(self, *arguments):
+        """Jobs that a dry run would start, by rule."""
+        text = self.snakemake("-n", "--quiet", "rules", *arguments).text
+        lines = [line.split() for line in text.splitlines()]
+        return {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdigit() and line[0] not in ("total", "all")}
+
+    def edit(self, name, old, new):
+        path = self.path / name
+        text = path.read_text()
+        assert text.count(old) >= 1, f"{old!r} is not in {name}"
+        path.write_text(text.replace(old, new, 1))
+
+    def copied(self, target):
+        shutil.copytree(self.path, target, symlinks=True)
+        return Checkout(target)
+
+
+def copy(target):
+    target.mkdir()
+    for name in KEPT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, target / name)
+    return Checkout(target)
+
+
+def pytest_collection_modifyitems(items):
+    """Those that need the finished smoke run come last: it runs beside the others, which leave a core idle."""
+    items.sort(key=_waits)
+
+
+def _waits(item):
+    return "finished" in item.fixturenames
+
+
+@pytest.fixture(scope="session", autouse=True)
+def smoke(request, tmp_path_factory):
+    """The smoke scale, started before the first test if some test needs it: the checkout, the process and its log."""
+    if not any(map(_waits, request.session.items)):
+        yield None
+        return
+    checkout = copy(tmp_path_factory.mktemp("smoke") / "repository")
+    log = checkout.path.parent / "log"
+    with open(log, "w") as file:
+        process = checkout.start("snakemake", "--config", "scale=smoke", log=file)
+    yield checkout, process, log
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def finished(smoke):
+    """The smoke scale, run to the end."""
+    checkout, process, log = smoke
+    assert process.wait(timeout=1800) == 0, log.read_text()[-3000:]
+    return checkout
+
+
+@pytest.fixture
+def checkout(finished, tmp_path):
+    """A copy of the finished one that a test may spoil."""
+    return finished.copied(tmp_path / "repository")
+
+
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory):
+    """The repository before any run, for tests that leave it so."""
+    return copy(tmp_path_factory.mktemp("untouched") / "repository")
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """The repository before any run."""
+    return copy(tmp_path / "repository")
 
 
 @pytest.fixture

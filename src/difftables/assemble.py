@@ -76,6 +76,11 @@ def trailing(steps: int, training: Level, adjust: Spec | None) -> Level:
     return schedules.at_timesteps(training, strides.trailing(len(training) - 1, steps))
 
 
+def power_law(steps: int, training: Level, adjust: Spec | None) -> Level:
+    """Evenly spaced in sigma^(1/7) between the ends of the training schedule: EDM's grid."""
+    return schedules.power_law(training, steps)
+
+
 def family(steps: int, training: Level, adjust: Spec) -> Level:
     """The schedule of the adjustment's family that ends where training does."""
     return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
@@ -86,6 +91,7 @@ SCHEDULES: dict[str, Callable[..., Level]] = {
     "even": even,
     "whole-stride": whole_stride,
     "trailing": trailing,
+    "power-law": power_law,
     "fitted": family,
 }
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from difftables import registry, strides
-from difftables.config import Params, Sampler
+from difftables.config import Sampler
 from difftables.layouts import PAPERS, READS, read_layout, samplers_of
 from difftables.names import ConfigError, nearest
+from difftables.params import Loaded
 
 Row = tuple[str, int, str]  # run, training seed, sampler
 
@@ -18,7 +19,7 @@ class Bindings:
     Raises: ConfigError when tables.yaml names something that params.yaml has not, or asks a run for what it cannot do.
     """
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: Loaded) -> None:
         self.params = params
         self.layouts = {paper: read_layout(paper) for paper in params.tables}
         for paper, layout in self.layouts.items():
@@ -29,7 +30,7 @@ class Bindings:
                 if layout[name]["kind"] not in READS:
                     raise ConfigError(f"{where}: {name} has kind {layout[name]['kind']!r}{nearest(layout[name]['kind'], READS)}")
                 for sampler in samplers_of(layout[name], "sampler") + samplers_of(layout[name], "adjusted"):
-                    if sampler not in params.samplers:
+                    if sampler not in params.samplers and sampler not in params.left_out:
                         raise ConfigError(f"{where}: {name} needs the sampler {sampler!r}{nearest(sampler, params.samplers)}")
                 known = [rule for rule in registry.names("steps.RULES") if rule != "ddpm-learned"]  # which asks a net for its variance
                 for rule in samplers_of(layout[name], "rule"):
@@ -51,6 +52,8 @@ class Bindings:
             run = bound.run
             if run is not None and "run" in row:
                 run = f"{bound.parts}-{row['run']}" if f"{bound.parts}-{row['run']}" in self.params.runs else None
+            if {row.get("sampler"), row.get("adjusted")} & self.params.left_out:
+                run = None
             found.append(row | {"part": row.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
         return found
 
@@ -59,7 +62,8 @@ class Bindings:
             return []
         if row.get("steps") == "full":
             return [self.chain(run)] if run else []
-        return sorted(set(self.params.samplers[row["sampler"]].steps or asked))
+        own = self.params.samplers[row["sampler"]].steps if row["sampler"] not in self.params.left_out else None
+        return sorted(set(own or asked))
 
     def chain(self, run: str) -> int:
         """T of a run's training schedule."""
@@ -122,6 +126,16 @@ class Bindings:
             raise ConfigError(
                 f"samplers.{name} fits or adjusts noise alone, but corruption {corruption!r} of run {run!r} has a strength beside it; "
                 "leave `adapt` out and use schedule trailing, strided or even"
+            )
+        if row.second and corruption != "scale":
+            raise ConfigError(
+                f"samplers.{name} has second: true, which is for noise alone, but run {run!r} has corruption {corruption!r}; leave it out"
+            )
+        family = self.params.schedules[self.params.runs[run].schedule].family
+        fit = {"exploding": ("exploding",), "linear": ("linear", "scaled-linear", "cosine", "fibonacci")}
+        if row.ode is not None and family not in fit.get(row.ode, (family,)):
+            raise ConfigError(
+                f"samplers.{name} follows the {row.ode} ODE, but run {run!r} was trained on schedule family {family!r}; change its ode"
             )
         estimated = row.adapt == "estimator" or row.schedule == "frozen"
         fitted = row.adapt is not None or row.schedule in ("fitted", "frozen")

@@ -2,7 +2,13 @@
 
 The default torchvision wheel is a CUDA build; beside a CPU torch its own operators do not load, and `import torchvision`
 fails on the missing `nms`. Declaring that operator first is enough, since nothing here calls it.
+
+For another operator that nothing here calls, `import torchvision` imports torch's compiler, which takes longer than most jobs do.
 """
+
+import sys
+from contextlib import suppress
+from types import ModuleType
 
 import torch
 
@@ -10,7 +16,27 @@ _declared: list[torch.library.Library] = []  # a Library that is collected takes
 
 
 def torchvision_operators() -> bool:
-    """Declare what `import torchvision` looks for, if its own library cannot. Returns whether it was needed."""
+    """Import torchvision; declare what that looks for, if its own library cannot. Returns whether it was needed."""
+    needed = _declare()
+    if "torchvision" not in sys.modules and "torch._dynamo" not in sys.modules:
+        _import_without_compiler()
+    return needed
+
+
+def _import_without_compiler() -> None:
+    """Import torchvision with an empty compiler in place of torch's, which stays as it is for whoever imports it later."""
+    compiler, utils = ModuleType("torch._dynamo"), ModuleType("torch._dynamo.utils")
+    utils.is_compile_supported = lambda device: False  # type: ignore[attr-defined]  # all that torchvision.ops.roi_align asks for
+    sys.modules.update({"torch._dynamo": compiler, "torch._dynamo.utils": utils})
+    try:
+        with suppress(ImportError):  # a torchvision that asks for more; `import torchvision` then takes its time
+            import torchvision  # noqa: F401
+    finally:
+        for name in ("torch._dynamo", "torch._dynamo.utils"):
+            sys.modules.pop(name, None)
+
+
+def _declare() -> bool:
     if _declared:
         return True
     if _loads():

@@ -11,6 +11,16 @@ from difftables.config_run import Net, Run, Schedule
 from difftables.names import nearest
 
 SCALES = ("smoke", "laptop", "gpu", "paper")
+LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
+
+
+class Churn(Frozen):
+    """Noise added before each step, of EDM's stochastic sampler."""
+
+    amount: PositiveFloat
+    lowest: Annotated[float, Field(ge=0)]
+    highest: PositiveFloat
+    noise: PositiveFloat
 
 
 class Sampler(Frozen):
@@ -21,6 +31,11 @@ class Sampler(Frozen):
     adapt: Annotated[str, one_of("estimates.ESTIMATES")] | None = None
     prior: Annotated[str, one_of("priors.PRIORS")] | None = None  # where sampling starts, in place of the run's
     noisy_end: bool = False  # whether the last step adds its noise as the others do
+    second: bool = False  # whether steps are corrected by the slope at their end (Heun), at the price of a second network call
+    churn: Churn | None = None
+    snr: PositiveFloat | None = None  # of a Langevin step before each step, the corrector
+    ode: Annotated[str, one_of("ode.PATHS")] | None = None  # the probability flow that RK45 follows in place of steps
+    tolerance: PositiveFloat = 1e-5  # of RK45, absolute and relative
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
     family: Annotated[str, one_of("estimator.FAMILIES")] | None = None  # of fitted and refitted rates, in place of the run's
@@ -33,6 +48,12 @@ class Sampler(Frozen):
         known = [*registry.names("assemble.SCHEDULES"), *registry.names("cli.search.METHODS")]
         if self.schedule not in known and not self.schedule.endswith(".csv"):
             raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
+        if self.second and self.rule != "ddim":
+            raise ValueError(f"has second: true, which corrects rule ddim alone, not {self.rule}")
+        if self.churn and self.snr:
+            raise ValueError("has both churn and snr; a step is preceded by one of them")
+        if self.ode and self.steps != [1]:
+            raise ValueError("has ode, which takes as many steps as it needs; set steps: [1], and look at the NFE")
         if self.sections and self.steps != [sum(self.sections)]:
             raise ValueError(f"has sections {self.sections}; set steps: [{sum(self.sections)}], their sum")
         return self
@@ -85,6 +106,8 @@ class ImageEvaluation(Evaluation):
     likelihood_n: Annotated[int, Field(ge=2)]  # held-out images whose bits per dimension are measured
     gradient_batch: Annotated[int, Field(ge=2)]  # samples of a small batch in the study of gradient noise
     gradient_batches: Annotated[int, Field(ge=4)]
+    variance_levels: Annotated[int, Field(ge=2)]  # noise levels in the study of targets
+    variance_n: Annotated[int, Field(ge=8)]  # noisy samples at each
 
     @model_validator(mode="after")
     def _enough_samples(self) -> "ImageEvaluation":
@@ -176,12 +199,23 @@ class Params(Frozen):
             raise ValueError(
                 f"runs.{name} has objective {run.objective}, but nets.{run.net} has no variance channels; set its variance: true"
             )
+        asked = (net.model_extra or {}).get("augment", 0)
+        if run.train.augment and asked != LABELS:
+            raise ValueError(f"runs.{name}.train.augment needs a net that is told of it; set nets.{run.net}.augment: {LABELS}")
+        if (run.train.augment or run.train.distinct) and data.medium != "images":
+            raise ValueError(f"runs.{name}.train has augment or distinct, which are for images; data.{run.data} has none")
         if run.given is None:
             return
         if getattr(data, "classes", None) is None:
             raise ValueError(f"runs.{name} is given labels, but data.{run.data} has none; set its `classes` to how many there are")
         if "classes" not in registry.arguments("nets.NETS", net.kind):
             raise ValueError(f"runs.{name} is given labels, but nets.{run.net}, a {net.kind}, takes no classes")
+        classes = getattr(data, "classes", None) or 0
+        if run.target == "stable_field" and run.references and 1 < run.references < 2 * classes:
+            raise ValueError(
+                f"runs.{name} has references = {run.references} for {classes} classes, fewer than two of a class on average; "
+                "raise it, or set references: 1, which is denoising score matching"
+            )
 
     def _run_fits(self, name: str, key: str, steps: list[int]) -> None:
         """What a table asks of its run must be there."""

@@ -65,7 +65,11 @@ class Training(Frozen):
     cosine: bool = False  # decay the learning rate to zero along a half cosine after the warm-up
     clip: PositiveFloat | None = None  # of the gradient's norm
     ema: Ratio  # decay per step
+    half_life: PositiveInt | None = None  # of the average, in images, in place of `ema`; shorter at first
+    from_zero: bool = False  # whether the warm-up begins at a learning rate of zero, as EDM's
     flip: bool = False  # mirror images at random
+    distinct: bool = False  # no image twice in a batch
+    augment: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability of each operation of the non-leaky augmentation of images
     precision: Literal["float32", "bfloat16"] = "float32"
     save_every: PositiveInt  # steps between states that a killed run resumes from
     checkpoints: list[PositiveInt] = Field(default_factory=list)  # steps whose averaged weights are kept beside the last ones
@@ -113,6 +117,7 @@ class Run(Frozen):
     target: Annotated[str, one_of("targets.TARGETS")]
     weight: Annotated[str, one_of("losses.WEIGHTS")]
     penalty: Annotated[str, one_of("losses.PENALTIES")]
+    references: PositiveInt | None = None  # n of target stable_field, the batch among them; 1 is the source alone
     seen: Literal["plain", "corrupted"] = "plain"  # whether the loss sees the error as it is, or through the corruption
     sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
     objective: Annotated[str, one_of("vlb.OBJECTIVES")] = "simple"  # what is made of the weighed error
@@ -140,4 +145,23 @@ class Run(Frozen):
             raise ValueError("has an estimator with density loss_aware, which is for backbones")
         if self.objective != "simple" and self.density not in ("index", "loss_aware"):
             raise ValueError(f"has objective {self.objective}, whose terms belong to the levels of the schedule; set density: index")
+        return self
+
+    @model_validator(mode="after")
+    def _references_fit(self) -> "Run":
+        if self.target.startswith("stable_field") != (self.references is not None):
+            raise ValueError("has one of `target: stable_field` and `references` without the other")
+        if self.references is None:
+            return self
+        if 1 < self.references < self.train.batch:
+            raise ValueError(f"has references = {self.references}, fewer than the batch of {self.train.batch}, which is among them")
+        if not self.train.distinct:
+            raise ValueError("has references, which are drawn without replacement; set train.distinct: true")
+        if self.corruption != "scale":
+            raise ValueError(f"has target {self.target}, whose weights hold for corruption scale alone, not {self.corruption}")
+        if self.train.augment and self.target == "stable_field" and self.references > 1:
+            raise ValueError(
+                "has references and train.augment, but references are augmented otherwise than the sample whose augmentation the net is "
+                "told; set augment to 0, or target to stable_field_official, which does so all the same"
+            )
         return self

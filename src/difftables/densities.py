@@ -6,6 +6,9 @@ import torch
 
 from difftables.importance import LossAware
 from difftables.level import Level
+from difftables.schedules import of_kind
+
+MEAN, SPREAD = -1.2, 1.2  # of log sigma in EDM
 
 
 def index(schedule: Level, count: int, stream: torch.Generator) -> Level:
@@ -32,13 +35,17 @@ def log_sigma(schedule: Level, count: int, stream: torch.Generator) -> Level:
     Source: ours, for short trainings: of WaveGrad's draws 4 % fall below sigma = 0.1, where a vocoder's last steps are.
     """
     ends = schedule.sigma[[0, -2]].log()
-    sigma = torch.lerp(ends[0], ends[1], torch.rand(count, generator=stream, dtype=torch.float64)).exp()
-    return Level.variance_preserving(1 / (1 + sigma**2))
+    return of_kind(schedule, torch.lerp(ends[0], ends[1], torch.rand(count, generator=stream, dtype=torch.float64)).exp())
+
+
+def log_normal(schedule: Level, count: int, stream: torch.Generator) -> Level:
+    """log sigma ~ N(MEAN, SPREAD^2), whatever the training schedule; [count].  Source: Karras et al. 2022 (EDM), Table 1."""
+    return of_kind(schedule, (MEAN + SPREAD * torch.randn(count, generator=stream, dtype=torch.float64)).exp())
 
 
 # loss_aware is a class: it remembers losses, and is made for a schedule by `of`.
 DENSITIES: dict[str, Callable[..., Level] | type[LossAware]] = {
-    "index": index, "between": between, "log_sigma": log_sigma, "loss_aware": LossAware,
+    "index": index, "between": between, "log_sigma": log_sigma, "log_normal": log_normal, "loss_aware": LossAware,
 }  # fmt: skip
 
 

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from difftables.level import Level
+from difftables.ode import Path, rk45
 from difftables.precond import Counted, Denoiser, given
 from difftables.priors import Randn
 from difftables.rng import SampleNoise
 from difftables.steps import Adapt, Rule, sample
+
+Before = Callable[[Randn, Denoiser, int], Callable[[Tensor, Level], tuple[Tensor, Level]]]  # made for a batch and a number of steps
 
 
 @dataclass
@@ -19,7 +22,7 @@ class Drawn:
     """Samples and what they cost."""
 
     x: Tensor  # [K, ...], on the CPU
-    nfe: int  # measured network calls of one chain
+    nfe: float  # measured network calls of one chain
     evaluations: int  # network calls x samples
     seconds: float
     levels: list[Tensor] = field(default_factory=list)  # alpha_bar used at each step, [K] or [1]
@@ -31,27 +34,38 @@ def draw(
     keys: Sequence[tuple[int | str, ...]], shape: tuple[int, ...], schedule: Level, *, denoise: Denoiser,
     corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Randn, Tensor, Level], Tensor], rule: Rule,
     adapt: Adapt | None, batch: int, device: torch.device, cond: Tensor | None = None, noisy_end: bool = False,
+    second: bool = False, before: Before | None = None, path: Path | None = None,
+    tolerance: float = 1e-5,
 ) -> Drawn:  # fmt: skip
     """One sample of `shape` per key, `batch` at a time.
 
     Args: keys: what each sample's noise depends on, e.g. ("sample", seed, index); schedule: N + 1 levels; cond: what the net and
-        the adjustment are given besides, [K, ...].
+        the adjustment are given besides, [K, ...]; second, before: of `steps.sample`, the latter made for each batch; path: an ODE
+        that RK45 follows at a `tolerance` in place of the schedule, from the noisiest level down. Samples of one batch then share
+        their steps, and nfe is the mean over batches.
     """
     began, counted = time.perf_counter(), Counted(denoise)
     schedule = schedule.to(device)
-    parts, levels, nfe = [], list[list[Tensor]](), 0
+    parts, levels, calls = [], list[list[Tensor]](), list[int]()
     for start in range(0, len(keys), batch):
         randn = SampleNoise(keys[start : start + batch])
         part = None if cond is None else cond[start : start + batch].to(device)
-        x_t = prior(randn, torch.empty(len(randn.streams), *shape, device=device), schedule[0])
+        top = path.at(1.0).to(device) if path else schedule[0]
+        x_t = prior(randn, torch.empty(len(randn.streams), *shape, device=device), top)
         counted.calls, counted.levels = 0, []
-        x = sample(
-            x_t, schedule, denoise=given(counted, part), corrupt=corrupt, rule=rule, randn=randn,
-            adapt=adapt and given(adapt, part), noisy_end=noisy_end,
-        )  # fmt: skip
+        told = given(counted, part)
+        if path is None:
+            x = sample(
+                x_t, schedule, denoise=told, corrupt=corrupt, rule=rule, randn=randn, adapt=adapt and given(adapt, part),
+                noisy_end=noisy_end, second=second, before=before and before(randn, told, len(schedule) - 1),
+            )  # fmt: skip
+        else:
+            x = rk45(x_t, path, told, tolerance)
         parts.append(x.cpu())
         levels.append([level.alpha_bar.expand(len(x)).cpu() for level in counted.levels])
-        nfe = max(nfe, counted.calls)
-    joined = [torch.cat(step) for step in zip(*levels, strict=True)]
+        calls.append(counted.calls)
+    joined = [torch.cat(step) for step in zip(*levels, strict=False)]
+    mean = sum(calls) / len(calls)
+    nfe = int(mean) if mean == int(mean) else mean
     outside = torch.stack(counted.outside).mean().item() if counted.outside else None
     return Drawn(torch.cat(parts), nfe, counted.evaluations, time.perf_counter() - began, joined, outside)

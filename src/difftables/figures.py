@@ -100,7 +100,8 @@ def against_steps(
             axis.plot(x, median, marker="o", markersize=3, linewidth=1.4, color=colour(label), label=_tail(label))
             axis.fill_between(x, low, high, color=colour(label), alpha=0.2, linewidth=0)
         axis.set(title=f"{title}, {shown} steps", xlabel="step", yscale="log")
-        axis.legend(fontsize=7)
+        if levels[title]:
+            axis.legend(fontsize=7)
     if levels:
         axes[-1][0].set_ylabel(r"$1-\bar\alpha$ told to the net")
     figure.tight_layout()

@@ -47,11 +47,13 @@ def _closure(module: str, selected: set[str] | None) -> dict[Symbol, str]:
             if symbol[1] in _module(symbol[0])["imports"] and symbol[1] not in _module(symbol[0])["names"]:
                 todo.append(_module(symbol[0])["imports"][symbol[1]])  # re-exported
             nodes = _module(symbol[0])["names"].get(symbol[1], [])
-            facts = [_facts(_pruned(node, selected), symbol[0]) for node in nodes]
-            reached[symbol] = " ".join(text for text, _, _ in facts)
-            for _, words, uses in facts:
+            texts = []
+            for node in nodes:
+                text, words, uses = _facts(_pruned(node, selected), symbol[0])
+                texts.append(text)
                 spoken |= words
-                todo += uses
+                todo += (use for use in uses if use not in reached)
+            reached[symbol] = " ".join(texts)
             todo.append((symbol[0], ""))  # statements that run on import
         if selected is None or spoken <= selected:
             return reached
@@ -81,8 +83,9 @@ def _module(name: str) -> dict[str, Any]:
 @cache
 def _facts(node: ast.stmt, module: str) -> tuple[str, frozenset[str], tuple[Symbol, ...]]:
     """A definition's text, the strings in it, and the project symbols it uses."""
-    words = frozenset(n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
-    return _text(node), words, tuple(dict.fromkeys(_uses(node, module)))
+    nodes = list(ast.walk(node))
+    words = frozenset(n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    return _text(node), words, tuple(dict.fromkeys(_uses(nodes, module)))
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> Iterator[str]:
@@ -106,21 +109,21 @@ def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, Symbol]:
     return found
 
 
-def _uses(node: ast.AST, module: str) -> Iterator[Symbol]:
-    """Project symbols that a definition mentions."""
+def _uses(nodes: list[ast.AST], module: str) -> Iterator[Symbol]:
+    """Project symbols that a definition mentions.  Args: nodes: of the definition, all of them."""
     known = _module(module)
     imports = dict(known["imports"])
-    for inner in ast.walk(node):
+    for inner in nodes:
         if isinstance(inner, ast.Import | ast.ImportFrom):
             imports |= _imported(inner)
     whole: set[str] = set()
-    for inner in ast.walk(node):
+    for inner in nodes:
         if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name):
             target = imports.get(inner.value.id)
             if target and target[1] == "*":
                 yield target[0], inner.attr
                 whole.add(inner.value.id)
-    for inner in ast.walk(node):
+    for inner in nodes:
         if isinstance(inner, ast.Name):
             if inner.id in known["names"]:
                 yield module, inner.id
@@ -133,13 +136,27 @@ def _uses(node: ast.AST, module: str) -> Iterator[Symbol]:
 
 def _pruned(node: ast.stmt, selected: set[str] | None) -> ast.stmt:
     """An assignment of a dict with text keys, without the entries nobody selected."""
+    keys = _keys(node)
+    return node if selected is None or keys is None else _kept(node, keys & selected)
+
+
+@cache
+def _keys(node: ast.stmt) -> frozenset[str] | None:
+    """The keys of an assignment of a dict with text keys; None for all else."""
     value = getattr(node, "value", None)
-    if selected is None or not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(value, ast.Dict):
-        return node
-    if not all(isinstance(key, ast.Constant) and isinstance(key.value, str) for key in value.keys):
-        return node
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(value, ast.Dict):
+        return None
+    keys = [key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+    return frozenset(keys) if len(keys) == len(value.keys) else None
+
+
+@cache  # one node for each choice of entries, so that _facts, which is asked of it by most jobs, is worked out once
+def _kept(node: ast.Assign | ast.AnnAssign, keys: frozenset[str]) -> ast.stmt:
+    """The assignment with no other entries."""
+    assert isinstance(node.value, ast.Dict)
     # The keys of the entries left out are not spoken, or every table would select itself.
-    kept = [(k, v) for k, v in zip(value.keys, value.values, strict=True) if isinstance(k, ast.Constant) and k.value in selected]
+    pairs = zip(node.value.keys, node.value.values, strict=True)
+    kept = [(k, v) for k, v in pairs if isinstance(k, ast.Constant) and k.value in keys]
     entries = ast.Dict(keys=[k for k, _ in kept], values=[v for _, v in kept])
     targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign) else [node.target]
     return ast.Assign(targets=targets, value=entries)

@@ -27,8 +27,16 @@ def inverse_out(level: Level, sigma_data: float = 0.5) -> Tensor:
     return (level.sigma**-2 + sigma_data**-2).sqrt()
 
 
+def inverse_out2(level: Level, sigma_data: float = 0.5) -> Tensor:
+    """1 / sigma^2 + 1 / sigma_data^2 = 1 / c_out^2, [B]: a squared error of x0 into one of the net under `edm`.
+
+    Source: Karras et al. 2022 (EDM), Table 1.
+    """
+    return inverse_out(level, sigma_data) ** 2
+
+
 WEIGHTS: dict[str, Callable[..., Tensor]] = {
-    "eps": inverse_sigma2, "eps_absolute": inverse_sigma, "edm_absolute": inverse_out,
+    "eps": inverse_sigma2, "eps_absolute": inverse_sigma, "edm": inverse_out2, "edm_absolute": inverse_out,
 }  # fmt: skip
 Objective = Callable[[Tensor, Level, Tensor, Tensor, Tensor | None], Tensor]
 PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {"squared": torch.square, "absolute": torch.abs}
@@ -43,7 +51,7 @@ def denoising_loss(
     x0: Tensor, level: Level, noise: Tensor, *, denoise: Denoiser, corrupt: Callable[[Tensor, Level], Tensor],
     target: Callable[[Tensor, Level, Tensor], Tensor], weight: Callable[[Level], Tensor],
     residual: Callable[[Tensor, Level], Tensor] = plain, penalty: Callable[[Tensor], Tensor] = torch.square,
-    objective: Objective | None = None, cond: Tensor | None = None,
+    objective: Objective | None = None, cond: Tensor | tuple[Tensor | None, ...] | None = None,
 ) -> Tensor:  # fmt: skip
     """weight(level) * mean over dimensions of penalty(M (D(x; level) - target)), or what an objective makes of it.
 
@@ -51,7 +59,7 @@ def denoising_loss(
         x0: clean samples, [B, ...]; level: [B]; noise: standard normal, like x0.
         residual: M, `plain`, or the corruption itself where the error is to be seen through it.
         objective: given this loss, the level, x0 and the denoiser's two answers, the loss to minimise; None: this loss.
-        cond: what the net is given besides, [B, ...].
+        cond: what the net is given besides, [B, ...], or several such.
     Returns: loss per sample, [B].
     """
     x = corrupt(x0, level) + level.like(x0).std * noise

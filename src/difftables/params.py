@@ -4,13 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from difftables.config import SCALES, Params
 from difftables.config_data import Images, Speech
+from difftables.layouts import LOADER
 from difftables.names import ConfigError, nearest
 
 MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}
+
+
+class Loaded(Params):
+    """Params, and the samplers that the scale leaves out: a row that names one is not run, one that names an unknown one is a mistake."""
+
+    _left_out: frozenset[str] = PrivateAttr(default=frozenset())  # private: no key that a user could write
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Names of samplers that are null at this scale."""
+        return self._left_out
 
 
 def merge(base: Any, override: Any) -> Any:
@@ -46,13 +58,26 @@ def related(runs: dict[str, Any]) -> dict[str, Any]:
     return {name: fill(name, ()) for name, run in runs.items() if run is not None}
 
 
-def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
+def nulls(samplers: Any, overrides: Any) -> frozenset[str]:
+    """The samplers that a scale makes null, which leaves them out.
+
+    Raises: ConfigError for one that is not there.
+    """
+    if not isinstance(samplers, dict) or not isinstance(overrides, dict):
+        return frozenset()  # for the models to complain of
+    names = frozenset(name for name, row in overrides.items() if row is None)
+    for name in sorted(names - samplers.keys(), key=str):
+        raise ConfigError(f"samplers.{name} is null, but there is no sampler to leave out{nearest(str(name), samplers)}")
+    return names
+
+
+def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
     """Read params.yaml at a scale (its own `scale` unless given).
 
     Raises: ConfigError, one line naming the key and the mend.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text())
+        raw = yaml.load(Path(path).read_text(), LOADER)
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; run in the repository's root") from None
     except yaml.YAMLError as error:
@@ -66,16 +91,25 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Params:
     unknown = [name for name in scales if name not in SCALES]
     if unknown:
         raise ConfigError(f"{path}: scales.{unknown[0]} is no scale{nearest(unknown[0], SCALES)}")
-    raw = merge(raw, scales.get(raw["scale"]) or {})
+    overrides = scales.get(raw["scale"]) or {}
+    try:
+        left_out = nulls(raw.get("samplers"), overrides.get("samplers"))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: scales.{raw['scale']}.{error}") from None
+    raw = merge(raw, overrides)
+    for name in left_out:
+        del raw["samplers"][name]
     try:
         if isinstance(raw.get("runs"), dict):
             raw["runs"] = related(raw["runs"])
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     try:
-        return Params.model_validate(raw)
+        found = Loaded.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, Params)}") from None
+    found._left_out = left_out
+    return found
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

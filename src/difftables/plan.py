@@ -6,7 +6,7 @@ from typing import Any
 from difftables import fingerprint, registry
 from difftables.config import Table
 from difftables.io import canonical
-from difftables.layouts import PAPERS, READS
+from difftables.layouts import PAPERS, READS, STUDIES
 from difftables.params import load
 from difftables.specs import Specs
 
@@ -97,7 +97,7 @@ class Plan(Specs):
         return found | {"estimator": [self.net(run, seed, "estimator")], **self.judge_inputs(run)}
 
     def held_inputs(self, run: str, seed: str) -> Files:
-        """What a study of a net on its data reads: likelihood, gradients."""
+        """What a study of a net on its data reads: likelihood, gradients, variance."""
         return self.nets(run, seed) | {"data": [self.data_of(run)]}
 
     def listen_inputs(self, run: str) -> Files:
@@ -112,8 +112,8 @@ class Plan(Specs):
         if bound.run is None:
             return found
         layout, rows = self.layouts[paper][table], self.rows(paper, table)
-        # Kinds whose rows name samplers to study, not runs of their own, look at the table's run.
-        used = list(dict.fromkeys(row["run"] for row in rows if row["run"])) or [bound.run]
+        # Kinds without rows look at the table's run.
+        used = list(dict.fromkeys(row["run"] for row in rows if row["run"])) if rows else [bound.run]
         folders = [f"{run}/s{seed}" for run in used for seed in self.params.runs[run].seeds]
         drawn = [row for row in rows if row["run"] and "sampler" in row]
         known: Files = {
@@ -126,18 +126,18 @@ class Plan(Specs):
             "floor": [f"{self.store}/records/reference/{self.params.runs[bound.run].data}.json"],
             "data": [self.data_of(bound.run)],
             "levels": [file for run in used for file in self.levels(run).get("levels", [])],
-            "audio": [f"{self.tables}/audio/{bound.run}"],
+            "audio": [f"{self.tables}/audio/{bound.run}"] if drawn else [],
             "likelihood": [f"{self.store}/likelihood/{folder}.json" for folder in folders],
-            "trained": [self.net(run, seed).replace(".safetensors", ".json") for run in used for seed in self.params.runs[run].seeds],
-            "curves": [self.curve(run, seed) for run in used for seed in self.params.runs[run].seeds],
-            **{
-                kind: [f"{self.store}/studies/{folder}/{kind}.json" for folder in folders] for kind in ("errors", "robustness", "gradients")
-            },
+            "trained": [self.net(run, self.params.runs[run].seeds[0]).replace(".safetensors", ".json") for run in used],
+            "curves": [self.curve(run, self.params.runs[run].seeds[0]) for run in used],
+            **{kind: [f"{self.store}/studies/{folder}/{kind}.json" for folder in folders] for kind in STUDIES},
         }
         for name in READS[layout["kind"]]:
-            if name == "likelihood" and "NLL" not in [column["metric"] for column in layout.get("columns", [{"metric": "NLL"}])]:
+            if name == "likelihood" and "NLL" not in [column.get("metric") for column in layout.get("columns", [{"metric": "NLL"}])]:
                 continue
-            found["records" if name in ("errors", "robustness", "gradients") else name] = list(dict.fromkeys(known[name]))
+            if name == "trained" and layout["kind"] == "summary" and not any("cost" in column for column in layout["columns"]):
+                continue
+            found["records" if name in STUDIES else name] = list(dict.fromkeys(known[name]))
         return found
 
     def curve(self, run: str, seed: int, kind: str = "net") -> str:

@@ -38,13 +38,21 @@ def residual(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Te
     return torch.ones_like(sigma), torch.ones_like(sigma), torch.ones_like(sigma)
 
 
+def exploding(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in) = 1, sigma, 1 of a net that predicts minus the noise and sees x as it is.
+
+    Source: Karras et al. 2022 (EDM), Table 1, column VE.
+    """
+    return torch.ones_like(sigma), sigma, torch.ones_like(sigma)
+
+
 def direct(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
     """(c_skip, c_out, c_in) = 0, 1, 1: the net says the clean sample itself."""
     return torch.zeros_like(sigma), torch.ones_like(sigma), torch.ones_like(sigma)
 
 
 PRECONDITIONINGS: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
-    "eps": eps, "edm": edm, "residual": residual, "direct": direct,
+    "eps": eps, "edm": edm, "exploding": exploding, "residual": residual, "direct": direct,
 }  # fmt: skip
 
 
@@ -63,7 +71,39 @@ def rescaled_timestep(schedule: Level) -> Callable[[Level], Tensor]:
     return lambda level: timestep(level, schedule) * (1000 / (len(schedule) - 1))
 
 
-CONDITIONINGS = {"timestep": timestep_index, "rescaled_timestep": rescaled_timestep, "sqrt_alpha_bar": sqrt_alpha_bar}
+def quarter_log(schedule: Level) -> Callable[[Level], Tensor]:
+    """c_noise = log(sigma) / 4, [B], whatever the training schedule.  Source: Karras et al. 2022 (EDM), Table 1."""
+    return lambda level: level.sigma.log() / 4
+
+
+def log_half(schedule: Level) -> Callable[[Level], Tensor]:
+    """c_noise = log(sigma / 2), [B], whatever the training schedule.  Source: Karras et al. 2022 (EDM), Table 1, column VE."""
+    return lambda level: (level.sigma / 2).log()
+
+
+def continuous_time(schedule: Level) -> Callable[[Level], Tensor]:
+    """c_noise = 999 t, [B], t the time of the level in the linear variance-preserving SDE.
+
+    log(1 + sigma^2) = beta_d t^2 / 2 + beta_min t,  beta_d = 19.9, beta_min = 0.1
+
+    Source: Karras et al. 2022 (EDM), Table 1, column VP; log1p keeps t = 1e-5 exact.
+    """
+    return lambda level: 999 * vp_time(level.sigma)
+
+
+def vp_time(sigma: Tensor, beta_d: float = 19.9, beta_min: float = 0.1) -> Tensor:
+    """t of sigma in the linear variance-preserving SDE: the positive root of its quadratic."""
+    return ((beta_min**2 + 2 * beta_d * torch.log1p(sigma**2)).sqrt() - beta_min) / beta_d
+
+
+CONDITIONINGS = {
+    "timestep": timestep_index,
+    "rescaled_timestep": rescaled_timestep,
+    "sqrt_alpha_bar": sqrt_alpha_bar,
+    "quarter_log": quarter_log,
+    "log_half": log_half,
+    "continuous_time": continuous_time,
+}
 
 
 def parts(answer: Any) -> tuple[Tensor, Tensor | None]:
@@ -79,13 +119,13 @@ def precondition(net: Net, coefficients: Callable, c_noise: Callable[[Level], Te
         coefficients: one of PRECONDITIONINGS, its sigma_data bound.
         c_noise: level, [B], to what the net is told of it, [B].
         variance: whether the second half of the net's channels, u, speaks of the variance: v = (u + 1) / 2.
-    Returns: D(x, level, cond), [B, ...], or with `variance` (D, v).
+    Returns: D(x, level, cond), cond a tensor or several of them; [B, ...], or with `variance` (D, v).
     Source of v: Improved DDPM's released code; the paper leaves the (u + 1) / 2 out.
     """
 
-    def denoise(x: Tensor, level: Level, cond: Tensor | None = None) -> Any:
+    def denoise(x: Tensor, level: Level, cond: Tensor | tuple[Tensor | None, ...] | None = None) -> Any:
         skip, out, inner = coefficients(level.sigma)
-        given = () if cond is None else (cond,)
+        given = () if cond is None else cond if isinstance(cond, tuple) else (cond,)
         answer = net(shape(inner / level.alpha, x) * x, c_noise(level).expand(len(x)).to(x.device), *given)
         answer, raw = answer.chunk(2, dim=1) if variance else (answer, None)
         x0 = shape(skip / level.alpha, x) * x + shape(out, x) * answer
@@ -94,7 +134,7 @@ def precondition(net: Net, coefficients: Callable, c_noise: Callable[[Level], Te
     return denoise
 
 
-def given(function: Callable, cond: Tensor | None) -> Callable:
+def given(function: Callable, cond: Tensor | tuple[Tensor | None, ...] | None) -> Callable:
     """A denoiser or an adjustment told what a batch is given besides; as it is where that is nothing."""
     return function if cond is None else partial(function, cond=cond)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from difftables.io import write_text
-from difftables.level import Level
+from difftables.level import Level, concatenate
 
 
 def linear(steps: int, first: float, last: float) -> Tensor:
@@ -72,6 +72,25 @@ def betas_of(schedule: Level) -> Tensor:
     """Transition rates of a variance-preserving schedule, beta = 1 - alpha_bar / alpha_bar', least noisy first, [N]."""
     alpha_bar = schedule.alpha_bar
     return (1 - alpha_bar[:-1] / alpha_bar[1:]).flip(0)
+
+
+def power_law(schedule: Level, steps: int, rho: float = 7.0) -> Level:
+    """Noise levels evenly spaced in sigma^(1/rho) between the ends of a training schedule, and the clean level.
+
+    sigma_i = (sigma_max^(1/rho) + i / (N - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,  i = 0 .. N - 1
+
+    Raises: ValueError for fewer than two steps.  Source: Karras et al. 2022 (EDM), Eq. 5; theirs is 80 .. 0.002.
+    """
+    if steps < 2:
+        raise ValueError(f"a power law has both ends of the schedule, so that it takes 2 steps at least, not {steps}")
+    ends = schedule.sigma[[0, -2]] ** (1 / rho)
+    sigma = torch.lerp(ends[0], ends[1], torch.arange(steps, dtype=torch.float64) / (steps - 1)) ** rho
+    return concatenate([of_kind(schedule, sigma), Level.clean()])
+
+
+def of_kind(schedule: Level, sigma: Tensor) -> Level:
+    """Levels of noise level sigma, [K], variance exploding where a schedule is, else variance preserving."""
+    return Level.variance_exploding(sigma) if bool((schedule.alpha == 1).all()) else Level.variance_preserving(1 / (1 + sigma**2))
 
 
 def strided(schedule: Level, steps: int) -> Level:

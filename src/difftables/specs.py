@@ -3,20 +3,21 @@
 from typing import Any
 
 from difftables.bindings import Bindings
-from difftables.config import Params, Sampler, Table
-from difftables.layouts import PAPERS, READS, read_yaml, samplers_of
+from difftables.config import Sampler, Table
+from difftables.layouts import PAPERS, READS, read_yaml
+from difftables.params import Loaded
 
 Spec = dict[str, Any]
 OF_BACKBONE = (
     "corruption", "prior", "precondition", "conditioning", "density", "target", "weight", "penalty",
-    "seen", "sigma_data",
+    "references", "seen", "sigma_data",
 )  # fmt: skip
 
 
 class Specs(Bindings):
     """What each job of one scale is told, as plain JSON.  Args, Raises: of Bindings."""
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: Loaded) -> None:
         super().__init__(params)
         self.root = f"results/{params.scale}"
         self.store, self.tables = f"{self.root}/store", f"{self.root}/tables"
@@ -109,6 +110,13 @@ class Specs(Bindings):
             "scale": self.params.scale,
         }  # fmt: skip
 
+    def variance_spec(self, run: str, seed: str) -> Spec:
+        """Of rule variance."""
+        return {
+            "run": self.view(run), "evaluation": self.evaluation(run, "variance_levels", "variance_n"), "names": self.names(run, seed),
+            "scale": self.params.scale,
+        }  # fmt: skip
+
     def estimator_spec(self, run: str, seed: str) -> Spec:
         """Of rule train_estimator."""
         full = self.run(run, "estimator")
@@ -192,7 +200,8 @@ class Specs(Bindings):
         if run and data["medium"] == "speech":
             spec["model"] = {"precondition": run.precondition, "density": run.density, "steps": run.train.steps, "batch": run.train.batch}
         layout = self.layouts[paper][table]
-        if set(READS[layout["kind"]]) & {"likelihood", "curves", "gradients"} or layout.get("about"):
+        told = layout.get("about") or layout["kind"] == "progress"
+        if told or set(READS[layout["kind"]]) & {"likelihood", "curves", "gradients", "variance"}:
             spec["about"] = {name: self.about(name) for name in dict.fromkeys(row["run"] for row in self.rows(paper, table)) if name}
         if layout["kind"] == "course":
             spec["courses"] = {row["run"]: self.course(row["run"]) for row in spec["rows"] if row["run"]}
@@ -215,7 +224,7 @@ class Specs(Bindings):
         return {
             "schedule": found.schedule, "chain": self.chain(run), "objective": found.objective, "density": found.density,
             "steps": found.at or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
-            "dropout": net.get("dropout"),
+            "dropout": net.get("dropout"), "references": found.references,
         }  # fmt: skip
 
     def report_spec(self) -> Spec:
@@ -251,7 +260,7 @@ class Specs(Bindings):
     def listened(self, run: str) -> list[str]:
         """Samplers of a run whose audio is written, in the order of the tables."""
         return list(dict.fromkeys(
-            sampler for paper, tables in self.params.tables.items() for name, table in tables.items()
+            row["sampler"] for paper, tables in self.params.tables.items() for name, table in tables.items()
             if table.run == run and self.layouts[paper][name]["kind"] == "listen"
-            for sampler in samplers_of(self.layouts[paper][name])
+            for row in self.rows(paper, name) if row["run"]
         ))  # fmt: skip

@@ -1,5 +1,6 @@
 """Samplers of the (a, b) family, x' = A' D + a eps + b n, and the one loop that walks a schedule."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from inspect import signature
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from difftables.level import Level, shape
 from difftables.precond import Denoiser, parts
+from difftables.schedules import timestep
 
 Rule = Callable[..., tuple[Tensor, Tensor]]  # (now, nxt) to (a, b), or (now, nxt, v) where it wants what the net says of the variance
 Adapt = Callable[[Tensor, Tensor, list[Level]], list[Level]]
@@ -72,16 +74,109 @@ def flow(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
     return (now.std**2 + nxt.std**2) / (2 * now.std), torch.zeros_like(nxt.std)
 
 
+def euler_maruyama(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+    """(a, b) of an Euler-Maruyama step of the reverse SDE in x / alpha, its diffusion frozen at the step's start.
+
+    a = alpha' (sigma - c / sigma),  b = alpha' sqrt(c),  and the estimate itself where the next level is clean
+
+    c = sigma^2 log(sigma^2 / sigma'^2) where alpha is 1 (sigma exponential in time), else (1 + sigma^2) log((1 + sigma^2) / (1 + sigma'^2))
+
+    Source: Song et al. 2021 (score SDE), VE and VP SDE.
+    Departs: the VP SDE is stepped in x / alpha, with the integral of beta over the step in place of beta times its length.
+    """
+    shift = torch.where((now.alpha == 1) & (nxt.alpha == 1), 0.0, 1.0)
+    here, there = shift + now.sigma**2, shift + nxt.sigma**2
+    c = here * (here / there.clamp(min=1e-300)).log()
+    stays = nxt.std > 0
+    a = nxt.alpha * (now.sigma - c / now.sigma)
+    return torch.where(stays, a, 0.0), torch.where(stays, nxt.alpha * c.sqrt(), 0.0)
+
+
+def heun(x: Tensor, now: Level, nxt: Level, noise: Tensor) -> Tensor:
+    """Where a straight line of slope `noise` leads: x' / alpha' = x / alpha + (sigma' - sigma) eps.
+
+    With eps the mean of a step's two ends it is Heun's method for dx / dsigma = eps, x here and there divided by alpha.
+    Source: Karras et al. 2022 (EDM), Algorithm 1, whose d is eps.
+    """
+    return shape(nxt.alpha / now.alpha, x) * x + shape(nxt.alpha * (nxt.sigma - now.sigma), x) * noise
+
+
+class Churn:
+    """Noise added before a step: sigma^ = (1 + gamma) sigma, gamma = min(amount / N, sqrt(2) - 1) inside [lowest, highest], else 0.
+
+    x^ = x + alpha sqrt(sigma^^2 - sigma^2) noise n
+
+    Args: steps: N; noise: S_noise, the std of what is added.
+    Source: Karras et al. 2022 (EDM), Algorithm 2.
+    """
+
+    def __init__(
+        self,
+        randn: Callable[[Tensor], Tensor],
+        steps: int,
+        amount: float,
+        lowest: float = 0.0,
+        highest: float = math.inf,
+        noise: float = 1.0,
+    ) -> None:
+        self.randn, self.lowest, self.highest, self.noise = randn, lowest, highest, noise
+        self.gamma = min(amount / steps, 2**0.5 - 1)
+
+    def __call__(self, x: Tensor, now: Level) -> tuple[Tensor, Level]:
+        """x and its level, noisier."""
+        inside = (now.sigma >= self.lowest) & (now.sigma <= self.highest)
+        sigma = torch.where(inside, (1 + self.gamma) * now.sigma, now.sigma)
+        if not bool(inside.any()) or self.gamma == 0:
+            return x, now
+        added = now.alpha * (sigma**2 - now.sigma**2).sqrt()
+        return x + shape(self.noise * added, x) * self.randn(x), Level(now.alpha, now.alpha * sigma, now.strength)
+
+
+class Langevin:
+    """A step of Langevin dynamics at a level, before the step down: the corrector of a predictor-corrector sampler.
+
+    x <- x + e s + sqrt(2 e) n,  s = (alpha D - x) / std^2,  e = 2 r (snr |n| / |s|)^2
+
+    Args: snr: signal-to-noise ratio; rate: r of a level, [B] or [1]: 1 where alpha is, else 1 - beta.
+    Source: Song et al. 2021 (score SDE), Algorithms 2-5.
+    Departs: norms are each sample's own, not the batch's mean, so that a sample does not depend on its batch.
+    """
+
+    def __init__(self, randn: Callable[[Tensor], Tensor], denoise: Denoiser, snr: float, rate: Callable[[Level], Tensor]) -> None:
+        self.randn, self.denoise, self.snr, self.rate = randn, denoise, snr, rate
+
+    def __call__(self, x: Tensor, now: Level) -> tuple[Tensor, Level]:
+        """x after the step, at the same level."""
+        level, noise = now.like(x), self.randn(x)
+        score = (level.alpha * parts(self.denoise(x, now))[0] - x) / level.std**2
+        ratio = noise.flatten(1).norm(dim=1) / score.flatten(1).norm(dim=1)
+        size = shape(2 * self.rate(now).to(x) * (self.snr * ratio) ** 2, x)
+        return x + size * score + (2 * size).sqrt() * noise, now
+
+
+def langevin_rate(level: Level, schedule: Level) -> Tensor:
+    """r of a Langevin step, [B]: 1 where the schedule's alpha is, else 1 - beta of the level's step in it.
+
+    Source: Song et al. 2021 (score SDE), correctors of the VE and the VP SDE.
+    """
+    if bool((schedule.alpha == 1).all()):
+        return torch.ones_like(level.std)
+    place = len(schedule) - 2 - timestep(level, schedule)
+    return (schedule.alpha_bar[place] / schedule.alpha_bar[place + 1]).to(level.std)
+
+
 # momentum (Soft Diffusion) is the ancestral step with the large variance, seen through an operator.
 RULES: dict[str, Rule] = {
     "ddim": ddim, "ddpm-small": ancestral, "ddpm-large": partial(ancestral, mix=1.0), "ddpm-learned": learned,
     "naive": naive, "momentum": partial(ancestral, mix=1.0), "flow": flow,
+    "euler-maruyama": euler_maruyama,
 }  # fmt: skip
 
 
 def sample(
     x: Tensor, schedule: Level | list[Level], *, denoise: Denoiser, corrupt: Callable[[Tensor, Level], Tensor],
     rule: Rule, randn: Callable[[Tensor], Tensor], adapt: Adapt | None = None, noisy_end: bool = False,
+    before: Callable[[Tensor, Level], tuple[Tensor, Level]] | None = None, second: bool = False,
 ) -> Tensor:  # fmt: skip
     """Walk x down a schedule of N + 1 levels with N calls of the denoiser; the last step adds no noise, unless `noisy_end`.
 
@@ -90,17 +185,24 @@ def sample(
         schedule: N + 1 levels, noisiest first; each entry of a list may hold one level per sample, [B].
         adapt: shown the step's mean, its noised result and the levels still to come (the first of which the
             result is said to have); returns as many levels in their place.
+        before: what is done to x and its level before each step, e.g. `Churn`; second: whether each step but the last is corrected
+            by the slope at its end (Heun), for the DDIM rule and a corruption that scales alone.
     Returns: samples at the last level, [B, ...].
     """
     levels, wants_v = [schedule[i] for i in range(len(schedule))], "v" in signature(rule).parameters
     for i in range(1, len(levels)):
         now, nxt = levels[i - 1], levels[i]
+        if before is not None:
+            x, now = before(x, now)
         x0, v = parts(denoise(x, now))
         noise = (x - corrupt(x0, now)) / now.like(x).std
         # Variances are small differences: taken in float64, and only then cast to the dtype of x.
         a, b = rule(now, nxt, v=v) if wants_v else rule(now, nxt)
         b = b if noisy_end else torch.where(shape(nxt.std, b) > 0, b, 0.0)
         mean = corrupt(x0, nxt) + shape(a, x) * noise
+        if second and bool((nxt.std > 0).all()):
+            ahead = (mean - corrupt(parts(denoise(mean, nxt))[0], nxt)) / nxt.like(x).std
+            mean = heun(x, now, nxt, 0.5 * (noise + ahead))
         x = mean + shape(b, x) * randn(x) if bool((b > 0).any()) else mean
         if adapt is not None and i + 1 < len(levels):
             levels[i:] = adapt(mean, x, levels[i:])

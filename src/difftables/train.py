@@ -3,9 +3,11 @@
 import math
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,33 @@ class Plan:
     precision: str
     save_every: int
     checkpoints: tuple[int, ...] = ()
+    half_life: int | None = None
+    from_zero: bool = False
+    batch: int = 1
+
+
+class Clock:
+    """Seconds spent in some functions, e.g. a target that costs more than none."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds = device, 0.0
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, its time counted; a GPU is waited for."""
+
+        def measured(*args: Any, **options: Any) -> Any:
+            self._wait()
+            began = time.perf_counter()
+            found = function(*args, **options)
+            self._wait()
+            self.seconds += time.perf_counter() - began
+            return found
+
+        return measured
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 class State:
@@ -68,10 +97,21 @@ class State:
 
 
 def learning_rate(step: int, plan: Plan) -> float:
-    """lr min(1, (step + 1) / warmup), then constant or a half cosine to zero."""
-    rise = min(1.0, (step + 1) / plan.warmup) if plan.warmup else 1.0
+    """lr min(1, (step + 1) / warmup), or min(1, step / warmup) `from_zero`, then constant or a half cosine to zero."""
+    rise = min(1.0, (step + (not plan.from_zero)) / plan.warmup) if plan.warmup else 1.0
     past = max(0.0, (step - plan.warmup) / max(1, plan.steps - plan.warmup))
     return plan.lr * rise * (0.5 * (1 + math.cos(math.pi * past)) if plan.cosine else 1.0)
+
+
+def decay(step: int, plan: Plan) -> float:
+    """What the average keeps of itself: `ema`, or 0.5^(batch / min(half_life, images / 20)), which copies the weights at first.
+
+    Source: Karras et al. 2022 (EDM), App. F.2, and its released code.
+    """
+    if plan.half_life is None:
+        return plan.ema
+    half = min(plan.half_life, 0.05 * step * plan.batch)
+    return 0.5 ** (plan.batch / half) if half else 0.0
 
 
 def train(
@@ -117,7 +157,7 @@ def train(
                 window += [_finite(*each, state) for each in recent]
                 recent = []
             state.optimiser.step()
-            torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - plan.ema)
+            torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay(step, plan))
             state.step = step + 1
             if state.step in plan.checkpoints:
                 state.kept[str(state.step)] = [average.clone() for average in state.average]

@@ -30,7 +30,7 @@ RULES: dict[str, Rule] = {
     row = '    - {label: "half of each", sampler: half-strided, method: fixed}\n'
     checkout.edit(TABLE, '    - {label: "DDPM, fixed: fitted family"', row + '    - {label: "DDPM, fixed: fitted family"')
     assert checkout.jobs() == {"sample": 1, "measure": 1, "table": 1, "report": 1}
-    checkout.snakemake()
+    checkout.snakemake("results/smoke/tables/noise_estimation/T2.md")
     shown = (checkout.path / "results/smoke/tables/noise_estimation/T2.md").read_text()
     assert re.search(r"\| half of each \| \**\d", shown)
 

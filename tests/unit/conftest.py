@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from difftables.layouts import LOADER
+
 ROOT = Path(__file__).parents[2]
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # as LOADER
 
 
 @pytest.fixture
@@ -13,7 +16,7 @@ def rewritten(tmp_path):
     """params.yaml with some places, "a/b/c", changed or, for KeyError, left out: the path of a copy."""
 
     def write(*changes):
-        raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+        raw = yaml.load((ROOT / "params.yaml").read_text(), LOADER)
         for path, value in changes:
             *folders, last = path.split("/")
             place = raw
@@ -23,7 +26,7 @@ def rewritten(tmp_path):
                 del place[last]
             else:
                 place[last] = value
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+        (tmp_path / "params.yaml").write_text(yaml.dump(raw, Dumper=DUMPER))
         return tmp_path / "params.yaml"
 
     return write

@@ -34,7 +34,8 @@ def cells():
 
 def test_a_claim_is_told_column_by_column():
     assert verdict(CLAIM, cells()) == (
-        "**holds** at 3 (1.1 against 2.1); **contradicted** at 5 (2.1 against 1.1); **not distinguishable** at 10 (2 against 2)"
+        "**holds** at 3 (1.1 against 2.1; -1 to -1); **contradicted** at 5 (2.1 against 1.1; +1 to +1); "
+        "**not distinguishable** at 10 (2 against 2; -5 to +5)"
     )
     assert verdict(CLAIM | {"than": "c"}, cells()) == "not run"
 
@@ -78,7 +79,14 @@ def test_rows_with_other_step_counts_leave_gaps_in_the_plots_table():
 
 def test_a_column_may_have_brackets_in_its_name():
     rows = [cell("a", "recall (k=5)", [0.9, 0.91, 0.92]), cell("b", "recall (k=5)", [0.5, 0.51, 0.52])]
-    assert verdict(CLAIM, rows) == "**contradicted** at recall (k=5) (0.91 against 0.51)"
+    assert verdict(CLAIM, rows).startswith("**contradicted** at recall (k=5) (0.91 against 0.51")
+
+
+def test_a_claim_may_say_which_way_is_better():
+    rows = [cell("a", "NFE", [137.0] * 3), cell("b", "NFE", [152.0] * 3)]
+    for each in rows:
+        each.better = ""
+    assert verdict(CLAIM | {"direction": "lower"}, rows) == "**holds** at NFE (137 against 152)"
 
 
 def test_closed_forms_are_compared_as_they_are():

@@ -36,6 +36,32 @@ def test_overrides_of_a_scale_reach_the_runs_that_are_like_another(edited):
     assert "iddpm-linear-hybrid" not in smoke
 
 
+def test_rows_of_a_sampler_that_a_scale_leaves_out_are_not_run(edited):
+    left_out = {"ddim-frozen", "ddpm-adjusted", "wavegrad-adjusted"}
+    change = ("scales/gpu/samplers", dict.fromkeys(left_out))
+    found, before = edited(change, scale="gpu"), edited(scale="gpu")
+    rows = found.rows("noise_estimation", "T2")
+    assert {row["sampler"] for row in rows if row["run"] is None} == left_out - {"wavegrad-adjusted"}
+    assert [row["sampler"] for row in rows] == [row["sampler"] for row in before.rows("noise_estimation", "T2")]
+    assert [row for row in before.rows_used() if row[2] not in left_out] == found.rows_used()
+    assert [name for name in before.listened("voice") if name not in left_out] == found.listened("voice")
+    assert {path for path in before.searches() if "ddim-frozen" not in path} == set(found.searches()) != set(before.searches())
+    assert not any(f"/{name}." in path for name in left_out for path in found.table_inputs("noise_estimation", "T2")["records"])
+    assert [line["label"] for line in found.robustness_spec("digits", "0")["samplers"]] == ["DDIM, fixed", "DDIM, adjusted"]
+    assert found.table_inputs("noise_estimation", "F3")["records"] == []  # its only row
+    assert edited(change).rows_used() == edited().rows_used()  # at another scale
+
+
+def test_a_sampler_left_out_is_told_from_one_that_is_not_there(edited):
+    change = ("scales/gpu/samplers", {"ddim-frozen": None})
+    with pytest.raises(ConfigError, match=r"needs the sampler 'ddim-fitted'; did you mean"):
+        edited(change, ("samplers/ddim-fitted", KeyError), scale="gpu")
+    with pytest.raises(ConfigError, match=r"scales\.gpu\.samplers\.ddim-frozn is null, but .*; did you mean 'ddim-frozen'\?$"):
+        edited(("scales/gpu/samplers", {"ddim-frozn": None}), scale="gpu")
+    with pytest.raises(ConfigError, match=r"samplers\.ddim-frozen: "):
+        edited(("samplers/ddim-frozen", None))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -126,6 +126,31 @@ rule gradients:
         " --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
 
 
+rule variance:
+    input:
+        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+    output:
+        record=f"{STORE}/studies/{{run}}/s{{seed}}/variance.json",
+    log:
+        f"{LOGS}/variance/{{run}}-s{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/variance/{{run}}-s{{seed}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: limits.threads
+    resources:
+        mem_mb=limits.train_mb,
+        gpu=limits.gpu,
+        runtime=limits.sample_minutes,
+    params:
+        spec=cfg("variance", "run", "seed"),
+        code=code("variance", "variance", "run", "seed"),
+        files=lambda w, input: named(input),
+    shell:
+        "python -m difftables variance {params.files} --spec {params.spec:q} --code {params.code}"
+        " --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
+
+
 rule listen:
     input:
         unpack(lambda w: plan.listen_inputs(w.run)),

@@ -33,8 +33,8 @@ def run(job: Job) -> None:
     for paper, tables in spec["tables"]:
         out.append(f"# {paper}\n\n## What the paper claims, and what we saw at this scale\n")
         out.append(
-            "Columns of the table named, first value against second, in the metric named or the table's first; "
-            "95 % paired intervals, column by column, not corrected for their number; closed forms as they are.\n"
+            "Columns of the table named, first value against second, in the metric named or the table's first, and the 95 % interval "
+            "of their difference by paired seeds, column by column, not corrected for their number; closed forms as they are.\n"
         )
         out.append("| claim | source | table | what we saw |\n|---|---|---|---|")
         mine = [cell for cell in cells if cell.paper == paper]
@@ -116,10 +116,11 @@ def _places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
     a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
     places: dict[str, list[str]] = {word: [] for word in VERDICTS}
     for column in (column for column in a if column in b):
-        found, sign = _gap(a[column], b[column]), 1 if a[column].better == "lower" else -1
+        found, sign = _gap(a[column], b[column]), 1 if (claim.get("direction") or a[column].better) == "lower" else -1
         told = found is not None and not found[0] <= 0 <= found[1]
         word = "not distinguishable" if not told or found is None else "holds" if found[1] * sign < 0 else "contradicted"
-        places[word].append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g})")
+        interval = f"; {found[0]:+.2g} to {found[1]:+.2g}" if found is not None and found[0] < found[1] else ""
+        places[word].append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g}{interval})")
     return places
 
 

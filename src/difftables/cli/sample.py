@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from difftables.draw import Drawn
+    from difftables.draw import Before, Drawn
     from difftables.estimator import Adjust
     from difftables.level import Level
     from difftables.precond import Denoiser
@@ -85,7 +85,22 @@ class Chain:
             "corrupt": self.corruption(),
             "rule": assemble.RULES[sampler.rule],
             "noisy_end": getattr(sampler, "noisy_end", False),
+            "second": getattr(sampler, "second", False),
         }
+
+    def before(self, sampler: "SimpleNamespace") -> "Before | None":
+        """What is done before each step of a sampler, made for a batch."""
+        from functools import partial
+
+        from difftables.steps import Churn, Langevin, langevin_rate
+
+        if getattr(sampler, "churn", None):
+            numbers = vars(sampler.churn)
+            return lambda randn, denoise, steps: Churn(randn, steps, **numbers)
+        if getattr(sampler, "snr", None):
+            rate = partial(langevin_rate, schedule=self.training)
+            return lambda randn, denoise, steps: Langevin(randn, denoise, sampler.snr, rate)
+        return None
 
     def start(self) -> "Known":
         """What the run's prior is made from."""
@@ -147,13 +162,15 @@ class Chain:
         Args: part: whose conditions the samples are given; repeats: how often they repeat, one after another.
         """
         from difftables.draw import draw
+        from difftables.ode import PATHS
 
         adapt = self.adapt(sampler)
         shape, cond = self.medium.given(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         drawn = draw(
             keys, shape, schedule, prior=self.prior, adapt=adapt,
-            cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
+            cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)), before=self.before(sampler),
+            path=PATHS[sampler.ode](self.training) if getattr(sampler, "ode", None) else None, tolerance=sampler.tolerance,
             batch=self.job.spec.batch, device=self.job.device, **self.common(sampler),
         )  # fmt: skip
         return drawn, adapt

@@ -20,11 +20,13 @@ def run(job: Job) -> None:
     trained = dict.fromkeys(row["run"] for row in rows)
     curves = dict(zip(trained, job.inputs.get("curves", []), strict=False))
     chosen = {path.parent.name: path for path in job.inputs.get("levels", [])}
+    trainings = {name: read_json(path) for name, path in zip(trained, job.inputs.get("trained", []), strict=False)}
     sources = Sources(
         spec, Reported(job.input("reported")), [read_json(path) for path in job.inputs.get("records", [])],
         dict(zip(drawn, job.inputs.get("samples", []), strict=False)), read_json(floor) if floor else None, job.maybe("data"),
         job.maybe("audio"), [read_json(path) for path in job.inputs.get("likelihood", [])], curves,
-        {name: read_json(path)["fingerprint"] for name, path in zip(trained, job.inputs.get("trained", []), strict=False)},
+        {name: record["fingerprint"] for name, record in trainings.items()},
+        {name: record["target_share"] for name, record in trainings.items() if "target_share" in record},
         {name: chosen[each["levels"]] for name, each in spec.get("courses", {}).items() if each["levels"] in chosen},
     )  # fmt: skip
     rendered = RENDERERS[layout["kind"]](sources)
@@ -49,6 +51,9 @@ def banner(spec: dict[str, Any]) -> str:
     if not READS[spec["layout"]["kind"]]:
         named = "schedules" in spec["layout"]
         return "**Closed form**, " + (f"with the schedules of scale `{spec['scale']}`." if named else "nothing is trained or sampled.")
+    if spec["layout"]["kind"] == "phases":
+        where = f"the training images of `{spec['dataset']}`, scale `{spec['scale']}`" if spec["run"] else "made points alone"
+        return f"**Measured on {where}**, with exact posteriors; two points in closed form. Nothing is trained or sampled."
     if spec["run"] is None:
         return f"**Own rows were not run:** `params.yaml` binds no run to this table at scale `{spec['scale']}`."
     if spec["layout"]["kind"] == "course":

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
     from torch import Generator, Tensor, nn
 
-    from difftables.train import BatchLoss
+    from difftables.train import BatchLoss, Clock
+
+    Told = Tensor | tuple[Tensor | None, ...] | None  # what a net is given besides: a class, how it was augmented, both or nothing
 
 
 def run(job: Job) -> None:
@@ -26,6 +28,7 @@ def run(job: Job) -> None:
     from difftables.losses import PENALTIES, WEIGHTS, denoising_loss, plain
     from difftables.rng import generator
     from difftables.targets import TARGETS
+    from difftables.train import Clock
     from difftables.vlb import OBJECTIVES
 
     spec, device = job.spec.run, job.device
@@ -42,15 +45,20 @@ def run(job: Job) -> None:
     kind = OBJECTIVES[spec.objective]
     objective = kind(training, spec.vlb_weight) if kind else None
     aware = density if isinstance(density, LossAware) else None
-    batch = training_batches(job, "train", spec.train)
+    clock = Clock(device)
+    batch = training_batches(job, "train", spec.train, spec.references, clock)
+    if spec.references == 1:
+        target = TARGETS["clean"]
+    elif spec.references is not None:
+        target = clock.timed(target)
     corruptions.check(spec.corruption, corrupt, training[:1], tuple(batch(0)[0].shape[1:]), spec.seen == "corrupted")
 
     def batch_loss(step: int) -> tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]:
-        x0, cond, stream = batch(step)
+        x0, cond, stream, others = batch(step)
         level = density(training, len(x0), stream)
         noise = torch.randn(x0.shape, generator=stream).to(device)
         loss = denoising_loss(
-            x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=target, weight=weight, penalty=penalty,
+            x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=partial(target, **others), weight=weight, penalty=penalty,
             residual=corrupt if spec.seen == "corrupted" else plain, objective=objective, cond=cond,
         )  # fmt: skip
         weights = torch.ones(len(x0))
@@ -60,42 +68,84 @@ def run(job: Job) -> None:
         loss = weights.to(device) * loss
         return (loss, level) if objective is None or objective.seen is None else (loss, level, weights.to(device) * objective.seen)
 
-    fit(job, net, batch_loss, spec.train, "net", aware)
+    fit(job, net, batch_loss, spec.train, "net", aware, clock)
 
 
 def training_batches(
-    job: Job, purpose: str, training: "SimpleNamespace"
-) -> "Callable[[int], tuple[Tensor, Tensor | None, Generator]]":  # fmt: skip
-    """step to (clean samples on the device, what the net is given besides, the step's stream): a function of seed and step."""
+    job: Job, purpose: str, training: "SimpleNamespace", references: int | None = None, clock: "Clock | None" = None
+) -> "Callable[[int], tuple[Tensor, Told, Generator, dict[str, Tensor]]]":  # fmt: skip
+    """step to (clean samples on the device, what the net is given besides, the step's stream, references): a function of seed and step.
+
+    References are what a stable target wants, `references` and `same`; {} without. They come from a stream of their own, but for the
+    draw of which images: runs that differ in their number alone see the same batches, levels and noise. An augmentation has streams of
+    its own too, and its labels follow what else the net is given.
+
+    Args: clock: what the references take is added to it.
+    """
+    import torch
     from torch import Generator, Tensor
 
     from difftables import media
+    from difftables.augment import augment
+    from difftables.media.images import Images
     from difftables.rng import generator
 
     medium = media.of(job.spec.run.data, job.input("data"), job.device)
+    if references not in (None, 1) and isinstance(medium, Images):
+        medium.enough_of_each_class()
 
-    def batch(step: int) -> tuple[Tensor, Tensor | None, Generator]:
+    def augmented(x: Tensor, labels: Tensor | None, step: int, *purposes: str) -> tuple[Tensor, "Told"]:
+        if not training.augment:
+            return x, labels
+        moved, said = augment(x.cpu(), training.augment, generator(*purposes, "augment", job.spec.seed, step))
+        return moved.to(x), (labels, said.to(x))
+
+    def gathered(x0: Tensor, labels: Tensor | None, which: Tensor, step: int) -> dict[str, Tensor]:
+        assert isinstance(medium, Images)  # the plan refuses references elsewhere
+        stream = generator(f"{purpose}-references", job.spec.seed, step)
+        rest, other = medium.batch(which, stream, training.flip)
+        found = {"references": torch.cat([x0, augmented(rest, None, step, purpose, "references")[0]])}
+        if labels is not None and other is not None:
+            found["same"] = labels[:, None] == torch.cat([labels, other])
+        return found
+
+    timed = clock.timed(gathered) if clock else gathered
+
+    def batch(step: int) -> tuple[Tensor, "Told", Generator, dict[str, Tensor]]:
         stream = generator(purpose, job.spec.seed, step)
-        return *medium.training(training.batch, stream, training.flip), stream
+        if not training.distinct or not isinstance(medium, Images):
+            x0, labels = medium.training(training.batch, stream, training.flip)
+            return *augmented(x0, labels, step, purpose), stream, {}
+        which = medium.places(max(training.batch, references or 0), stream, distinct=True)
+        x0, labels = medium.batch(which[: training.batch], stream, training.flip)
+        x0, told = augmented(x0, labels, step, purpose)
+        return x0, told, stream, {} if references in (None, 1) else timed(x0, labels, which[training.batch :], step)
 
     return batch
 
 
 def fit(
-    job: Job, net: "nn.Module", batch_loss: "BatchLoss", training: "SimpleNamespace", kind: str, memory: "nn.Module | None" = None
-) -> None:
-    """Run the loop, write weights and curve, and drop the state that is no longer needed."""
+    job: Job, net: "nn.Module", batch_loss: "BatchLoss", training: "SimpleNamespace", kind: str, memory: "nn.Module | None" = None,
+    clock: "Clock | None" = None,
+) -> None:  # fmt: skip
+    """Run the loop, write weights and curve, and drop the state that is no longer needed.  Args: clock: of what its record tells."""
     import shutil
+    import time
 
     from difftables.io import save_tensors, write_csv, write_json
     from difftables.train import CURVE, Plan, train
 
-    numbers = {key: value for key, value in vars(training).items() if key not in ("batch", "flip", "checkpoints")}
+    numbers = {key: value for key, value in vars(training).items() if key not in ("flip", "distinct", "augment", "checkpoints")}
     plan = Plan(**numbers, checkpoints=tuple(training.checkpoints))
     state = job.state("state.pt")
+    began = time.perf_counter()
     weights, curve = train(net, batch_loss, plan, state, memory)
+    # Of this process: a run that was killed tells of its last part.
+    share = {"target_share": clock.seconds / (time.perf_counter() - began)} if clock and clock.seconds else {}
     save_tensors(job.output("net"), weights, {"kind": kind, "spec": job.raw, "fingerprint": job.fingerprint})
     write_csv(job.output("curve"), CURVE, [[row[0], *("" if v is None else f"{v:.6g}" for v in row[1:])] for row in curve])
     parameters = sum(p.numel() for p in net.parameters())
-    write_json(job.output("record"), {"parameters": parameters, "steps": training.steps, "seed": job.spec.seed, **job.provenance()})
+    write_json(
+        job.output("record"), {"parameters": parameters, "steps": training.steps, "seed": job.spec.seed, **share, **job.provenance()}
+    )
     shutil.rmtree(state.parent, ignore_errors=True)

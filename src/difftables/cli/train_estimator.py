@@ -24,7 +24,7 @@ def run(job: Job) -> None:
     batch = training_batches(job, "train-estimator", spec.estimator.train)
 
     def batch_loss(step: int) -> tuple[Tensor, Level]:
-        x0, _, stream = batch(step)
+        x0, _, stream, _ = batch(step)
         level = density(training, len(x0), stream)
         noise = torch.randn(x0.shape, generator=stream).to(device)
         x = corrupt(x0, level) + level.like(x0).std * noise

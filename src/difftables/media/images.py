@@ -43,9 +43,31 @@ class Images:
         """Labels of all images where the net is given them, else None."""
         return self.tensors["labels"] if self.spec.classes else None
 
+    def places(self, count: int, stream: torch.Generator, distinct: bool = False) -> Tensor:
+        """Which training images come next, [count]: with replacement, or `distinct`, of which fewer are the first of more.
+
+        Raises: ValueError for more distinct images than there are.
+        """
+        if not distinct:
+            return torch.randint(len(self.own), (count,), generator=stream)
+        if count > len(self.own):
+            raise ValueError(f"{count} distinct images are asked for, but only {len(self.own)} are there to train on; lower `references`")
+        return torch.randperm(len(self.own), generator=stream)[:count]
+
+    def enough_of_each_class(self) -> None:
+        """Raise ValueError where a net is given labels and some class has one training image, which no other could stand in for."""
+        if self.labels is None:
+            return
+        found = torch.bincount(self.labels[~self.tensors["held_out"].bool()], minlength=self.spec.classes)
+        if bool((found < 2).any()):
+            raise ValueError(f"class {int(found.argmin())} has {int(found.min())} training images, too few to be references; leave it out")
+
     def training(self, count: int, stream: torch.Generator, flip: bool) -> tuple[Tensor, Tensor | None]:
         """A batch of training images in [-1, 1], [count, C, H, W], and their labels, [count], or nothing."""
-        which = torch.randint(len(self.own), (count,), generator=stream)
+        return self.batch(self.places(count, stream), stream, flip)
+
+    def batch(self, which: Tensor, stream: torch.Generator, flip: bool) -> tuple[Tensor, Tensor | None]:
+        """The training images at some places, in [-1, 1], and their labels or nothing."""
         x0 = to_unit(self.own[which])
         if flip:
             mirrored = torch.rand(len(x0), generator=stream) < 0.5

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from difftables.render.field import progress, variance
 from difftables.render.likelihood import chains, terms
 from difftables.render.sources import Rendered, Sources
 from difftables.render.speech import listen, speech
@@ -40,8 +41,16 @@ def gaussian(sources: Sources) -> Rendered:
     return late(sources)
 
 
+def phases(sources: Sources) -> Rendered:
+    """Of render.phases."""
+    from difftables.render.phases import phases as late
+
+    return late(sources)
+
+
 RENDERERS: dict[str, Callable[[Sources], Rendered]] = {
     "steps": steps, "errors": errors, "robustness": robustness, "images": images, "speech": speech, "listen": listen,
     "summary": summary, "compute": compute, "terms": terms, "chains": chains, "noised": noised, "schedules": schedules,
     "learning": learning, "gradients": gradients, "gaussian": gaussian, "course": course,
+    "variance": variance, "phases": phases, "progress": progress,
 }  # fmt: skip

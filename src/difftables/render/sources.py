@@ -21,6 +21,7 @@ class Sources:
     likelihood: list[Any] = field(default_factory=list)
     curves: dict[str, Path] = field(default_factory=dict)  # by run, of the first training seed
     curve_runs: dict[str, str] = field(default_factory=dict)  # fingerprints of those trainings
+    costs: dict[str, float] = field(default_factory=dict)  # by run: share of a training step that its target takes
     levels: dict[str, Path] = field(default_factory=dict)  # by run: strengths chosen on data, where they were
 
 

@@ -17,12 +17,13 @@ def steps_of(row: dict[str, Any], files: list[Any], asked: list[int]) -> list[in
 def cells_of(sources: Sources) -> list[Cell]:
     """A cell for each row, step count and metric; not-run ones for rows without records."""
     spec, cells = sources.spec, list[Cell]()
+    measured = dict.fromkeys(r["metric"] for file in sources.records for r in file["records"])
     for row in spec["rows"]:
         files = [f for f in sources.records if (f["shared"]["sampler"], f["shared"]["run"]) == (row["sampler"], row["run"])]
         for steps in steps_of(row, files, spec["steps"]):
             here = [r for file in files for r in file["records"] if r["steps"] == steps]
             found = {q["metric"]: q for q in sources.reported.find(row["paper"], steps)} if "paper" in row else {}
-            for metric in dict.fromkeys(r["metric"] for r in here) or spec["layout"]["metrics"]:
+            for metric in dict.fromkeys(r["metric"] for r in here) or measured or spec["layout"]["metrics"]:
                 cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), spec["dataset"] or "", row.get("method", ""))
                 cell.sampler, cell.steps, cell.metric, cell.status = row["sampler"], steps, metric, "not-run"
                 quote = next((q for name, q in found.items() if metric.startswith(name)), None)
@@ -139,7 +140,7 @@ def listen(sources: Sources) -> Rendered:
     pictures = {"reference": speech.mel(x0[:1])[0].numpy()}
     folder = f"../audio/{sources.audio.name}"
     lines: list[tuple[str, list[Any], str]] = [("reference", [_links(folder, "reference", count)], "own")]
-    for row in spec["rows"]:
+    for row in (row for row in spec["rows"] if row["run"]):
         tensors, _ = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")
         steps = heard(tensors, spec["steps"])
         shown = steps[0]

@@ -91,7 +91,7 @@ def _levels(sources: Sources, shown: int) -> dict[str, dict[str, Any]]:
     wanted = ("sub-sampled", "fitted family", "searched", "adjusted")
     panels: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}
     for row in sources.spec["rows"]:
-        if row["label"].startswith(FAMILIES) and row["label"].endswith(wanted):
+        if row["run"] and row["label"].startswith(FAMILIES) and row["label"].endswith(wanted):
             tensors, _ = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")
             panels[row["label"].split(",")[0]][row["label"]] = tensors[f"levels/{shown}"].numpy()
     return panels if any(panels.values()) else {}

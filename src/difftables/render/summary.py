@@ -12,7 +12,7 @@ FRECHET = "FD"  # in layouts: the Frechet distance under its full name
 
 
 def own(sources: Sources, row: dict[str, Any], column: dict[str, str], name: str) -> Cell:
-    """One row's cell of a column: a metric of its samples, or the bound of its net."""
+    """One row's cell of a column: a metric of its samples, the best seed of one (`select: best`), or the bound of its net."""
     spec = sources.spec
     cell = Cell(spec["paper"], spec["table"], row["label"], column["head"], spec["dataset"] or "", "", row.get("sampler", ""))
     cell.metric, cell.status, cell.part = name, "not-run", row.get("part") or ""
@@ -25,13 +25,25 @@ def own(sources: Sources, row: dict[str, Any], column: dict[str, str], name: str
     if name == "NFE":
         here = [r | {"value": r["nfe"], "unit": "calls", "better": ""} for r in here if r["metric"] == here[0]["metric"]]
     else:
-        here = [r for r in here if r["metric"] == name]
+        here = [r for r in here if r["metric"] == name or r["metric"].startswith(f"{name} (")]
     if here:
+        cell.metric = name if name == "NFE" else here[0]["metric"]
         fill(cell, here, files)
         cell.steps = here[0]["steps"]
     if here and name == "NFE":
         cell.value, cell.sd = max(r["value"] for r in here), None
+    if "select" in column:
+        # A best one is no measurement of a method: it is in no comparison, and has no error bar.
+        best = min if cell.better == "lower" else max
+        cell.metric, cell.better, cell.sd = f"{cell.metric}, best seed", "", None
+        cell.value, cell.values = (best(cell.values) if cell.values else None), []
     return cell
+
+
+def target_cost(sources: Sources, row: dict[str, Any]) -> str | None:
+    """What the target takes of a training step, as text: seconds differ from run to run, and cells do not."""
+    share = sources.costs.get(row["run"])
+    return f"{100 * share:.2g} %" if share is not None else None
 
 
 def reported(sources: Sources, row: dict[str, Any], column: dict[str, str], cell: Cell) -> Cell | None:
@@ -39,6 +51,8 @@ def reported(sources: Sources, row: dict[str, Any], column: dict[str, str], cell
     where = dict(row["paper"])
     if "dataset" in column:
         where["dataset"] = column["dataset"]
+    if {"select", "cost"} & set(column):
+        return None
     metric = column.get("paper", "FID" if column["metric"] == FRECHET else column["metric"])
     found = [q for q in sources.reported.find(where) if q["metric"] == metric] if "dataset" in where else []
     if not found:
@@ -50,11 +64,12 @@ def reported(sources: Sources, row: dict[str, Any], column: dict[str, str], cell
 def lines_of(sources: Sources) -> tuple[list[Cell], list[tuple[str, list[Any], str]]]:
     """Cells and lines of a summary: own rows, each with the paper's numbers below, then the literature."""
     spec, layout = sources.spec, sources.spec["layout"]
-    names = {c["head"]: label(**spec["metric"]) if c["metric"] == FRECHET else c["metric"] for c in layout["columns"]}
+    names = {c["head"]: label(**spec["metric"]) if c.get("metric") == FRECHET else c.get("metric", "") for c in layout["columns"]}
     cells, lines = list[Cell](), list[tuple[str, list[Any], str]]()
     for row in spec["rows"]:
-        mine = [None if "dataset" in c else own(sources, row, c, names[c["head"]]) for c in layout["columns"]]
-        lines.append((row["label"], mine, "own"))
+        mine = [None if {"dataset", "cost"} & set(c) else own(sources, row, c, names[c["head"]]) for c in layout["columns"]]
+        shown = [target_cost(sources, row) if "cost" in c else cell for c, cell in zip(layout["columns"], mine, strict=True)]
+        lines.append((row["label"], shown, "own"))
         cells += [cell for cell in mine if cell is not None]
         if "paper" in row:
             theirs = [_quote(sources, row, c, cell, names[c["head"]]) for c, cell in zip(layout["columns"], mine, strict=True)]
@@ -100,8 +115,9 @@ def summary(sources: Sources) -> Rendered:
     layout = sources.spec["layout"]
     cells, lines = lines_of(sources)
     foot = [*measured_notes(sources), *likelihood.notes(sources), *about(sources), *layout["foot"]]
-    grid = Grid(layout["title"], ["", *(column["head"] for column in layout["columns"])], lines, foot)
-    return Rendered(cells, grid, likelihood.ratio(sources))
+    more, notes = quotes(sources)
+    grid = Grid(layout["title"], ["", *(column["head"] for column in layout["columns"])], lines, [*foot, *notes])
+    return Rendered(cells + more, grid, likelihood.ratio(sources))
 
 
 def compute(sources: Sources) -> Rendered:

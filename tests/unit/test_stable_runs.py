@@ -1,0 +1,182 @@
+"""Runs with a stable target, and EDM's, in params.yaml and in training: what is refused, and what n = 1 comes to."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from difftables import params, plan
+from difftables.cli import job as jobs
+from difftables.cli import train
+from difftables.data.images import split
+from difftables.io import load_tensors, read_json, save_tensors
+from difftables.level import Level
+from difftables.names import ConfigError
+from difftables.steps import RULES, sample
+from difftables.targets import field_weights, stable_field, stable_field_official
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def edited(rewritten, monkeypatch):
+    """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
+    monkeypatch.chdir(ROOT)
+    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([("runs/stf-ve-stf/references", 63)], "runs.stf-ve-stf has references = 63, fewer than the batch of 64, which is among them"),
+        ([("runs/stf-ve-dsm/train/distinct", False)], "has references, which are drawn without replacement; set train.distinct: true"),
+        ([("runs/stf-ve-dsm/references", KeyError)], "has one of `target: stable_field` and `references` without the other"),
+        ([("runs/stf-ve-dsm/target", "clean")], "has one of `target: stable_field` and `references` without the other"),
+        ([("runs/stf-ve-dsm/target", "stable")], "did you mean 'stable_field'"),
+        ([("runs/stf-vp-f/references", 256)], "set augment to 0, or target to stable_field_official"),
+        ([("runs/stf-vp-f/train/augment", 1.5)], "runs.stf-vp-f.train.augment"),
+        ([("nets/edm-ddpmpp-augmented/augment", 0)], "runs.stf-vp-f.train.augment needs a net that is told of it; set nets.edm-ddpmpp"),
+        ([("runs/stf-ve-dsm/corruption", "blur")], "has target stable_field, whose weights hold for corruption scale alone, not blur"),
+        (
+            [("runs/stf-ve-stf/given", "labels"), ("runs/stf-ve-stf/references", 19), ("runs/stf-ve-dsm/train/batch", 16)],
+            "runs.stf-ve-stf has references = 19 for 10 classes, fewer than two of a class on average",
+        ),
+        ([("samplers/edm-heun/rule", "ddpm-small")], "has second: true, which corrects rule ddim alone, not ddpm-small"),
+        ([("samplers/stf-rk45-ve/steps", [2])], "has ode, which takes as many steps as it needs; set steps: [1]"),
+        (
+            [("samplers/stf-rk45-ve/ode", "linear")],
+            "follows the linear ODE, but run 'stf-ve-dsm' was trained on schedule family 'exploding'",
+        ),
+        ([("samplers/stf-pc/churn", {"amount": 1.0, "lowest": 0.0, "highest": 1.0, "noise": 1.0})], "has both churn and snr"),
+        ([("samplers/edm-churn-vp/churn/amount", 0.0)], "samplers.edm-churn-vp.churn.amount"),
+        (
+            [("samplers/soft-momentum/rule", "ddim"), ("samplers/soft-momentum/second", True)],
+            "which is for noise alone, but run 'soft-blur'",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_line_before_any_job(edited, changes, message):
+    with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
+        edited(*changes)
+    assert message in str(error.value)
+
+
+def fit(tmp_path, monkeypatch, name, **changes):
+    """Train a run of params.yaml for six steps on 100 made-up images: its weights and its record."""
+    monkeypatch.chdir(ROOT)
+    spec = json.loads(json.dumps(plan.read("laptop").train_spec("stf-ve-dsm", "0")))
+    spec["run"] |= {key: value for key, value in changes.items() if key != "classes"}
+    spec["run"]["train"] |= {"steps": 6, "batch": 8, "save_every": 100, "checkpoints": []}
+    monkeypatch.chdir(tmp_path)
+    spec["run"]["data"]["classes"] = changes.get("classes", 0)
+    images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(110) // 50  # the last 10 are of class 2
+    held = split(110, 10, 0) if "classes" not in changes else torch.arange(110) >= 101
+    save_tensors(Path("data.safetensors"), {"images": images, "labels": labels, "held_out": held}, {"kind": "data"})
+    outputs = [f"{out}={name}.{out}" for out in ("net", "curve", "record")]
+    train.run(jobs.parse("train", ["data=data.safetensors", "--spec", json.dumps(spec), "--out", *outputs]))
+    return load_tensors(Path(f"{name}.net"), "net")[0], read_json(Path(f"{name}.record"))
+
+
+def test_one_reference_trains_to_the_bits_of_denoising_score_matching(tmp_path, monkeypatch):
+    usual, _ = fit(tmp_path, monkeypatch, "usual", target="clean", references=None)
+    single, record = fit(tmp_path, monkeypatch, "single", target="stable_field", references=1)
+    many, told = fit(tmp_path, monkeypatch, "many", target="stable_field", references=64)
+    assert all(torch.equal(usual[key], single[key]) for key in usual)
+    assert not all(torch.equal(usual[key], many[key]) for key in usual)
+    assert "target_share" not in record
+    assert 0 < told["target_share"] < 1
+
+
+def test_an_augmented_run_is_trained_and_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    net = plan.read("laptop").run("stf-ve-f")["net"]
+    found = [
+        fit(
+            tmp_path,
+            monkeypatch,
+            f"p{p}",
+            net=net,
+            train=plan.read("laptop").train_spec("stf-ve-dsm", "0")["run"]["train"] | {"augment": p},
+        )
+        for p in (0.0, 0.5)
+        if not monkeypatch.chdir(ROOT)
+    ]
+    assert found[0][0]["augment.weight"].shape[1] == 9
+    assert not torch.equal(found[0][0]["inlet.weight"], found[1][0]["inlet.weight"])
+
+
+def test_a_class_with_one_image_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="class 2 has 1 training images, too few to be references"):
+        fit(tmp_path, monkeypatch, "few", classes=3, references=32, net=_classes(monkeypatch))
+
+
+def _classes(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    return plan.read("laptop").run("stf-ve-dsm")["net"]
+
+
+def test_more_references_than_images_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="101 distinct images are asked for, but only 100 are there to train on; lower `references`"):
+        fit(tmp_path, monkeypatch, "many", references=101)
+
+
+def test_no_noise_is_refused():
+    level = Level.variance_exploding(torch.tensor([0.5, 0.0]))
+    with pytest.raises(ValueError, match="a sample has sigma = 0"):
+        field_weights(torch.zeros(2, 3), level, torch.zeros(4, 3))
+
+
+def test_the_official_target_is_ours_but_for_classes():
+    stream = torch.Generator().manual_seed(0)
+    references, noise = torch.rand(40, 6, generator=stream) * 2 - 1, torch.randn(8, 6, generator=stream)
+    alpha = torch.linspace(0.3, 0.9, 8).double()
+    level = Level(alpha, (1 - alpha**2).sqrt())
+    x = level.like(noise).alpha * references[:8] + level.like(noise).std * noise
+    ours = stable_field(x, level, references[:8], references)
+    torch.testing.assert_close(stable_field_official(x, level, references[:8], references), ours, rtol=1e-4, atol=1e-5)
+    labels = torch.arange(40) % 2
+    same = labels[:8, None] == labels
+    exact = stable_field(x, level, references[:8], references, same)
+    assert not torch.allclose(stable_field_official(x, level, references[:8], references, same), exact, atol=1e-2)
+
+
+def test_euler_maruyama_removes_what_the_slope_at_the_start_says():
+    """VE: c = sigma^2 log 4 for a step to half of sigma; VP in x / alpha: c = (1 + sigma^2) log((1 + sigma^2) / (1 + sigma'^2))."""
+    a, b = RULES["euler-maruyama"](*(Level.variance_exploding(torch.tensor([s])) for s in (2.0, 1.0)))
+    c = 4 * torch.tensor(4.0).double().log()
+    torch.testing.assert_close(torch.stack([a, b]).flatten(), torch.stack([2 - c / 2, c.sqrt()]))
+    now, nxt = (Level.variance_preserving(torch.tensor([x])) for x in (0.2, 0.5))  # sigma^2 = 4, then 1
+    a, b = RULES["euler-maruyama"](now, nxt)
+    c = 5 * torch.tensor(2.5).double().log()
+    torch.testing.assert_close(torch.stack([a, b]).flatten(), nxt.alpha * torch.stack([2 - c / 2, c.sqrt()]))
+    assert [value.item() for value in RULES["euler-maruyama"](now, Level.clean())] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["exploding", "preserving"])
+def test_euler_maruyama_reaches_gaussian_data(kind):
+    """Data N(0, 1/4): the exact denoiser, 400 steps, and a standard deviation of 0.5 within two percent."""
+    sigma = torch.logspace(1.5, -2, 400, dtype=torch.float64)
+    levels = Level.variance_exploding(sigma) if kind == "exploding" else Level.variance_preserving(1 / (1 + sigma**2))
+    schedule = Level(*(torch.cat([getattr(levels, name), getattr(Level.clean(), name)]) for name in ("alpha", "std")))
+    stream = torch.Generator().manual_seed(0)
+
+    def denoise(x, level):
+        return x / level.alpha * 0.25 / (0.25 + level.sigma**2)
+
+    def randn(x):
+        return torch.randn(x.shape, generator=stream, dtype=x.dtype)
+
+    x = (schedule.alpha[0] * 0.25**0.5) * randn(torch.zeros(20000, 1).double()) + schedule.std[0] * randn(torch.zeros(20000, 1).double())
+    found = sample(x, schedule, denoise=denoise, corrupt=lambda x, level: level.alpha * x, rule=RULES["euler-maruyama"], randn=randn)
+    assert found.std().item() == pytest.approx(0.5, rel=0.02)
+
+
+def test_many_references_of_large_images_fit_into_memory():
+    """64 samples, 4096 references, 3 x 32 x 32 numbers each: less than 1 GB beside them."""
+    code = "import sys; sys.path.insert(0, 'tests'); import bench_field; print(bench_field.memory())"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 0 <= int(found.stdout) < 1e9
