@@ -64,6 +64,13 @@ def test_what_does_not_fit_is_one_line_before_any_job(edited, changes, message):
     assert message in str(error.value)
 
 
+def described(monkeypatch, run, *keys):
+    """Parts of a run of params.yaml, as its training is told them."""
+    monkeypatch.chdir(ROOT)
+    spec = plan.read("laptop").train_spec(run, "0")["run"]
+    return [spec[key] for key in keys]
+
+
 def fit(tmp_path, monkeypatch, name, **changes):
     """Train a run of params.yaml for six steps on 100 made-up images: its weights and its record."""
     monkeypatch.chdir(ROOT)
@@ -92,31 +99,17 @@ def test_one_reference_trains_to_the_bits_of_denoising_score_matching(tmp_path, 
 
 
 def test_an_augmented_run_is_trained_and_told(tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    net = plan.read("laptop").run("stf-ve-f")["net"]
-    found = [
-        fit(
-            tmp_path,
-            monkeypatch,
-            f"p{p}",
-            net=net,
-            train=plan.read("laptop").train_spec("stf-ve-dsm", "0")["run"]["train"] | {"augment": p},
-        )
-        for p in (0.0, 0.5)
-        if not monkeypatch.chdir(ROOT)
-    ]
-    assert found[0][0]["augment.weight"].shape[1] == 9
-    assert not torch.equal(found[0][0]["inlet.weight"], found[1][0]["inlet.weight"])
+    net, training = described(monkeypatch, "stf-ve-f", "net", "train")
+    usual, _ = fit(tmp_path, monkeypatch, "usual", net=net, train=training | {"augment": 0.0})
+    moved, _ = fit(tmp_path, monkeypatch, "moved", net=net, train=training | {"augment": 0.5})
+    assert moved["augment.weight"].shape[1] == 9
+    assert not torch.equal(usual["augment.weight"], moved["augment.weight"])
+    assert not torch.equal(usual["inlet.weight"], moved["inlet.weight"])
 
 
 def test_a_class_with_one_image_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="class 2 has 1 training images, too few to be references"):
-        fit(tmp_path, monkeypatch, "few", classes=3, references=32, net=_classes(monkeypatch))
-
-
-def _classes(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    return plan.read("laptop").run("stf-ve-dsm")["net"]
+        fit(tmp_path, monkeypatch, "few", classes=3, references=32)
 
 
 def test_more_references_than_images_are_refused(tmp_path, monkeypatch):
