@@ -1,4 +1,4 @@
-"""What all tests start from: the DDPM training schedule, and copies of the repository, one in which the smoke scale has run."""
+"""What all tests start from: the DDPM training schedule, and copies of the repository, in which the smoke scale has run or was killed."""
 
 import os
 import shutil
@@ -16,6 +16,8 @@ import torch
 torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
+KILLED = [f"results/smoke/tables/{name}.md" for name in ("noise_estimation/F2", "noise_estimation/F3", "noise_estimation/F4")]
+KILLED += ["results/smoke/tables/improved_ddpm/few-step-NLL.md", "results/smoke/store/schedules/levels/digits-soft-blur-blur/levels.csv"]
 KEPT = ["Snakefile", "dvc.yaml", "params.yaml", "workflow", "profiles", "src", "requirements.lock", "pyproject.toml"]
 
 
@@ -72,8 +74,8 @@ def copy(target):
 
 
 def pytest_collection_modifyitems(items):
-    """Those that need the finished smoke run come last: it runs beside the others, which leave a core idle."""
-    items.sort(key=_waits)
+    """Those that need the finished smoke run come last, and after them those that need the killed one: both run beside the others."""
+    items.sort(key=lambda item: (_waits(item), "killed" in item.fixturenames))
 
 
 def _waits(item):
@@ -91,16 +93,43 @@ def smoke(request, tmp_path_factory):
     with open(log, "w") as file:
         process = checkout.start("snakemake", "--config", "scale=smoke", log=file)
     yield checkout, process, log
+    stop(process)
+
+
+def stop(process):
+    """End a command's whole process group."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
 @pytest.fixture(scope="session")
-def finished(smoke):
+def finished(smoke, request):
     """The smoke scale, run to the end."""
     checkout, process, log = smoke
     assert process.wait(timeout=1800) == 0, log.read_text()[-3000:]
+    if any("killed" in item.fixturenames for item in request.session.items):
+        request.getfixturevalue("under_fire")
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def under_fire(tmp_path_factory):
+    """Some of its targets on one core, killed twenty times, beside the tests that need the finished run: they leave a core idle."""
+    checkout = copy(tmp_path_factory.mktemp("killed") / "repository")
+    log = checkout.path.parent / "log"
+    with open(log, "w") as file:
+        command = [sys.executable, ROOT / "tests/kills.py", checkout.path, *KILLED]
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+    yield checkout, process, log
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def killed(finished, under_fire):
+    """The same, run to the end."""
+    checkout, process, log = under_fire
+    assert process.wait(timeout=1200) == 0, log.read_text()[-3000:]
     return checkout
 
 

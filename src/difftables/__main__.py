@@ -1,11 +1,14 @@
-"""`python -m difftables VERB ...`: what the rules call, and `check` for people."""
+"""`python -m difftables VERB ...`: what the rules call, and `check`, `costs`, `explain`, `verify` and `where` for people."""
 
 import importlib
 import os
 import sys
 from pathlib import Path
 
+from difftables import driver, parallel
+
 VERBS = sorted(p.stem for p in Path(__file__).parent.joinpath("cli").glob("*.py") if p.stem not in ("__init__", "job", "judges"))
+SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can split
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,6 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(f"difftables: there is no verb {verb!r}{nearest(verb, VERBS)}", file=sys.stderr)
         return 2
+    world = parallel.here()
+    if world.size > 1 and verb not in SHARED:
+        world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be split")
+        return 2
     # Spinning OpenMP threads slow two jobs on two cores down fourteenfold; must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     module = importlib.import_module(f"difftables.cli.{verb}")
@@ -27,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         return module.command(rest)
     from difftables.cli import job as jobs
 
+    driver.follow()
     job = jobs.parse(verb, rest)
     os.environ.setdefault("OMP_NUM_THREADS", str(job.threads))
     try:

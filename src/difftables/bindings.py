@@ -1,5 +1,6 @@
 """Which run, sampler and step counts stand behind each row of each table. No torch in here."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,10 @@ class Bindings:
 
     def all_rows(self) -> list[dict[str, Any]]:
         """The rows of all tables that have a run, each with its table's kind."""
+        return self._rows  # once: most jobs ask for them
+
+    @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
         return [
             row | {"kind": self.layouts[paper][name]["kind"], "asked": table.steps}
             for paper, tables in self.params.tables.items() for name, table in tables.items()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from difftables import registry
-from difftables.config_data import Data, Features, Frozen, one_of
+from difftables.config_data import Data, Download, Features, Frozen, one_of
 from difftables.config_run import Net, Run, Schedule
 from difftables.names import nearest
 
@@ -144,15 +144,18 @@ class Resources(Frozen):
 
     gpu: NonNegativeInt
     threads: PositiveInt
+    processes: PositiveInt  # that share one training or sampling job; gpu, threads and train_mb are of each
     train_mb: PositiveInt
     train_minutes: PositiveInt
     sample_minutes: PositiveInt
+    teraflops: PositiveFloat  # TFLOP/s that one card sustains, of the GPU-hours that a dry run estimates; no job reads it
 
 
 class Params(Frozen):
     """params.yaml with the overrides of one scale applied."""
 
     scale: Literal["smoke", "laptop", "gpu", "paper"]
+    downloads: dict[str, Download] = Field(default_factory=dict)
     data: dict[str, Data]
     features: dict[str, Features]
     schedules: dict[str, Schedule]
@@ -166,6 +169,13 @@ class Params(Frozen):
 
     @model_validator(mode="after")
     def _references_exist(self) -> "Params":
+        for name, data in self.data.items():
+            if data.archive is not None:
+                _need(data.archive, self.downloads, f"data.{name}.archive")
+        owners: dict[str, str] = {}
+        for name, download in self.downloads.items():
+            if (other := owners.setdefault(download.path, name)) != name:
+                raise ValueError(f"downloads.{name} and downloads.{other} would both lie at {download.path}; leave one of them out")
         for name, run in self.runs.items():
             for key, known in (("data", self.data), ("net", self.nets), ("schedule", self.schedules)):
                 _need(getattr(run, key), known, f"runs.{name}.{key}")

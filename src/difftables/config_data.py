@@ -1,7 +1,9 @@
-"""Models of params.yaml: data sets and feature networks, and what all models share."""
+"""Models of params.yaml: downloads, data sets and feature networks, and what all models share."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +19,7 @@ from pydantic import (
 )
 
 from difftables import registry
-from difftables.names import nearest
+from difftables.names import SCHEMES, nearest
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
@@ -40,6 +42,55 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+def _fetchable(url: str) -> str:
+    """Raise ValueError, which never shows the address, unless it may be fetched."""
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"has scheme {parts.scheme!r}{nearest(parts.scheme, SCHEMES)}")
+    if "@" in parts.netloc:
+        raise ValueError("has a user or a password in it; this file is shared and its values end up in logs, so keep them out")
+    if not PurePosixPath(parts.path).name:
+        raise ValueError("has no file name at its end")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_fetchable)]
+
+
+class Download(Frozen):
+    """An archive: fetched by a rule, or by hand where its publisher asks for a login."""
+
+    url: Url | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None  # null: told after the download, which then goes no further
+    size: PositiveInt | None = None  # bytes, where the server does not tell them
+    by_hand: str | None = None  # where it is to be had
+    file: str | None = None  # of `by_hand`: where it is to be put
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Download":
+        if (self.url is None) == (self.by_hand is None):
+            raise ValueError("has to have either `url` or `by_hand`, a line that tells where it is to be had")
+        if (self.by_hand is None) != (self.file is None):
+            raise ValueError("has to have `by_hand` and `file`, where it is to be put, together")
+        return self
+
+    @property
+    def path(self) -> str:
+        """Where the archive lies."""
+        return self.file or f".cache/downloads/{PurePosixPath(urlsplit(self.url or '').path).name}"
+
+    def folder(self, name: str) -> str:
+        """Where it is unpacked: other bytes, another folder.  Args: name: its key."""
+        return f".cache/extracted/{name}/{self.sha256[:12] if self.sha256 else 'unchecked'}"
+
+
+def _inside(root: str | None, archive: str | None) -> None:
+    """Raise ValueError where a root inside an archive is none."""
+    path = PurePosixPath(root or "")
+    if archive is not None and (path.is_absolute() or ".." in path.parts):
+        raise ValueError(f"has root = {root!r}, which is to be a folder inside its archive")
+
+
 class Images(Frozen):
     """A data set of images and its split."""
 
@@ -48,15 +99,25 @@ class Images(Frozen):
     size: PositiveInt  # px
     channels: Literal[1, 3]
     held_out: PositiveInt  # samples kept from training, for the search and the estimator's error
-    seed: NonNegativeInt = 0  # of the split
-    root: str | None = None  # of `folder`: where the images lie
+    seed: NonNegativeInt | None = 0  # of the split; null holds out the last ones, as published test sets lie
+    archive: str | None = None  # a key of `downloads`
+    root: str | None = None  # of readers of files: where they lie; inside the archive, if there is one
     crop: list[NonNegativeInt] | None = None  # of `folder`: centre x, centre y, half side in px, before the resize
+    limit: PositiveInt | None = None  # of `lsun`: the first so many images alone, since all are held in memory
     classes: PositiveInt | None = None  # labels 0 .. classes - 1, for runs that are given them
+    floor_n: Annotated[int, Field(ge=2)] | None = None  # n of the real-against-real floor, where evaluation.images.n is too many
 
     @model_validator(mode="after")
-    def _folder_has_root(self) -> "Images":
-        if self.reader == "folder" and self.root is None:
-            raise ValueError("reader folder needs `root`, the folder with the images")
+    def _files_have_root(self) -> "Images":
+        asked = "root" in registry.arguments("data.READERS", self.reader)
+        if asked and self.root is None and self.archive is None:
+            raise ValueError(f"reader {self.reader} needs `root`, the folder with the images, or `archive`")
+        if self.archive is not None and not asked:
+            raise ValueError(f"reader {self.reader} reads no `archive`; leave it out")
+        for name in ("crop", "limit"):
+            if getattr(self, name) is not None and name not in registry.arguments("data.READERS", self.reader):
+                raise ValueError(f"reader {self.reader} takes no `{name}`; leave it out")
+        _inside(self.root, self.archive)
         return self
 
 
@@ -68,7 +129,8 @@ class Speech(Frozen):
     rate: Annotated[int, Field(ge=8000)]  # Hz
     held_out: PositiveInt  # utterances kept from training: the first are for the tables, the last for searches
     seed: NonNegativeInt = 0  # of the split
-    root: str | None = None  # of `folder` and `ljspeech`: where the recordings lie
+    archive: str | None = None  # a key of `downloads`
+    root: str | None = None  # of `folder` and `ljspeech`: where the recordings lie; inside the archive, if there is one
     sentences: str | None = None  # of `voice`: a text file, a sentence a line
     convert: bool = False  # of `folder`: resample and mix down what has another rate or more channels, in place of refusing it
     fft: PositiveInt  # samples of a Hann window and of its Fourier transform
@@ -83,8 +145,11 @@ class Speech(Frozen):
     def _fits(self) -> "Speech":
         if self.reader == "voice" and self.sentences is None:
             raise ValueError("reader voice needs `sentences`, a text file with a sentence a line")
-        if self.reader != "voice" and self.root is None:
-            raise ValueError(f"reader {self.reader} needs `root`, the folder with the recordings")
+        if self.reader != "voice" and self.root is None and self.archive is None:
+            raise ValueError(f"reader {self.reader} needs `root`, the folder with the recordings, or `archive`")
+        if self.reader == "voice" and self.archive is not None:
+            raise ValueError("reader voice reads no `archive`; leave it out")
+        _inside(self.root, self.archive)
         if not self.lowest < self.highest <= self.rate / 2:
             raise ValueError(f"has highest = {self.highest:g} Hz, which is not between lowest and half the rate, {self.rate / 2:g} Hz")
         if self.hop > self.fft:
@@ -109,5 +174,5 @@ class Features(Frozen):
     net: Annotated[str, one_of("metrics.features.NETS")]
     pixels: PositiveInt  # side of the network's input
     batch: PositiveInt
-    url: str | None = None
+    url: Url | None = None
     sha256: str | None = None

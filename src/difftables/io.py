@@ -2,10 +2,12 @@
 
 import csv
 import errno
+import glob
 import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+UNFINISHED = ".part"  # how names of files end that are being written; a killed job leaves them behind
 
 
 @contextmanager
@@ -23,7 +27,10 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{UNFINISHED}"):
+        if time.time() - left.stat().st_mtime > 3600:  # by a killed job; a younger one may be another's
+            left.unlink(missing_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     os.close(handle)
     try:
         yield Path(name)

@@ -3,6 +3,8 @@
 import difflib
 from typing import Any
 
+SCHEMES = ("http", "https", "file")  # of addresses that are fetched
+
 
 class ConfigError(ValueError):
     """One line that names the key and the mend."""

@@ -86,9 +86,7 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
         nonlocal calls
         calls += 1
         if calls > limit:
-            raise ValueError(
-                f"RK45 reached its limit of {limit} network calls at t = {t:.4g} of 1 .. {path.end:g}; raise it or the tolerance"
-            )
+            raise ValueError(f"RK45 reached its limit of {limit} network calls at t = {t:.4g} of 1 .. {path.end:g}; raise the tolerance")
         state = torch.as_tensor(flat, dtype=torch.float64).reshape(x.shape)
         level = path.at(t).to(x.device)
         at = state.to(x.device, x.dtype)

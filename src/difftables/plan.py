@@ -36,6 +36,16 @@ class Plan(Specs):
         sentences = getattr(self.params.data[data], "sentences", None)
         return {"sentences": [sentences]} if sentences else {}
 
+    def archive_inputs(self, archive: str) -> Files:
+        """What is unpacked, where a rule fetches it: a file fetched by hand belongs to its owner, and may be deleted afterwards."""
+        found = self.params.downloads[archive]
+        return {"archive": [found.path]} if found.url else {}
+
+    def unpacked(self, data: str) -> list[str]:
+        """The folder that a data set's archive is unpacked to, where it comes from one."""
+        archive = self.params.data[data].archive
+        return [self.params.downloads[archive].folder(archive)] if archive else []
+
     def judge_inputs(self, run: str) -> Files:
         """What a run's metrics read: features of images and maybe weights, or the data themselves."""
         if self.medium(run) == "speech":
@@ -55,6 +65,30 @@ class Plan(Specs):
         """What the start of sampling is made from: images, for some.  Args: prior: in place of the run's."""
         made = (prior or self.params.runs[run].prior) in registry.names("priors.FROM_DATA")
         return {"data": [self.data_of(run)]} if made else {}
+
+    def samples(self, run: str, seed: str | int, sampler: str, suffix: str = ".safetensors") -> str:
+        """The file of a row's samples, or of what they cost."""
+        return f"{self.store}/samples/{run}/s{seed}/{sampler}{suffix}"
+
+    def record(self, run: str, seed: str | int, sampler: str) -> str:
+        """The file of a row's metrics."""
+        return f"{self.store}/records/{run}/s{seed}/{sampler}.json"
+
+    def searched(self, run: str, seed: str | int, sampler: str, suffix: str = ".csv") -> str:
+        """The file of a row's searched schedules, or of what they cost."""
+        return f"{self.store}/schedules/{run}/s{seed}/{sampler}{suffix}"
+
+    def likelihood(self, run: str, seed: str | int) -> str:
+        """The file of the bound of a run's net."""
+        return f"{self.store}/likelihood/{run}/s{seed}.json"
+
+    def study(self, run: str, seed: str | int, kind: str) -> str:
+        """The file of a study of a trained run."""
+        return f"{self.store}/studies/{run}/s{seed}/{kind}.json"
+
+    def floor(self, run: str) -> str:
+        """The file of what the metrics say of real against real, on the run's data."""
+        return f"{self.store}/records/reference/{self.params.runs[run].data}.json"
 
     def levels(self, run: str) -> Files:
         """The file that a run's training schedule is made from, where it was chosen on data."""
@@ -78,7 +112,7 @@ class Plan(Specs):
         if row.adapt == "oracle":
             found["data"] = [self.data_of(run)]
         if row.schedule in ("searched", "frozen"):
-            found["schedules"] = [f"{self.store}/schedules/{run}/s{seed}/{sampler}.csv"]
+            found["schedules"] = [self.searched(run, seed, sampler)]
         elif row.schedule.endswith(".csv"):
             found["schedules"] = [row.schedule]
         return found
@@ -102,8 +136,8 @@ class Plan(Specs):
 
     def listen_inputs(self, run: str) -> Files:
         """What is written as audio: samples of the first training seed."""
-        folder = f"{self.store}/samples/{run}/s{self.params.runs[run].seeds[0]}"
-        return {"data": [self.data_of(run)], "samples": [f"{folder}/{sampler}.safetensors" for sampler in self.listened(run)]}
+        seed = self.params.runs[run].seeds[0]
+        return {"data": [self.data_of(run)], "samples": [self.samples(run, seed, sampler) for sampler in self.listened(run)]}
 
     def table_inputs(self, paper: str, table: str) -> Files:
         """What a table is made from, by kind."""
@@ -114,23 +148,19 @@ class Plan(Specs):
         layout, rows = self.layouts[paper][table], self.rows(paper, table)
         # Kinds without rows look at the table's run.
         used = list(dict.fromkeys(row["run"] for row in rows if row["run"])) if rows else [bound.run]
-        folders = [f"{run}/s{seed}" for run in used for seed in self.params.runs[run].seeds]
+        nets = [(run, seed) for run in used for seed in self.params.runs[run].seeds]
         drawn = [row for row in rows if row["run"] and "sampler" in row]
         known: Files = {
-            "records": [
-                f"{self.store}/records/{row['run']}/s{s}/{row['sampler']}.json" for row in drawn for s in self.params.runs[row["run"]].seeds
-            ],
-            "samples": [
-                f"{self.store}/samples/{row['run']}/s{self.params.runs[row['run']].seeds[0]}/{row['sampler']}.safetensors" for row in drawn
-            ],
-            "floor": [f"{self.store}/records/reference/{self.params.runs[bound.run].data}.json"],
+            "records": [self.record(row["run"], s, row["sampler"]) for row in drawn for s in self.params.runs[row["run"]].seeds],
+            "samples": [self.samples(row["run"], self.params.runs[row["run"]].seeds[0], row["sampler"]) for row in drawn],
+            "floor": [self.floor(bound.run)],
             "data": [self.data_of(bound.run)],
             "levels": [file for run in used for file in self.levels(run).get("levels", [])],
             "audio": [f"{self.tables}/audio/{bound.run}"] if drawn else [],
-            "likelihood": [f"{self.store}/likelihood/{folder}.json" for folder in folders],
+            "likelihood": [self.likelihood(run, seed) for run, seed in nets],
             "trained": [self.net(run, self.params.runs[run].seeds[0]).replace(".safetensors", ".json") for run in used],
             "curves": [self.curve(run, self.params.runs[run].seeds[0]) for run in used],
-            **{kind: [f"{self.store}/studies/{folder}/{kind}.json" for folder in folders] for kind in STUDIES},
+            **{kind: [self.study(run, seed, kind) for run, seed in nets] for kind in STUDIES},
         }
         for name in READS[layout["kind"]]:
             if name == "likelihood" and "NLL" not in [column.get("metric") for column in layout.get("columns", [{"metric": "NLL"}])]:
@@ -171,13 +201,8 @@ class Plan(Specs):
 
     def searches(self) -> list[str]:
         """Cost records of all searches that some row uses."""
-        found = []
-        for path in self.rows_used():
-            run, seed, sampler = path
-            row = self.params.samplers[sampler]
-            if row.schedule in ("searched", "frozen"):
-                found.append(f"{self.store}/schedules/{run}/s{seed}/{sampler}.cost.json")
-        return sorted(set(found))
+        searching = [row for row in self.rows_used() if self.params.samplers[row[2]].schedule in ("searched", "frozen")]
+        return sorted({self.searched(*row, suffix=".cost.json") for row in searching})
 
     def benchmarks(self) -> list[str]:
         """Cost records of the jobs that take time: training, search, sampling."""

@@ -1,5 +1,6 @@
 """What each job is told: its spec, as plain JSON. No torch in here."""
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from difftables.bindings import Bindings
@@ -25,7 +26,7 @@ class Specs(Bindings):
     def run(self, name: str, *parts: str) -> Spec:
         """A run with its data set, net and schedule in place of their names, and the `parts` a job depends on."""
         run = self.params.runs[name].model_dump()
-        data = self.params.data[run["data"]].model_dump()
+        data = self.dataset(run["data"])
         resolved = {
             "data": data | ({"classes": data["classes"] if run["given"] else 0} if data["medium"] == "images" else {}),
             "net": self.params.nets[run["net"]].model_dump(),
@@ -59,18 +60,37 @@ class Specs(Bindings):
         """A sampler as its jobs see it: what names other parts of the spec is left to those."""
         return self.params.samplers[sampler].model_dump(exclude={"family", "steps", "seeds", "prior"})
 
+    def dataset(self, name: str) -> Spec:
+        """A data set as its jobs see it: where its files lie in place of the name of its archive."""
+        found = self.params.data[name]
+        spec = found.model_dump(exclude={"archive", "floor_n"})
+        if found.archive is None:
+            return spec
+        return spec | {"root": str(PurePosixPath(self.params.downloads[found.archive].folder(found.archive)) / (found.root or ""))}
+
     def data_spec(self, data: str) -> Spec:
         """Of rule data."""
-        return {"data": self.params.data[data].model_dump()}
+        return {"data": self.dataset(data)}
+
+    def download_spec(self, file: str) -> Spec:
+        """Of rule download."""
+        found = next(d for d in self.params.downloads.values() if d.url and PurePosixPath(d.path).name == file)
+        return found.model_dump(include={"url", "sha256", "size"})
+
+    def extract_spec(self, archive: str) -> Spec:
+        """Of rule extract."""
+        found = self.params.downloads[archive]
+        return {"archive": found.path, "sha256": found.sha256, "by_hand": found.by_hand}
 
     def weights_spec(self, name: str) -> Spec:
         """Of rule weights."""
         known = {f.url.rsplit("/", 1)[1]: f for f in self.params.features.values() if f.url}
         return {"url": known[name].url, "sha256": known[name].sha256}
 
-    def reference_spec(self) -> Spec:
-        """Of rule reference."""
+    def reference_spec(self, data: str) -> Spec:
+        """Of rule reference; its n is that of the floor."""
         own = self.params.evaluation.images.model_dump(include={"n", "floor_repeats"})
+        own["n"] = getattr(self.params.data[data], "floor_n", None) or own["n"]
         return {"features": self.features(), "evaluation": own, "scale": self.params.scale}
 
     def train_spec(self, run: str, seed: str) -> Spec:
@@ -146,7 +166,7 @@ class Specs(Bindings):
         """Of rule measure."""
         names = self.names(run, seed) | {"sampler": sampler}
         own = ("n", "kid_subsets", "kid_subset_size", "neighbours", "is_splits")
-        data = self.params.data[self.params.runs[run].data].model_dump()
+        data = self.dataset(self.params.runs[run].data)
         data = data if data["medium"] == "speech" else {"medium": "images"}
         spec = {"names": names, "data": data, "evaluation": self.evaluation(run, *own), "scale": self.params.scale}
         return spec | self.features_of(run)
@@ -179,7 +199,7 @@ class Specs(Bindings):
 
     def listen_spec(self, run: str) -> Spec:
         """Of rule listen."""
-        data = self.params.data[self.params.runs[run].data].model_dump()
+        data = self.dataset(self.params.runs[run].data)
         steps = sorted({steps for table in self._listening(run) for steps in table.steps})
         return {"data": data, "evaluation": self.evaluation(run, "listen"), "samplers": self.listened(run), "steps": steps}
 
@@ -189,7 +209,7 @@ class Specs(Bindings):
         run = self.params.runs[bound.run] if bound.run else None
         features = self.params.features[self.params.evaluation.images.features]
         used = self.evaluation(bound.run, "n", "seeds") if bound.run else self.params.evaluation.images.model_dump(include={"n", "seeds"})
-        data = self.params.data[run.data].model_dump() if run else {"medium": "images"}
+        data = self.dataset(run.data) if run else {"medium": "images"}
         spec = {
             "paper": paper, "table": table, "layout": self.layouts[paper][table], "rows": self.rows(paper, table), "steps": bound.steps,
             "run": bound.run,

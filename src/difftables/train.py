@@ -15,8 +15,10 @@ from tqdm import tqdm
 
 from difftables.io import kept_at, replacing
 from difftables.level import Level
+from difftables.parallel import World
 
 BatchLoss = Callable[[int], tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]]
+ALONE = World()
 CURVE = ["step", "loss", "gradient_norm", "learning_rate", "bound"]
 
 
@@ -63,10 +65,12 @@ class Clock:
 
 
 class State:
-    """Everything a killed run needs to go on with the same bits: weights, averages, optimiser, step, curve, kept weights, memory."""
+    """Everything a killed run needs to go on with the same bits: weights, averages, optimiser, step, curve and the losses of its next row,
+    kept weights, memory."""
 
     def __init__(self, net: nn.Module, plan: Plan, path: Path, memory: nn.Module | None = None) -> None:
         self.path, self.step, self.curve = path, 0, list[list[float | None]]()
+        self.window = list[tuple[float, float, float | None]]()
         self.net, self.memory, self.kept = net, memory or nn.Module(), dict[str, list[Tensor]]()
         self.parameters = list(net.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
@@ -77,22 +81,22 @@ class State:
         with replacing(self.path) as temporary:
             parts = {"net": self.net.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict()}
             more = {"kept": self.kept, "memory": self.memory.state_dict()}
-            torch.save({**parts, **more, "step": self.step, "curve": self.curve}, temporary)
+            torch.save({**parts, **more, "step": self.step, "curve": self.curve, "window": self.window}, temporary)
 
-    def load(self) -> bool:
+    def load(self, world: World) -> bool:
         """Take up a saved state, if there is one; a damaged one is set aside."""
         if not self.path.exists():
             return False
         try:
             parts = torch.load(self.path, weights_only=True, map_location=self.parameters[0].device)
-            average, step, curve, kept, memory = (parts[name] for name in ("average", "step", "curve", "kept", "memory"))
+            average, step, curve, window, kept, memory = (parts[name] for name in ("average", "step", "curve", "window", "kept", "memory"))
         except Exception as error:
-            print(f"{self.path} is damaged ({type(error).__name__}); starting from step 0", file=sys.stderr)
+            world.say(f"{self.path} is damaged ({type(error).__name__}); starting from step 0")
             return False
         self.net.load_state_dict(parts["net"])
         self.optimiser.load_state_dict(parts["optimiser"])
         self.memory.load_state_dict({name: value.cpu() for name, value in memory.items()})
-        self.average, self.step, self.curve, self.kept = average, step, curve, kept
+        self.average, self.step, self.curve, self.window, self.kept = average, step, curve, window, kept
         return True
 
 
@@ -115,7 +119,7 @@ def decay(step: int, plan: Plan) -> float:
 
 
 def train(
-    net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path, memory: nn.Module | None = None
+    net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path, memory: nn.Module | None = None, world: World = ALONE
 ) -> tuple[dict[str, Tensor], list[list[float | None]]]:
     """Minimise the mean of `batch_loss`, resuming from `state_path` if it is there.
 
@@ -124,13 +128,17 @@ def train(
         batch_loss: step to (loss per sample [B], their levels [B], maybe their variational bound [B]); draws from streams keyed
             by the step, so that a resumed run sees what an undisturbed one would.
         memory: what `batch_loss` remembers from step to step, on the CPU; saved and resumed with the net.
+        world: processes that each have a part of every batch, and the same net; the first of them saves and speaks.
     Returns: the averaged (EMA) weights, those of plan.checkpoints under `kept_at` names, and the curve as rows of CURVE.
     Raises: FloatingPointError naming step and level of a loss that is not finite; SystemExit(143) after SIGTERM,
-        with the state saved. The last good state stays on disk in both cases.
+        with the state saved, both on all processes at once. The last good state stays on disk in both cases.
+        ValueError when processes find states of different steps.
     """
     state = State(net, plan, state_path, memory)
-    if state.load():
-        print(f"resuming at step {state.step} of {plan.steps}", file=sys.stderr)
+    if state.load(world):
+        world.say(f"resuming at step {state.step} of {plan.steps}")
+    if len(found := world.whole(torch.tensor([state.step])).unique()) > 1:
+        raise ValueError(f"processes found states of different steps, {found.tolist()}; {state_path} must be on a disk that all share")
     device = state.parameters[0].device
     # Reading a loss back stalls a GPU: there it is looked at every 20 steps, and before each save.
     look_every = 1 if device.type == "cpu" else 20
@@ -138,10 +146,11 @@ def train(
     stopped: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     recent: list[tuple[int, Tensor, Level, Tensor, Tensor | None]] = []
-    window: list[tuple[float, float, float | None]] = []
     net.train()
     try:
-        bar = tqdm(range(state.step, plan.steps), initial=state.step, total=plan.steps, desc="train", disable=None)
+        bar = tqdm(
+            range(state.step, plan.steps), initial=state.step, total=plan.steps, desc="train", disable=None if world.rank == 0 else True
+        )
         for step in bar:
             rate = learning_rate(step, plan)
             for group in state.optimiser.param_groups:
@@ -150,29 +159,32 @@ def train(
                 losses, level, *bound = batch_loss(step)
             state.optimiser.zero_grad(set_to_none=True)
             losses.mean().backward()
+            world.average_(p.grad for p in state.parameters if p.grad is not None)
             norm = nn.utils.clip_grad_norm_(state.parameters, plan.clip or math.inf)
             recent.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
-            looking = (step + 1) % look_every == 0 or (step + 1) % plan.save_every == 0 or step + 1 == plan.steps or stopped
+            halt = world.any(bool(stopped))
+            looking = (step + 1) % look_every == 0 or (step + 1) % plan.save_every == 0 or step + 1 == plan.steps or halt
             if looking:
-                window += [_finite(*each, state) for each in recent]
+                state.window += [_finite(*each, state, world) for each in recent]
                 recent = []
             state.optimiser.step()
             torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay(step, plan))
             state.step = step + 1
             if state.step in plan.checkpoints:
                 state.kept[str(state.step)] = [average.clone() for average in state.average]
-            if looking and (len(window) >= every or step + 1 == plan.steps):
-                loss, gradient = (sum(row[i] or 0.0 for row in window) / len(window) for i in (0, 1))
-                bounds = [row[2] for row in window if row[2] is not None]
+            if looking and (len(state.window) >= every or step + 1 == plan.steps):
+                loss, gradient = (sum(row[i] or 0.0 for row in state.window) / len(state.window) for i in (0, 1))
+                bounds = [row[2] for row in state.window if row[2] is not None]
                 state.curve.append([step + 1, loss, gradient, rate, sum(bounds) / len(bounds) if bounds else None])
-                window = []
+                state.window = []
                 bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
                 if not sys.stderr.isatty() and len(state.curve) % 10 == 0:
-                    print(f"step {step + 1} of {plan.steps}: loss {loss:.4g}", file=sys.stderr, flush=True)
-            if state.step % plan.save_every == 0 or stopped:
+                    world.say(f"step {step + 1} of {plan.steps}: loss {loss:.4g}")
+            if world.rank == 0 and (state.step % plan.save_every == 0 or halt):
                 state.save()
-            if stopped:
-                print(f"stopped by SIGTERM at step {state.step}; the same command goes on from there", file=sys.stderr)
+            if halt:
+                world.say(f"stopped by SIGTERM at step {state.step}; the same command goes on from there")
+                world.any(True)  # a launcher kills all that are left once one has ended
                 raise SystemExit(128 + signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -181,14 +193,17 @@ def train(
     return dict(zip(names, state.average, strict=True)) | kept, state.curve
 
 
-def _finite(step: int, losses: Tensor, level: Level, norm: Tensor, bound: Tensor | None, state: State) -> tuple[float, float, float | None]:
+def _finite(
+    step: int, losses: Tensor, level: Level, norm: Tensor, bound: Tensor | None, state: State, world: World
+) -> tuple[float, float, float | None]:  # fmt: skip
     """Mean loss, gradient norm and bound (None for none) as numbers.  Raises: FloatingPointError when a loss or norm is not finite."""
+    losses = world.whole(losses)
     loss, gradient = losses.float().mean().item(), float(norm)
     if math.isfinite(loss) and math.isfinite(gradient):
-        return loss, gradient, None if bound is None else bound.float().mean().item()
+        return loss, gradient, None if bound is None else world.whole(bound).float().mean().item()
     bad = (~torch.isfinite(losses)).nonzero()
     which = int(bad[0]) if len(bad) else int(losses.argmax())
-    alpha_bar = level.alpha_bar[which].item()
+    alpha_bar = world.whole(level.alpha_bar)[which].item()
     kept = f"the last good state is {state.path}" if state.path.exists() else "no state was saved before it"
     raise FloatingPointError(
         f"loss {loss:g}, gradient norm {gradient:g} at step {step} (worst at alpha_bar = {alpha_bar:.6g}); {kept}; "

@@ -1,5 +1,7 @@
 """What tests of several modules start from."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,64 @@ def rewritten(tmp_path):
         return tmp_path / "params.yaml"
 
     return write
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `body` on the loopback; `acts` says how the next requests are answered, the last one from then on.
+
+    An act is "whole", "cut" (half of what was asked for), "stall" (some bytes, then none), "elsewhere" (a range that nobody asked for),
+    "no ranges" (the whole, whatever was asked for) or a status.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.body, self.tag, self.acts, self.seen, self.released = b"", '"1"', ["whole"], [], threading.Event()
+
+    def url(self, name, user=""):
+        return f"http://{user}127.0.0.1:{self.server_port}/{name}"
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self):
+        served = self.server
+        served.seen.append(dict(self.headers))
+        act = served.acts.pop(0) if len(served.acts) > 1 else served.acts[0]
+        if isinstance(act, int):
+            return self.send_error(act)
+        body, asked = served.body, self.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and act != "no ranges" else 0
+        if self.headers.get("If-Range", served.tag) != served.tag:
+            start = 0
+        if start and start >= len(body):
+            return self.send_error(416)
+        told = start + 1 if act == "elsewhere" else start
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {told}-{len(body) - 1}/{len(body)}")
+        self.send_header("ETag", served.tag)
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        rest = body[start:]
+        self.wfile.write(rest if act not in ("cut", "stall") else rest[: len(rest) // 2])
+        if act == "stall":
+            self.wfile.flush()
+            served.released.wait(10)
+        return None
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    """A server on the loopback that may misbehave."""
+    served = Server()
+    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield served
+    served.released.set()
+    served.shutdown()
+    served.server_close()
+    thread.join()

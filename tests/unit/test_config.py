@@ -198,3 +198,11 @@ def test_the_readmes_line_for_own_recordings_is_valid(edited):
     found = edited("data.voice", value)
     assert found.data["voice"].root == "my/recordings"
     assert found.data["voice"].hop == math.prod(found.nets["wavegrad-voice"].factors)
+
+
+def test_a_data_set_with_few_images_has_a_floor_of_its_own(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = plan.read("paper")
+    assert found.reference_spec("ffhq")["evaluation"]["n"] == 50000
+    assert found.reference_spec("afhqv2")["evaluation"]["n"] == 7900 < 15803 / 2
+    assert "floor_n" not in found.data_spec("afhqv2")["data"]  # which is read, and trained on, all the same

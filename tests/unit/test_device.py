@@ -1,5 +1,6 @@
 import tempfile
 
+import pytest
 import torch
 
 from difftables import device
@@ -18,7 +19,38 @@ def test_two_local_jobs_get_two_cards(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(device, "_held", [])
     assert [device.choose(1), device.choose(1)] == [torch.device("cuda", 0), torch.device("cuda", 1)]
     device._held[0].close()  # the first job ends
     assert device.choose(1) == torch.device("cuda", 0)
+
+
+def test_two_slurm_jobs_do_not_wait_for_each_other(monkeypatch, tmp_path):
+    """Each has a card of its own, which both call 0; within one of them two jobs still take turns."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "_held", [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setattr(device.time, "sleep", lambda _: pytest.fail("it waits"))
+    for job in ("7", "8"):
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        assert device.choose(1) == torch.device("cuda", 0)
+    assert not device._locked("0")
+
+
+def test_processes_of_one_job_take_the_card_of_their_rank_and_the_first_holds_all(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(device, "_held", [])
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,2,3")
+    for name, value in (("WORLD_SIZE", "2"), ("LOCAL_WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    assert device.choose(2) == torch.device("cuda", 1) and not device._held
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert device.choose(2) == torch.device("cuda", 0)
+    assert [file.name for file in device._held] == [str(tmp_path / f"difftables-gpu-{name}.lock") for name in (2, 5)]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    with pytest.raises(ValueError, match=r"4 processes want a GPU each, but only 3 are to be seen; lower resources.processes"):
+        device.choose(4)

@@ -190,7 +190,7 @@ def progress(**more):
     rows = [row(run[:3].upper(), run, sampler="heun", steps=[18]) for run in runs]
     rows += [row("gone", None, sampler="heun", steps=[18], at=150), row("lost", None, sampler="heun", steps=[])]
     files = [checkpoint(run, values) for run, values in runs.items()]
-    floor = {"values": [1.0, 2.0], "reference": {"samples": 1437}}
+    floor = {"values": [1.0, 2.0], "reference": {"samples": 1437}, "n": 200}
     return RENDERERS["progress"](sources({"kind": "progress"}, rows, files, about, floor=floor, **more))
 
 

@@ -224,7 +224,7 @@ def sources(layout, rows, count, records=()):
         "paper": "soft_diffusion", "table": "T", "layout": {"title": "A title", "foot": ["A note."], **layout}, "rows": rows,
         "steps": count, "dataset": "digits", "metric": {"net": "efficientnet-lite0", "pixels": 32}, "n": 50, "seeds": 2,
     }  # fmt: skip
-    floor = {"values": [0.5, 0.6], "reference": {"samples": 90}}
+    floor = {"values": [0.5, 0.6], "reference": {"samples": 90}, "n": 90}
     return Sources(spec, Reported(PAPER / "reported.csv"), list(records), floor=floor)
 
 
@@ -267,6 +267,7 @@ def test_a_summary_shows_the_measured_number_of_calls():
     assert "| blur | 99 | 2.10 ± 0.14 |" in text
     assert "*paper: CelebA* |  | *1.85* |" in text
     assert "| gone | not run | not run |" in text
+    assert "Real against real at N = 90: 0.55" in text
 
 
 def test_a_second_hand_number_is_unverified_wherever_it_stands(edited):

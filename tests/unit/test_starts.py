@@ -154,7 +154,7 @@ def test_a_start_from_images_without_images_says_so():
 
 
 def test_parts_of_the_digits_are_disjoint_and_complete():
-    spec = SimpleNamespace(reader="digits", size=8, channels=1, root=None, crop=None, classes=10, held_out=360, seed=0)
+    spec = SimpleNamespace(reader="digits", size=8, channels=1, root=None, crop=None, limit=None, classes=10, held_out=360, seed=0)
     images = Images(spec, None, torch.device("cpu"))
     images.tensors = Images.read(spec)
     training, held = images.clean(), images.clean("held_out")

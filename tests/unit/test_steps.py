@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from difftables import schedules
+from difftables.cli.sample import need_memory
 from difftables.corruptions import scale
+from difftables.data.images import to_uint8
 from difftables.draw import draw
 from difftables.estimator import Adjust, fitted
 from difftables.level import Level
@@ -202,6 +204,17 @@ def test_samples_do_not_depend_on_the_batch(training):
     assert whole.evaluations == parts.evaluations == 42
     alone = draw(keys[4:5], (1, 4, 4), schedule, batch=1, **arguments)
     assert torch.equal(alone.x, whole.x[4:5])
+    kept = draw(keys, (1, 4, 4), schedule, batch=2, keep=to_uint8, **arguments)
+    assert kept.x.dtype == torch.uint8 and torch.equal(kept.x, to_uint8(whole.x))
+    arguments["prior"] = lambda randn, like, level: randn(like) / (len(like) > 1)  # the last batch is of one
+    with pytest.raises(FloatingPointError, match="from 6 on, sample 0 is not finite"):
+        draw(keys, (1, 4, 4), schedule, batch=2, keep=to_uint8, **arguments | {"denoise": precondition(net, eps, timestep_index(training))})
+
+
+def test_samples_that_do_not_fit_into_memory_are_refused_in_one_line():
+    need_memory(1000)
+    with pytest.raises(ValueError, match=r"the samples take 1000000 GB of memory, and this machine has \d+ GB; lower evaluation"):
+        need_memory(10**15)
 
 
 def test_a_real_net_moves_a_sample_by_rounding_alone_when_the_batch_changes(training):

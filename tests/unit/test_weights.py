@@ -36,5 +36,6 @@ def test_no_network_names_the_place_to_put_the_file(tmp_path, monkeypatch):
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr("urllib.request.urlopen", refused)
+    monkeypatch.setattr("difftables.download.FIRST_WAIT", 0)
     with pytest.raises(ValueError, match=r"cannot be fetched \(no route to host\); put the file at .*w\.pth by hand"):
         fetch(tmp_path, "https://example.org/w.pth", "0" * 64)

@@ -1,12 +1,23 @@
 # What all rules share: the plan of the chosen scale, and where its files lie.
+import atexit
 import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+
+# The code that lies beside these rules, whatever is installed: a queued DVC experiment runs in a copy of the repository.
+SOURCE = str(Path(str(workflow.current_basedir)).parents[1] / "src")
+sys.path.insert(0, SOURCE)
+os.environ.update(PYTHONPATH=os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]))
+
+from difftables import driver, hours
 from difftables import plan as planning
 from difftables.names import ConfigError, nearest
 
+# Dry runs too, which Snakemake tells from others only after this file was read: they drop no lock but those of killed runs.
+if workflow.is_main_process:
+    driver.take()
 unknown = [key for key in config if key != "scale"]
 if unknown:
     raise WorkflowError(f"--config {unknown[0]} is no known key{nearest(unknown[0], ['scale'])}; all else is in params.yaml")
@@ -28,12 +39,37 @@ def named(files):
 LOGS, BENCHMARKS = f"{ROOT}/logs", f"{STORE}/benchmarks"
 ENVIRONMENT = "../envs/difftables.yaml"
 limits = plan.params.resources
+# What starts a job that several processes may share. A resource of its rule, since for those, unlike params, nothing is run again.
+LAUNCH = "python" if limits.processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {limits.processes}"
 # Jobs run in the environment that snakemake itself runs in, activated or not.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # glibc gives large tensors back to the system at once and asks for them again: a fifth of the time of a small net.
 for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
     os.environ.setdefault(name, "1000000000")
+
+
+def tell_hours():
+    """After a dry run: the jobs that it would start, by rule, with estimated GPU-hours."""
+    if not workflow.dryrun or workflow.scheduler is None:  # which comes once all jobs are known
+        return
+    jobs = [(job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs(exclude_finished=False)]
+    if jobs:
+        print(f"\n{hours.table(plan, jobs)}", file=sys.stderr)
+
+
+# On a cluster these run where snakemake does: seconds of work each, and what fetches wants the internet, which nodes may lack.
+localrules:
+    weights,
+    download,
+    extract,
+    table,
+    report,
+
+
+# Snakemake has no handler for dry runs, and knows their jobs only after this file was read.
+if workflow.is_main_process and limits.gpu:
+    atexit.register(tell_hours)
 
 
 wildcard_constraints:
@@ -44,3 +80,6 @@ wildcard_constraints:
     paper="|".join(plan.layouts),
     table="|".join(sorted({name for tables in plan.params.tables.values() for name in tables})),
     seed=r"\d+",
+    file="[^/]+",
+    archive="[^/]+",
+    digest="[^/]+",

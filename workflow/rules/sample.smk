@@ -10,15 +10,16 @@ rule sample:
         f"{BENCHMARKS}/sample/{{run}}-s{{seed}}-{{sampler}}.tsv"
     conda:
         ENVIRONMENT
-    threads: limits.threads
+    threads: limits.threads * limits.processes
     resources:
-        mem_mb=limits.train_mb,
-        gpu=limits.gpu,
+        mem_mb=limits.train_mb * limits.processes,
+        gpu=limits.gpu * limits.processes,
+        launch=LAUNCH,
         runtime=limits.sample_minutes,
     params:
         spec=cfg("sample", "run", "sampler"),
         code=code("sample", "sample", "run", "sampler"),
         files=lambda w, input: named(input),
     shell:
-        "python -m difftables sample {params.files} --spec {params.spec:q} --code {params.code}"
+        "{resources.launch} -m difftables sample {params.files} --spec {params.spec:q} --code {params.code}"
         " --threads {threads} --gpus {resources.gpu} --out samples={output.samples} cost={output.cost} > {log} 2>&1"

@@ -12,17 +12,18 @@ rule train:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: limits.threads
+    threads: limits.threads * limits.processes
     resources:
-        mem_mb=limits.train_mb,
-        gpu=limits.gpu,
+        mem_mb=limits.train_mb * limits.processes,
+        gpu=limits.gpu * limits.processes,
+        launch=LAUNCH,
         runtime=limits.train_minutes,
     params:
         spec=cfg("train", "run", "seed"),
         code=code("train", "train", "run", "seed"),
         files=lambda w, input: named(input),
     shell:
-        "python -m difftables train {params.files} --spec {params.spec:q} --code {params.code}"
+        "{resources.launch} -m difftables train {params.files} --spec {params.spec:q} --code {params.code}"
         " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} record={output.record} > {log} 2>&1"
 
 
@@ -40,15 +41,16 @@ rule train_estimator:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: limits.threads
+    threads: limits.threads * limits.processes
     resources:
-        mem_mb=limits.train_mb,
-        gpu=limits.gpu,
+        mem_mb=limits.train_mb * limits.processes,
+        gpu=limits.gpu * limits.processes,
+        launch=LAUNCH,
         runtime=limits.train_minutes,
     params:
         spec=cfg("estimator", "run", "seed"),
         code=code("train_estimator", "estimator", "run", "seed"),
         files=lambda w, input: named(input),
     shell:
-        "python -m difftables train_estimator {params.files} --spec {params.spec:q} --code {params.code}"
+        "{resources.launch} -m difftables train_estimator {params.files} --spec {params.spec:q} --code {params.code}"
         " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} record={output.record} > {log} 2>&1"

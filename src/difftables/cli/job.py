@@ -7,12 +7,13 @@ import platform
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from difftables import fingerprint
+from difftables import fingerprint, parallel
 from difftables.io import sha256
 
 if TYPE_CHECKING:
@@ -104,12 +105,13 @@ def parse(verb: str, arguments: list[str]) -> Job:
     parser.add_argument("--out", nargs="+", required=True, metavar="name=path", help="files to write")
     parser.add_argument("--spec", default="{}", help="the job's numbers as JSON")
     parser.add_argument("--code", help="fingerprint of the code that the job was planned with")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of all its processes together")
     parser.add_argument("--gpus", type=int, default=0)
     args = parser.parse_args(arguments)
     raw = json.loads(args.spec)
     spec = json.loads(args.spec, object_hook=lambda entries: SimpleNamespace(**entries))
-    job = Job(verb, spec, raw, args.code or fingerprint.code(verb, raw), args.threads, args.gpus)
+    threads = max(1, args.threads // parallel.here().size)
+    job = Job(verb, spec, raw, args.code or fingerprint.code(verb, raw), threads, args.gpus)
     for item in args.inputs:
         name, _, path = item.partition("=")
         job.inputs.setdefault(name, []).append(Path(path))
@@ -130,6 +132,19 @@ def finish(job: Job) -> None:
 
 
 def fail(verb: str, error: BaseException) -> int:
-    """Print the one line of an error a user can mend."""
-    print(f"difftables {verb}: {error}", file=sys.stderr)
+    """Print the one line of an error a user can mend; of several processes, that which fails first does."""
+    if _first_to_fail(parallel.here()):
+        print(f"difftables {verb}: {error}", file=sys.stderr)
     return 1
+
+
+def _first_to_fail(world: parallel.World) -> bool:
+    if world.size == 1:
+        return True
+    from torch.distributed import TCPStore
+
+    try:
+        place, wait = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), timedelta(seconds=5)
+        return TCPStore(*place, is_master=False, timeout=wait).add("difftables-failed", 1) == 1
+    except (KeyError, RuntimeError):  # nobody counts before the processes have met, or after the first is gone
+        return world.rank == 0

@@ -24,24 +24,43 @@ def run(job: Job) -> None:
     from difftables.io import save_tensors, write_json
 
     spec, chain = job.spec, Chain(job)
+    world = chain.world
     keys = [("sample", seed, index) for seed in spec.seeds for index in range(spec.n)]
     tensors, cost = {}, {}
+    one = chain.medium.stored(torch.zeros(1, *chain.medium.given("test", 1)[0])).nbytes
+    need_memory((len(spec.steps) + 1) * len(keys) * one)  # all step counts, one of them in parts
     for steps in spec.steps:
-        drawn, adjust = chain.draw(keys, spec.sampler, steps, job.maybe("schedules"), part="test", repeats=len(spec.seeds))
-        samples = chain.medium.stored(drawn.x)
-        tensors[f"samples/{steps}"] = samples.reshape(len(spec.seeds), spec.n, *samples.shape[1:])
+        drawn, adjust = chain.draw(
+            keys, spec.sampler, steps, job.maybe("schedules"), part="test", repeats=len(spec.seeds), keep=chain.medium.stored
+        )
+        tensors[f"samples/{steps}"] = drawn.x.reshape(len(spec.seeds), spec.n, *drawn.x.shape[1:])
         used = torch.stack(drawn.levels)
         tensors[f"levels/{steps}"] = torch.quantile(used, torch.tensor([0.5, 0.05, 0.95], dtype=used.dtype), dim=1)
         estimates = adjust.evaluations if adjust else 0
         clips = adjust.clips if adjust else 0
         cost[str(steps)] = {
             "nfe": drawn.nfe, "network_evaluations": drawn.evaluations, "estimator_evaluations": estimates,
-            "clipped_rates": clips, "v_outside": drawn.outside, "seconds": round(drawn.seconds, 3), "threads": job.threads,
+            "clipped_rates": clips, "v_outside": drawn.outside, "seconds": round(drawn.seconds, 3), "threads": job.threads * world.size,
         }  # fmt: skip
-        print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
+        if world.rank == 0:
+            print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
+    if world.rank > 0:
+        return
     # Seconds stay out of the file with the samples: its bytes, and so all fingerprints after it, are the same every time.
     save_tensors(job.output("samples"), tensors, {"kind": "samples", "seeds": spec.seeds, "n": spec.n, "fingerprint": job.fingerprint})
     write_json(job.output("cost"), {"cost": cost, **job.provenance()})
+
+
+def need_memory(needed: int) -> None:
+    """Raise ValueError where the samples of a job, all of which are held, would not fit.  Args: needed: bytes."""
+    import os
+
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise ValueError(
+            f"the samples take {needed / 1e9:.0f} GB of memory, and this machine has {there / 1e9:.0f} GB; "
+            "lower evaluation.*.n or ask for fewer steps in the tables"
+        )
 
 
 class Chain:
@@ -52,9 +71,10 @@ class Chain:
 
     def __init__(self, job: Job) -> None:
         from difftables import assemble, media
+        from difftables.parallel import join
         from difftables.precond import switched
 
-        self.job, self.run = job, job.spec.run
+        self.job, self.run, self.world = job, job.spec.run, join(job.device.type)
         self.medium = media.of(self.run.data, job.maybe("data"), job.device)
         self.training = assemble.training_schedule(self.run.schedule, job.maybe("levels"))
         self.net, self.denoise = self.part(self.run, "net")
@@ -155,12 +175,14 @@ class Chain:
             return sample(x, levels, randn=randn, adapt=adapt and given(adapt, cond), **common)
 
     def draw(
-        self, keys: list[Any], sampler: "SimpleNamespace", steps: int, file: Any = None, *, part: str, repeats: int = 1
+        self, keys: list[Any], sampler: "SimpleNamespace", steps: int, file: Any = None, *, part: str, repeats: int = 1, **more: Any
     ) -> "tuple[Drawn, Any]":
-        """Samples, and the adjustment with its counts.
+        """Samples, and the adjustment with its counts; those of all processes on each of them.
 
-        Args: part: whose conditions the samples are given; repeats: how often they repeat, one after another.
+        Args: part: whose conditions the samples are given; repeats: how often they repeat, one after another; more: of `draw.draw`.
         """
+        import torch
+
         from difftables.draw import draw
         from difftables.ode import PATHS
 
@@ -171,6 +193,10 @@ class Chain:
             keys, shape, schedule, prior=self.prior, adapt=adapt,
             cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)), before=self.before(sampler),
             path=PATHS[sampler.ode](self.training) if getattr(sampler, "ode", None) else None, tolerance=sampler.tolerance,
-            batch=self.job.spec.batch, device=self.job.device, **self.common(sampler),
+            batch=self.job.spec.batch, device=self.job.device, world=self.world,
+            **self.common(sampler), **more,
         )  # fmt: skip
+        if adapt is not None:
+            counts = self.world.whole(torch.tensor([[adapt.evaluations, adapt.clips]]))
+            adapt.evaluations, adapt.clips = counts.sum(dim=0).tolist()
         return drawn, adapt

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from torch import Generator, Tensor, nn
 
+    from difftables.level import Level
+    from difftables.parallel import World
     from difftables.train import BatchLoss, Clock
 
     Told = Tensor | tuple[Tensor | None, ...] | None  # what a net is given besides: a class, how it was augmented, both or nothing
@@ -26,12 +28,14 @@ def run(job: Job) -> None:
     from difftables.importance import LossAware
     from difftables.level import Level
     from difftables.losses import PENALTIES, WEIGHTS, denoising_loss, plain
+    from difftables.parallel import join
     from difftables.rng import generator
     from difftables.targets import TARGETS
     from difftables.train import Clock
     from difftables.vlb import OBJECTIVES
 
     spec, device = job.spec.run, job.device
+    world = join(device.type)
     torch.manual_seed(generator("init", job.spec.seed).initial_seed())
     net = assemble.build_net(spec.net, spec.data).to(device)
     training = assemble.training_schedule(spec.schedule, job.maybe("levels"))
@@ -56,19 +60,27 @@ def run(job: Job) -> None:
     def batch_loss(step: int) -> tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]:
         x0, cond, stream, others = batch(step)
         level = density(training, len(x0), stream)
-        noise = torch.randn(x0.shape, generator=stream).to(device)
+        # All processes draw the whole batch, from the same stream.
+        noise = world.part(torch.randn(x0.shape, generator=stream)).to(device)
+        own, known = world.part(level), of_part(others, len(x0), world)
         loss = denoising_loss(
-            x0, level.to(device), noise, denoise=denoise, corrupt=corrupt, target=partial(target, **others), weight=weight, penalty=penalty,
-            residual=corrupt if spec.seen == "corrupted" else plain, objective=objective, cond=cond,
+            world.part(x0), own.to(device), noise, denoise=denoise, corrupt=corrupt, target=partial(target, **known), weight=weight,
+            penalty=penalty, residual=corrupt if spec.seen == "corrupted" else plain, objective=objective, cond=world.part(cond),
         )  # fmt: skip
-        weights = torch.ones(len(x0))
+        weights = torch.ones(len(own))
         if aware is not None:
-            weights = aware.weights(level).float()
-            aware.remember(level, loss)
+            weights = aware.weights(own).float()
+            aware.remember(level, world.whole(loss))
         loss = weights.to(device) * loss
-        return (loss, level) if objective is None or objective.seen is None else (loss, level, weights.to(device) * objective.seen)
+        return (loss, own) if objective is None or objective.seen is None else (loss, own, weights.to(device) * objective.seen)
 
     fit(job, net, batch_loss, spec.train, "net", aware, clock)
+
+
+def of_part(others: "dict[str, Tensor]", count: int, world: "World") -> "dict[str, Tensor]":
+    """References of a batch of `count`, as a process's part of it wants them: beginning with that part."""
+    turned = {"references": lambda x: world.led(x, count), "same": lambda x: world.led(world.part(x), count, dim=1)}
+    return {name: turned[name](value) for name, value in others.items()}
 
 
 def training_batches(
@@ -128,18 +140,27 @@ def fit(
     job: Job, net: "nn.Module", batch_loss: "BatchLoss", training: "SimpleNamespace", kind: str, memory: "nn.Module | None" = None,
     clock: "Clock | None" = None,
 ) -> None:  # fmt: skip
-    """Run the loop, write weights and curve, and drop the state that is no longer needed.  Args: clock: of what its record tells."""
+    """Run the loop, write weights and curve, and drop the state that is no longer needed.
+
+    Args: batch_loss: of this process's part of the batch; clock: of what its record tells.
+    Raises: ValueError when a batch cannot be shared by the job's processes.
+    """
     import shutil
     import time
 
     from difftables.io import save_tensors, write_csv, write_json
+    from difftables.parallel import join
     from difftables.train import CURVE, Plan, train
 
+    world = join(job.device.type)
+    world.share(training.batch)
     numbers = {key: value for key, value in vars(training).items() if key not in ("flip", "distinct", "augment", "checkpoints")}
     plan = Plan(**numbers, checkpoints=tuple(training.checkpoints))
     state = job.state("state.pt")
     began = time.perf_counter()
-    weights, curve = train(net, batch_loss, plan, state, memory)
+    weights, curve = train(net, _stirred(batch_loss, job, world), plan, state, memory, world)
+    if world.rank > 0:
+        return
     # Of this process: a run that was killed tells of its last part.
     share = {"target_share": clock.seconds / (time.perf_counter() - began)} if clock and clock.seconds else {}
     save_tensors(job.output("net"), weights, {"kind": kind, "spec": job.raw, "fingerprint": job.fingerprint})
@@ -149,3 +170,16 @@ def fit(
         job.output("record"), {"parameters": parameters, "steps": training.steps, "seed": job.spec.seed, **share, **job.provenance()}
     )
     shutil.rmtree(state.parent, ignore_errors=True)
+
+
+def _stirred(batch_loss: "BatchLoss", job: Job, world: "World") -> "BatchLoss":
+    """The loss; dropout depends on the step and the process alone, so that a resumed run drops what an undisturbed one did."""
+    import torch
+
+    from difftables.rng import generator
+
+    def stirred(step: int) -> "tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]":
+        torch.manual_seed(generator("dropout", job.spec.seed, step, world.rank).initial_seed())
+        return batch_loss(step)
+
+    return stirred

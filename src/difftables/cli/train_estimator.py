@@ -13,9 +13,11 @@ def run(job: Job) -> None:
     from difftables.estimator import estimator_loss
     from difftables.level import Level
     from difftables.losses import PENALTIES
+    from difftables.parallel import join
     from difftables.rng import generator
 
     spec, device = job.spec.run, job.device
+    world = join(device.type)
     torch.manual_seed(generator("init-estimator", job.spec.seed).initial_seed())
     net = assemble.build_net(spec.estimator.net, spec.data).to(device)
     training = assemble.training_schedule(spec.schedule, job.maybe("levels"))
@@ -26,7 +28,8 @@ def run(job: Job) -> None:
     def batch_loss(step: int) -> tuple[Tensor, Level]:
         x0, _, stream, _ = batch(step)
         level = density(training, len(x0), stream)
-        noise = torch.randn(x0.shape, generator=stream).to(device)
+        noise = world.part(torch.randn(x0.shape, generator=stream)).to(device)
+        x0, level = world.part(x0), world.part(level)
         x = corrupt(x0, level) + level.like(x0).std * noise
         return estimator_loss(net(x), level, penalty), level
 

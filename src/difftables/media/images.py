@@ -22,7 +22,7 @@ class Images:
     @staticmethod
     def read(spec: Spec) -> dict[str, Tensor]:
         """Images uint8 [N, C, H, W], labels [N] and the held-out mask [N]."""
-        options = {key: getattr(spec, key) for key in ("root", "crop") if getattr(spec, key) is not None}
+        options = {key: getattr(spec, key) for key in ("root", "crop", "limit") if getattr(spec, key) is not None}
         images, labels = READERS[spec.reader](spec.size, spec.channels, **options)
         if spec.classes:
             check_labels(labels, spec.classes)

@@ -1,0 +1,74 @@
+"""A run that was killed twenty times, driver and jobs, on one core, beside one that nobody disturbed, on all cores."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from conftest import KILLED
+
+SECONDS = ("seconds", "real_time_factor")
+
+
+@pytest.fixture(scope="module")
+def report(killed):
+    """What tests/kills.py tells of the killed run."""
+    return json.loads((killed.path / "kills.json").read_text())
+
+
+def test_each_kind_of_kill_came_five_times(report):
+    kinds = Counter((kill["who"], kill["signal"]) for kill in report["kills"])
+    assert kinds == {(who, number): 5 for who in ("driver", "job") for number in ("SIGKILL", "SIGTERM")}
+    assert len({kill["job"] for kill in report["kills"]}) > 3
+
+
+def test_no_lock_needed_a_person(killed, report):
+    assert report["locks"] >= 1  # a driver that was killed by SIGKILL left one
+    assert report["refused"] == 0
+    assert not list((killed.path / ".snakemake/locks").glob("*"))
+
+
+def test_trainings_resumed_where_they_stopped(report):
+    """A training that SIGTERM stopped goes on from that very step, one that SIGKILL stopped from its last state."""
+    resumed = [name for name, told in report["trainings"].items() if any(word == "resuming" and step > 0 for word, step in told)]
+    assert len(resumed) >= max(2, report["interrupted"]), report["trainings"]
+    stops = 0
+    for told in report["trainings"].values():
+        for i, (word, step) in enumerate(told):
+            if word == "stopped":
+                assert told[i + 1 :][:1] == [["resuming", step]], told
+                stops += 1
+    assert stops >= 1
+
+
+def test_all_it_made_is_that_of_an_undisturbed_run(killed, finished):
+    """Bit-identical from the second entry point too: nets of both media, a search, samples, studies, bounds and tables.
+
+    Of records all but the seconds that they tell.
+    """
+    count = Counter()
+    for path in sorted((killed.path / "results/smoke").rglob("*")):
+        other = finished.path / path.relative_to(killed.path)
+        if not path.is_file() or path.suffix in (".tsv", ".log", ".part"):  # seconds twice, and what killed jobs were writing
+            continue
+        if path.suffix == ".json" and "store" in path.parts:
+            assert timeless(json.loads(path.read_text())) == timeless(json.loads(other.read_text())), path
+        else:
+            assert path.read_bytes() == other.read_bytes(), path
+        count[path.suffix] += 1
+    assert count[".svg"] == len(KILLED)  # of each table, and of the levels
+    assert count[".safetensors"] >= 10
+    assert count[".json"] >= 20
+
+
+def timeless(value):
+    """A record without its seconds."""
+    if isinstance(value, dict):
+        return {name: timeless(each) for name, each in value.items() if name not in SECONDS}
+    return [timeless(each) for each in value] if isinstance(value, list) else value
+
+
+def test_nothing_is_left_to_do_and_nothing_is_left_over(killed):
+    assert "Nothing to be done" in killed.snakemake(*KILLED, "-n").text
+    assert not list((killed.path / ".snakemake/incomplete").rglob("*"))
+    assert not list((killed.path / ".cache/states").rglob("state.pt"))

@@ -1,0 +1,180 @@
+"""GPU-hours of a plan: closed forms, what is asked how often, and the table of counted nets."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from difftables import costs, hours, params, plan
+from difftables.cli import costs as counting
+
+ROOT = Path(__file__).parents[2]
+SCALES = ("gpu", "paper")
+
+
+@pytest.fixture(scope="module")
+def plans():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return {scale: plan.read(scale) for scale in SCALES}
+
+
+@pytest.fixture(scope="module")
+def known():
+    return costs.counted(ROOT / costs.COSTS)
+
+
+def cost(known, found, run, whole=False):
+    """Multiply-adds of one sample through a run's net."""
+    spec = found.run(run)
+    return costs.forward(known, spec["net"], spec["data"], whole)
+
+
+def asked(found, known, rule, **wildcards):
+    """Multiply-adds of one job."""
+    return hours.RULES[rule](found, wildcards, partial(costs.forward, known))
+
+
+def drawn(found, known, run, sampler):
+    """Forward passes of the net per sample and seed of a row of images, summed over its step counts."""
+    spec = found.sample_spec(run, sampler)
+    return asked(found, known, "sample", run=run, sampler=sampler, seed="0") / spec["n"] / len(spec["seeds"]) / cost(known, found, run)
+
+
+def jobs(found):
+    """The jobs that train, draw and measure, from the plan."""
+    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.rows_used()]
+    trained = [{"run": run, "seed": str(seed)} for run in found.runs_trained() for seed in found.params.runs[run].seeds]
+    return [("train", w) for w in trained] + [(rule, w) for rule in ("sample", "measure") for w in rows] + [("report", {})]
+
+
+def test_training_takes_three_forward_passes_a_sample(plans, known):
+    found = plans["paper"]
+    training = found.params.runs["cifar-stf-edm-ddpmpp-dsm"].train
+    flops = training.steps * training.batch * 3 * cost(known, found, "cifar-stf-edm-ddpmpp-dsm") * 2
+    job = ("train", {"run": "cifar-stf-edm-ddpmpp-dsm", "seed": "0"})
+    expected = flops / (found.params.resources.teraflops * 1e12) / 3600
+    assert hours.by_rule(found, [job, job], known)["train"] == (2, pytest.approx(2 * expected))
+    # 200 million images took the authors about two days on eight V100s, which are slower.
+    assert 50 < expected < 8 * 48
+
+
+def test_a_chain_takes_a_call_a_step(plans, known):
+    found = plans["paper"]
+    assert drawn(found, known, "celeba", "ddim-strided") == pytest.approx(3 + 5 + 10 + 20 + 50 + 100)
+    assert drawn(found, known, "cifar-stf-vp-dsm", "edm-heun") == pytest.approx(
+        sum(2 * n - 1 for n in found.steps("cifar-stf-vp-dsm", "edm-heun"))
+    )
+    assert drawn(found, known, "cifar-stf-ve-dsm", "stf-pc") == pytest.approx(2 * 1000)
+    assert drawn(found, known, "cifar-stf-ve-dsm", "stf-rk45-ve") == hours.RK45_CALLS
+
+
+def test_an_adjusted_chain_asks_the_estimator_between_its_steps(plans, known):
+    found = plans["paper"]
+    estimator = found.params.runs["celeba"].estimator.net.model_dump()
+    share = costs.forward(known, estimator, found.run("celeba")["data"]) / cost(known, found, "celeba")
+    steps = found.steps("celeba", "ddim-adjusted")
+    assert drawn(found, known, "celeba", "ddim-adjusted") == pytest.approx(sum(steps) + share * (sum(steps) - len(steps)))
+
+
+def test_speech_is_trained_on_segments_and_drawn_as_utterances(plans, known):
+    found = plans["paper"]
+    segment, utterance = cost(known, found, "ljspeech"), cost(known, found, "ljspeech", whole=True)
+    assert utterance / segment == pytest.approx(10 * 22050 / (24 * 300))
+    training = found.params.runs["ljspeech"].train
+    assert asked(found, known, "train", run="ljspeech", seed="0") == training.steps * training.batch * 3 * segment
+    assert drawn(found, known, "ljspeech", "wavegrad-full") == pytest.approx(1000 * utterance / segment)
+    assert asked(found, known, "measure", run="ljspeech", seed="0", sampler="wavegrad-full") == 0
+
+
+def test_a_search_stops_at_its_budget(plans, known):
+    found, search = plans["paper"], plans["paper"].params.search.images
+    steps, one = found.steps("celeba", "ddim-searched"), cost(known, found, "celeba")
+    features = costs.extraction({"features": found.features()})
+    tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
+    assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
+    expected = sum(count * (n * one + features) for n, count in tried.items())
+    assert asked(found, known, "search_schedule", run="celeba", seed="0", sampler="ddim-searched") == pytest.approx(expected)
+
+
+def test_studies_take_levels_times_samples(plans, known):
+    found, e = plans["paper"], plans["paper"].params.evaluation.images
+    net = cost(known, found, "imagenet-cosine-hybrid")
+    where = {"run": "imagenet-cosine-hybrid", "seed": "0"}
+    assert asked(found, known, "likelihood", **where) == e.likelihood_n * 4000 * net
+    assert asked(found, known, "gradients", **where) == 3 * e.gradient_batches * e.gradient_batch * 3 * net
+    stable = {"run": "cifar-stf-ve-stf", "seed": "0"}
+    assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "cifar-stf-ve-stf")
+    estimator = costs.forward(known, found.params.runs["celeba"].estimator.net.model_dump(), found.run("celeba")["data"])
+    assert asked(found, known, "errors", run="celeba", seed="0") == e.error_levels * e.error_n * estimator
+    assert asked(found, known, "reference") == pytest.approx(50000 * 5.7e9)
+    assert asked(found, known, "robustness", run="celeba", seed="0") > e.robustness_schedules * e.robustness_n * 6 * cost(
+        known, found, "celeba"
+    )
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, scale):
+    *rows, told = hours.table(plans[scale], jobs(plans[scale]), known).splitlines()
+    cells = [row.split() for row in rows]
+    assert cells[0] == ["rule", "jobs", "GPU-hours"] and {row[0] for row in cells[1:-1]} == {"train", "sample", "measure", "report"}
+    assert cells[-2] == ["report", "1", "-"]
+    assert cells[-1][:2] == ["total", str(len(jobs(plans[scale])))]
+    spent = [found for _, found in hours.by_rule(plans[scale], jobs(plans[scale]), known).values()]
+    assert spent == sorted(spent, reverse=True) and None not in spent
+    assert "never measured" in told and "50 TFLOP/s" in told
+
+
+def test_a_net_that_nobody_counted_is_told(plans, known):
+    found = plans["paper"]
+    spec = found.run("celeba")
+    others = {name: value for name, value in known.items() if name != costs.key(spec["net"], spec["data"])}
+    lines = hours.table(found, jobs(found), others).splitlines()
+    assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
+    assert lines[-2] == "unknown: a net is not in workflow/costs.csv; run `python -m difftables costs`"
+
+
+def test_without_the_file_all_nets_are_unknown(plans, tmp_path):
+    assert costs.counted(tmp_path / "costs.csv") == {}
+    assert hours.by_rule(plans["gpu"], jobs(plans["gpu"]), {})["train"][1] is None
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
+    missing = [name for name, _, net, data in counting.nets(plans[scale]) if costs.key(net, data) not in known]
+    assert not missing, "run `python -m difftables costs`"
+
+
+@pytest.mark.parametrize(
+    ("scale", "name"),
+    [("gpu", "unet-digits"), ("gpu", "digits estimator"), ("gpu", "voice estimator"), ("gpu", "edm-ncsnpp"), ("gpu", "wavegrad-voice"),
+     ("paper", "cifar-cosine")],
+)  # fmt: skip
+def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
+    net, data = next(pair for called, _, *pair in counting.nets(plans[scale]) if called == name)
+    assert counting.count(net, data)[1] == known[costs.key(net, data)]
+
+
+def test_a_changed_net_or_shape_has_another_key():
+    net, data = {"kind": "unet", "width": 8}, {"size": 8, "channels": 1, "reader": "digits", "held_out": 9}
+    assert costs.key(net, data) == costs.key(net, data | {"held_out": 10})
+    assert len({costs.key(net, data), costs.key(net | {"width": 9}, data), costs.key(net, data | {"size": 16})}) == 3
+
+
+def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = plans["gpu"]
+    faster = plan.Plan(params.load(rewritten(("resources/teraflops", 100.0)), "gpu"))
+    assert faster.train_spec("digits", "0") == found.train_spec("digits", "0")
+    before, after = (hours.by_rule(each, jobs(each), known)["train"][1] for each in (found, faster))
+    assert after == pytest.approx(before / 2)
+
+
+def test_the_verb_writes_what_it_counts(monkeypatch, tmp_path, plans, known, capsys):
+    monkeypatch.setattr(costs, "COSTS", tmp_path / "costs.csv")
+    monkeypatch.setattr(plan, "read", lambda scale: plans["gpu"])
+    monkeypatch.setattr(counting, "count", lambda net, data: (1, known[costs.key(net, data)]))
+    assert counting.command([]) == 0
+    written = costs.counted(tmp_path / "costs.csv")
+    assert written and written.items() <= known.items()
+    assert f"{len(written)} nets" in capsys.readouterr().out

@@ -1,0 +1,110 @@
+"""Nothing from outside is unpickled: a file that would run a command when read is refused, and the command does not run."""
+
+import ast
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from difftables.data import READERS
+from difftables.io import load_tensors
+from difftables.metrics import features
+from difftables.parallel import World
+from difftables.train import Plan, State
+
+SOURCES = sorted((Path(__file__).parents[2] / "src").rglob("*.py"))
+# Names that unpickle, or run what they read, whatever their arguments.
+FORBIDDEN = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
+
+
+class Malicious:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = str(mark)
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.fixture
+def mark(tmp_path):
+    """What a malicious file would make; that it does so when trusted is checked first."""
+    path = tmp_path / "ran"
+    pickle.loads(pickle.dumps(Malicious(path)))
+    assert path.exists()
+    path.unlink()
+    yield path
+    assert not path.exists()
+
+
+def checkpoint(path, mark):
+    torch.save({"net": Malicious(mark), "step": 3}, path)
+    return path
+
+
+def test_a_malicious_state_of_a_training_run_is_refused(tmp_path, mark, capsys):
+    net = torch.nn.Linear(1, 1)
+    plan = Plan(steps=9, lr=0.1, warmup=0, cosine=False, clip=None, ema=0.9, precision="float32", save_every=3)
+    state = State(net, plan, checkpoint(tmp_path / "state.pt", mark))
+    assert not state.load(World())
+    assert state.step == 0
+    assert "state.pt is damaged (UnpicklingError); starting from step 0" in capsys.readouterr().err
+
+
+def test_malicious_weights_of_inception_are_refused(tmp_path, mark):
+    path = checkpoint(tmp_path / "inception.pth", mark)
+    with pytest.raises(ValueError, match=r"holds no Inception weights \(UnpicklingError\); delete it"):
+        features.load("inception", 299, path, None, torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"has sha256 \w{12}\.\.\., not 000000000000"):
+        features.load("inception", 299, path, "0" * 64, torch.device("cpu"))
+
+
+def test_a_malicious_net_is_refused(tmp_path, mark):
+    path = checkpoint(tmp_path / "net.safetensors", mark)
+    with pytest.raises(ValueError, match="is truncated or no safetensors file"):
+        load_tensors(path, "net")
+
+
+def test_a_malicious_batch_of_images_is_refused(tmp_path, mark):
+    raw = io.BytesIO()
+    np.save(raw, np.array([Malicious(mark)], dtype=object), allow_pickle=True)
+    for number in range(1, 11):
+        with zipfile.ZipFile(tmp_path / f"train_data_batch_{number}.npz", "w") as file:
+            file.writestr("data.npy", raw.getvalue())
+            file.writestr("labels.npy", raw.getvalue())
+    with pytest.raises(ValueError, match=r"batch_1\.npz has no plain array"):
+        READERS["imagenet64"](64, 3, str(tmp_path))
+
+
+def test_no_source_reads_what_could_run():
+    found = [f"{path.name}:{line} {what}" for path in SOURCES for line, what in dangers(ast.parse(path.read_text()))]
+    assert (len(SOURCES) > 100, found) == (True, [])
+    bad = (
+        "import pickle\nimport torch\ntorch.load(x)\nnp.load(x, allow_pickle=True)\nyaml.load(x, yaml.Loader)\nrun(x, shell=True)\neval(x)"
+    )
+    assert [line for line, _ in dangers(ast.parse(bad))] == [1, 3, 4, 5, 6, 7]
+
+
+def dangers(tree):
+    """Lines that unpickle, or run, what they are given."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+            if {name.split(".")[0] for name in names} & FORBIDDEN:
+                yield node.lineno, "imports what unpickles"
+        if isinstance(node, ast.Call):
+            called, told = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if called == "torch.load" and told.get("weights_only") != "True":
+                yield node.lineno, "torch.load without weights_only"
+            if told.get("allow_pickle", "False") != "False" or told.get("shell", "False") != "False":
+                yield node.lineno, "unpickles or starts a shell"
+            if called in ("eval", "exec", "yaml.unsafe_load", "yaml.full_load", "os.system"):
+                yield node.lineno, called
+            if called == "yaml.load" and not any(safe in ast.unparse(node) for safe in ("LOADER", "Safe")):
+                yield node.lineno, called
