@@ -25,8 +25,14 @@ setup: .venv/.done
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: setup lint
+test: setup lint .cache/moto/.done
 	@$(BIN)/python -m pytest
+
+# An S3 server on loopback, for the tests alone; its pins and those of requirements.lock do not go together.
+.cache/moto/.done: tests/moto.lock .venv/.done
+	@$(BIN)/python -m venv --clear --without-pip .cache/moto
+	@$(BIN)/python -m pip --python .cache/moto/bin/python install --quiet --disable-pip-version-check --no-deps -r tests/moto.lock
+	@touch $@
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -177,12 +177,6 @@ def test_a_change_runs_only_what_it_must(planned, change):
     assert bool(found) == bool(expected)
 
 
-def test_swapped_values_are_a_change(checkout):
-    """Snakemake by itself compares params as a set of values; names count here."""
-    checkout.edit("params.yaml", "error_levels: 5\n        error_n: 60", "error_levels: 60\n        error_n: 5")
-    assert checkout.jobs()["errors"] == 1
-
-
 def test_one_table_is_a_target_of_its_own(untouched):
     text = untouched.snakemake(f"{TABLES}/noise_estimation/F2.md", "-n", "--quiet", "rules").text
     assert "train_estimator" in text
