@@ -2,13 +2,14 @@
 # make test     set up .venv and run all checks; what CI runs
 # make verify   make scale smoke twice, on one core and on two, and compare: about eight minutes, nothing left behind
 # make kills    make scale smoke undisturbed and killed forty times, and compare: about fifteen minutes, nothing left behind
+# make slurm    run scale smoke through a real Slurm on this machine, which it installs (root, Debian's packages): half an hour on two busy cores
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: tables test check verify kills bench lint setup clean
+.PHONY: tables test slurm check verify kills bench lint setup clean
 
 tables: setup
 	@$(BIN)/snakemake
@@ -33,6 +34,9 @@ test: setup lint .cache/moto/.done
 	@$(BIN)/python -m venv --clear --without-pip .cache/moto
 	@$(BIN)/python -m pip --python .cache/moto/bin/python install --quiet --disable-pip-version-check --no-deps -r tests/moto.lock
 	@touch $@
+
+slurm: setup
+	@DIFFTABLES_SLURM=1 $(BIN)/python -m pytest -rs tests/flow/test_slurm.py
 
 lint: setup
 	@$(BIN)/ruff check .
