@@ -29,7 +29,7 @@ class Run:
         words = [*targets, "-s", "workflow/Snakefile", "--cores", str(cores), "--config", "scale=smoke"]
         self.folder, self.command, self.log = folder, [sys.executable, "-m", "snakemake", *words], folder / "kills.log"
         self.log.unlink(missing_ok=True)
-        self.startup = 2.5  # seconds until a driver's first job, as last seen: the unit of all waits
+        self.startup = 2.5  # seconds until a driver's first job, as last seen
         self.kills: list[dict[str, str | float]] = []
         self.interrupted: set[str] = set()  # states that killed jobs left
         self.told: dict[str, list[tuple[str, int]]] = {}  # where a training stopped and resumed, by its log
@@ -41,8 +41,8 @@ class Run:
         environment = os.environ | {"PYTHONPATH": str(self.folder.resolve() / "src")}
         with open(self.log, "a") as log:
             self.driver = subprocess.Popen(self.command, cwd=self.folder, env=environment, stdout=log, stderr=log)
-        self.began = self.since = time.monotonic()
-        self.wounded = self.seen = False  # whether a job of it was killed; whether it has started one
+        self.began, self.wounded = time.monotonic(), False  # whether a job of it was killed
+        self.seen, self.marks = set[int](), [self.began]  # its jobs, and when it and each of them began
 
     def over(self) -> bool:
         """Whether all is made; a driver that ended without it is followed by another.
@@ -58,33 +58,36 @@ class Run:
             self.start()
         return not code
 
-    def kill(self, who: str, number: signal.Signals, wait: float, drawn: random.Random, training: bool) -> None:
-        """One signal, `wait` startups after the driver's start or the last signal or, to a job, as soon as there is one.
+    def kill(self, who: str, number: signal.Signals, drawn: random.Random, training: bool) -> None:
+        """One signal, up to a startup after a driver or its first or second job began; or to a training that has saved a state.
 
-        Raises: RuntimeError when all is made before.
+        Few jobs end between two signals, or all would be made before the last.  Raises: RuntimeError when all is made.
         """
-        while not self.hit(who, number, wait, drawn, training):
+        begun, wait = drawn.choice((0, 1, 1, 2) if who == "driver" else (1, 1, 2)), drawn.random()
+        while not self.hit(who, number, begun, wait, drawn, training):
             time.sleep(0.1)
             if self.over():
                 raise RuntimeError(f"at its end after {len(self.kills)} kills; see {self.log}")
         try:
             self.driver.wait(None if who == "driver" else 2 * self.startup)
         except subprocess.TimeoutExpired:  # the other jobs take their time, or this one was at its end
-            self.since, self.wounded = time.monotonic(), True
+            self.wounded, self.marks = True, [time.monotonic()]
             return
         self.look()
         self.interrupted |= self.states() if who == "job" else set()
         self.start()
 
-    def hit(self, who: str, number: signal.Signals, wait: float, drawn: random.Random, training: bool) -> bool:
+    def hit(self, who: str, number: signal.Signals, begun: int, wait: float, drawn: random.Random, training: bool) -> bool:
         """Send a signal, unless it is too soon.  Returns: whether it was sent."""
-        jobs, waited = self.jobs(), time.monotonic() - self.since
+        jobs, now = self.jobs(), time.monotonic()
         doing = " ".join(verb for _, verb in jobs) or "no job"
         if jobs and not self.seen:
-            self.seen, self.startup = True, waited
+            self.startup = now - self.began
+        self.marks += [now for job, _ in jobs if job.pid not in self.seen]
+        self.seen |= {job.pid for job, _ in jobs}
         if training:
             jobs = [(job, verb) for job, verb in jobs if verb.startswith("train") and self.states() - self.interrupted]
-        elif waited < wait * self.startup:
+        elif len(self.marks) <= begun or now < self.marks[begun] + wait * self.startup:
             return False
         targets = [(psutil.Process(self.driver.pid), doing)] if who == "driver" else jobs
         if not targets:
@@ -137,7 +140,7 @@ def run(folder: Path, targets: list[str], kills: int = 20, seed: int = 0, cores:
     rounds[0].sort(key=lambda kind: kind[0] == "driver")
     try:
         for i, (who, number) in enumerate(chain(*rounds)):
-            under.kill(who, number, drawn.uniform(0, 3), drawn, training=i < TRAININGS)
+            under.kill(who, number, drawn, training=i < TRAININGS)
         while not under.over():
             time.sleep(0.2)
     finally:

@@ -19,7 +19,7 @@ def report(killed):
 def test_each_kind_of_kill_came_five_times(report):
     kinds = Counter((kill["who"], kill["signal"]) for kill in report["kills"])
     assert kinds == {(who, number): 5 for who in ("driver", "job") for number in ("SIGKILL", "SIGTERM")}
-    assert len({kill["job"] for kill in report["kills"]}) > 3
+    assert len({kill["job"] for kill in report["kills"]}) >= 4  # of all phases
 
 
 def test_no_lock_needed_a_person(killed, report):
