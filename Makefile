@@ -26,7 +26,8 @@ setup: .venv/.done
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: setup lint .cache/moto/.done
+test: setup
+	@$(MAKE) --no-print-directory -j2 lint .cache/moto/.done
 	@$(BIN)/python -m pytest
 
 # An S3 server on loopback, for the tests alone; its pins and those of requirements.lock do not go together.

@@ -4,9 +4,6 @@ import csv
 import json
 import os
 import re
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -236,45 +233,6 @@ def test_a_truncated_checkpoint_stops_with_one_line_and_loses_nothing(checkout):
     assert "net.safetensors is truncated or no safetensors file" in found.text
     assert "Traceback" not in found.text
     assert (checkout.path / "results/smoke/store/nets/digits/s0/estimator.safetensors").read_bytes() == before
-
-
-def test_a_killed_training_job_resumes_to_the_same_bytes(checkout):
-    """SIGKILL in the middle; the state lies under the job's fingerprint, so the next run goes on from it."""
-    net = checkout.path / "results/smoke/store/nets/digits/s0/net.safetensors"
-    whole = net.read_bytes()
-    net.unlink()
-    command = [sys.executable, "-m", "difftables", "train", "data=results/smoke/store/data/digits.safetensors"]
-    command += [
-        "--spec",
-        train_spec(checkout),
-        "--out",
-        f"net={net}",
-        f"curve={checkout.path / 'curve.csv'}",
-        f"record={checkout.path / 'record.json'}",
-    ]
-    environment = os.environ | {"PYTHONPATH": str(checkout.path / "src")}
-    job = subprocess.Popen(command, cwd=checkout.path, env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (states := list((checkout.path / ".cache/states").glob("*/state.pt"))) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    job.kill()
-    assert job.wait() == -9
-    assert states
-    assert not net.exists()
-    again = subprocess.run(command, cwd=checkout.path, env=environment, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert "resuming at step" in again.stderr
-    assert net.read_bytes() == whole
-    assert not states[0].exists()
-
-
-def train_spec(checkout):
-    """The spec that the workflow gives the train job at smoke."""
-    code = (
-        "from difftables import plan; from difftables.io import canonical; print(canonical(plan.read('smoke').train_spec('digits', '0')))"
-    )
-    environment = os.environ | {"PYTHONPATH": str(checkout.path / "src")}
-    return subprocess.run([sys.executable, "-c", code], cwd=checkout.path, env=environment, capture_output=True, text=True).stdout.strip()
 
 
 def test_too_few_images_for_a_metric_name_the_key(checkout):
