@@ -59,11 +59,12 @@ class Run:
         return not code
 
     def kill(self, who: str, number: signal.Signals, drawn: random.Random, training: bool) -> None:
-        """One signal, up to a startup after a driver or its first or second job began; or to a training that has saved a state.
+        """One signal: within a startup of a driver, or two seconds of its first or second job; or to a training that has saved a state.
 
         Few jobs end between two signals, or all would be made before the last.  Raises: RuntimeError when all is made.
         """
-        begun, wait = drawn.choice((0, 1, 1, 2) if who == "driver" else (1, 1, 2)), drawn.random()
+        begun = drawn.choice((0, 1, 1, 2) if who == "driver" else (1, 1, 1, 2))
+        wait = drawn.random() * (2 if begun else self.startup)
         while not self.hit(who, number, begun, wait, drawn, training):
             time.sleep(0.1)
             if self.over():
@@ -87,7 +88,7 @@ class Run:
         self.seen |= {job.pid for job, _ in jobs}
         if training:
             jobs = [(job, verb) for job, verb in jobs if verb.startswith("train") and self.states() - self.interrupted]
-        elif len(self.marks) <= begun or now < self.marks[begun] + wait * self.startup:
+        elif len(self.marks) <= begun or now < self.marks[begun] + wait:
             return False
         targets = [(psutil.Process(self.driver.pid), doing)] if who == "driver" else jobs
         if not targets:

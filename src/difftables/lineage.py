@@ -75,7 +75,7 @@ def _given(plan: Plan) -> Iterator[Made]:
             )
         if plan.medium(run) == "images":
             inputs = {"data": [data], "weights": plan.weights()}
-            yield Made("reference", "reference", "reference", (), run, (plan.data_of(run, ".features"),), inputs, plan.floor(run))
+            yield Made("reference", "reference", "reference", (name,), run, (plan.data_of(run, ".features"),), inputs, plan.floor(run))
 
 
 def _trained(plan: Plan) -> Iterator[Made]:

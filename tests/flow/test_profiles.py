@@ -37,10 +37,8 @@ def test_every_key_is_an_option_and_arrives_at_the_executor(untouched, name):
         assert [str(each.path) for each in settings.persistent_volumes] == ["/mnt/difftables", "/workdir/.cache"]
 
 
-@pytest.mark.parametrize("given", ["--workflow-profile", "--profile"])
-def test_the_plan_through_slurm_is_the_plan_without(untouched, given):
-    """Given as --profile it is merged with the default one."""
-    found = untouched.snakemake("-n", given, "profiles/slurm").text
+def test_the_plan_through_slurm_is_the_plan_without(untouched):
+    found = untouched.snakemake("-n", "--workflow-profile", "profiles/slurm").text
     assert jobs(found) == jobs(untouched.snakemake("-n").text)
     assert re.search(r"resources:.* runtime=30, nodes=1, gpu=0, launch=python", found)
 

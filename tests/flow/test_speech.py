@@ -86,10 +86,10 @@ def mine(checkout, rate):
     checkout.edit("params.yaml", line, own + "highest: 5000.0, segment: 12, excerpt: 0.7}")
 
 
-def test_own_recordings_run_through_the_same_targets_with_one_change(fresh):
+def test_own_recordings_run_through_the_same_jobs_with_one_change(fresh):
     recordings(fresh.path / "mine")
     mine(fresh, 11025)
-    fresh.snakemake(f"{TABLES}/noise_estimation/T1.md", f"{TABLES}/noise_estimation/F3.md", f"{TABLES}/noise_estimation/F4-speech.md")
+    fresh.snakemake(f"{TABLES}/noise_estimation/T1.md")
     text = (fresh.path / TABLES / "noise_estimation/T1.md").read_text()
     assert "Recordings from a folder; 11025 Hz, 0.7 s" in text
     assert "synthetic" not in text
