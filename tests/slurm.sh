@@ -3,7 +3,7 @@
 #
 #   tests/slurm.sh start   installs slurm-wlm and munge where they are missing, writes /etc/slurm, starts the three daemons, waits
 #                          until the node is idle. Exits 3, with one line that says why, where that cannot be done.
-#   tests/slurm.sh stop    ends the daemons that start has started.
+#   tests/slurm.sh stop    ends the daemons that start has started, and takes their configuration away.
 #
 # The node has one GPU for Slurm (/dev/null), which no program can use: what is tested is who asks for it.
 set -eu
@@ -114,6 +114,8 @@ stop() {
         fi
         rm -f "$STATE/$name.pid"
     done
+    # Else every snakemake start here asks the stopped Slurm for ten seconds.
+    if grep -qsF "$MARK" /etc/slurm/slurm.conf; then rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf /etc/slurm/cgroup.conf; fi
 }
 
 case "${1:-}" in
