@@ -1,6 +1,6 @@
 # make tables   set up .venv and make all tables of the scale in params.yaml
 # make test     set up .venv and run all checks; what CI runs
-# make verify   make scale smoke twice, on one core and on two, and compare; nothing left behind
+# make verify   make scale smoke twice, on one core and on two, and compare: fourteen minutes, nothing left behind
 # make kills    make scale smoke undisturbed, and killed forty times, and compare; nothing left behind
 # make slurm    run scale smoke through a real Slurm on this machine, which it installs (root, Debian's packages): half an hour on two busy cores
 SHELL := /bin/bash
