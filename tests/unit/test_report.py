@@ -1,7 +1,8 @@
 import subprocess
 import sys
 
-from difftables.cli.report import metrics, verdict, wide
+from difftables.claims import verdict
+from difftables.cli.report import metrics, wide
 from difftables.tables import Cell
 
 CLAIM = {"claim": "a beats b", "table": "T", "better": "a", "than": "b"}

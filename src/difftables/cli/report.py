@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from difftables.claims import VERDICTS, metric_of, places, verdict
 from difftables.cli.job import Job
 from difftables.tables import Cell
 
@@ -72,8 +73,8 @@ def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[
             row = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.series), {})
             row[_plain(cell.column)] = float(f"{cell.value:.6g}")
     for paper, entries in claims.items():
-        places = [_places(entry, [cell for cell in cells if cell.paper == paper]) for entry in entries]
-        found.setdefault(paper, {})["claims"] = {_plain(word): sum(len(place[word]) for place in places) for word in VERDICTS}
+        found_at = [places(entry, [cell for cell in cells if cell.paper == paper]) for entry in entries]
+        found.setdefault(paper, {})["claims"] = {_plain(word): sum(len(place[word]) for place in found_at) for word in VERDICTS}
     return found
 
 
@@ -90,53 +91,6 @@ def wide(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
 def _plain(text: str) -> str:
     """A name without the characters that DVC's dotted keys trip over."""
     return "".join(c if c.isalnum() or c in "-_=@" else "_" for c in text.replace(", ", "-").replace(": ", "-").replace(" ", "_"))
-
-
-VERDICTS = ("holds", "contradicted", "not distinguishable")
-
-
-def _measured(claim: dict[str, str], cells: list[Cell]) -> list[Cell]:
-    status = ("measured", "closed-form")
-    return [c for c in cells if c.table == claim["table"] and c.status in status and claim.get("column", c.column) == c.column]
-
-
-def metric_of(claim: dict[str, str], cells: list[Cell]) -> str:
-    """The metric a claim is about: the table's first one that begins as the claim says."""
-    wanted = claim.get("metric", "")
-    return next((c.metric for c in _measured(claim, cells) if c.metric.startswith(wanted)), wanted)
-
-
-def _places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
-    """Columns in which `better` beats `than`, loses to it, or cannot be told from it, with both values."""
-    rows: dict[str, dict[str, Cell]] = {}
-    mine, first = _measured(claim, cells), metric_of(claim, cells)
-    for cell in mine:
-        if cell.metric == first:
-            rows.setdefault(cell.row, {})[cell.column] = cell
-    a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
-    places: dict[str, list[str]] = {word: [] for word in VERDICTS}
-    for column in (column for column in a if column in b):
-        found, sign = _gap(a[column], b[column]), 1 if (claim.get("direction") or a[column].better) == "lower" else -1
-        told = found is not None and not found[0] <= 0 <= found[1]
-        word = "not distinguishable" if not told or found is None else "holds" if found[1] * sign < 0 else "contradicted"
-        interval = f"; {found[0]:+.2g} to {found[1]:+.2g}" if found is not None and found[0] < found[1] else ""
-        places[word].append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g}{interval})")
-    return places
-
-
-def _gap(a: Cell, b: Cell) -> tuple[float, float] | None:
-    """Interval of value(a) - value(b): from paired seeds, or the difference itself of two closed forms."""
-    from difftables.tables import interval
-
-    if a.status == b.status == "closed-form" and a.value is not None and b.value is not None:
-        return a.value - b.value, a.value - b.value
-    return interval(a, b)
-
-
-def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
-    """What we saw of a claim, in words."""
-    places = _places(claim, cells)
-    return "; ".join(f"**{word}** at {', '.join(where)}" for word, where in places.items() if where) or "not run"
 
 
 def cost_rows(benchmarks: list[Path], searches: dict[Path, Any]) -> list[list[Any]]:

@@ -1,0 +1,49 @@
+"""What a claim of a paper says of two rows of a table, and whether the cells bear it out."""
+
+from difftables.tables import Cell
+
+VERDICTS = ("holds", "contradicted", "not distinguishable")
+
+
+def _measured(claim: dict[str, str], cells: list[Cell]) -> list[Cell]:
+    status = ("measured", "closed-form")
+    return [c for c in cells if c.table == claim["table"] and c.status in status and claim.get("column", c.column) == c.column]
+
+
+def metric_of(claim: dict[str, str], cells: list[Cell]) -> str:
+    """The metric a claim is about: the table's first one that begins as the claim says."""
+    wanted = claim.get("metric", "")
+    return next((c.metric for c in _measured(claim, cells) if c.metric.startswith(wanted)), wanted)
+
+
+def places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
+    """Columns in which `better` beats `than`, loses to it, or cannot be told from it, with both values."""
+    rows: dict[str, dict[str, Cell]] = {}
+    mine, first = _measured(claim, cells), metric_of(claim, cells)
+    for cell in mine:
+        if cell.metric == first:
+            rows.setdefault(cell.row, {})[cell.column] = cell
+    a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
+    seen: dict[str, list[str]] = {word: [] for word in VERDICTS}
+    for column in (column for column in a if column in b):
+        found, sign = _gap(a[column], b[column]), 1 if (claim.get("direction") or a[column].better) == "lower" else -1
+        told = found is not None and not found[0] <= 0 <= found[1]
+        word = "not distinguishable" if not told or found is None else "holds" if found[1] * sign < 0 else "contradicted"
+        interval = f"; {found[0]:+.2g} to {found[1]:+.2g}" if found is not None and found[0] < found[1] else ""
+        seen[word].append(f"{column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g}{interval})")
+    return seen
+
+
+def _gap(a: Cell, b: Cell) -> tuple[float, float] | None:
+    """Interval of value(a) - value(b): from paired seeds, or the difference itself of two closed forms."""
+    from difftables.tables import interval
+
+    if a.status == b.status == "closed-form" and a.value is not None and b.value is not None:
+        return a.value - b.value, a.value - b.value
+    return interval(a, b)
+
+
+def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
+    """What we saw of a claim, in words."""
+    seen = places(claim, cells)
+    return "; ".join(f"**{word}** at {', '.join(where)}" for word, where in seen.items() if where) or "not run"
