@@ -11,15 +11,16 @@ import torch
 from torch import nn
 
 from difftables import schedules, strides
+from difftables.config_run import Adjustment
+from difftables.config_sampling import Sampling
 from difftables.corruptions import CORRUPTIONS
 from difftables.estimator import fitted
 from difftables.io import kept_at, load_into, load_tensors
 from difftables.level import Level
 from difftables.nets import NETS
-from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
+from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, precondition
 from difftables.processes import FAMILIES
 from difftables.registry import GIVEN_TO_NETS
-from difftables.steps import RULES
 
 Spec = SimpleNamespace
 
@@ -56,32 +57,32 @@ def denoiser(spec: Spec, net: nn.Module, training: Level) -> Denoiser:
     return precondition(net, coefficients, CONDITIONINGS[spec.conditioning](training), getattr(spec.net, "variance", False))
 
 
-def strided(steps: int, training: Level, adjust: Spec | None) -> Level:
+def strided(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """A sub-sequence of the training schedule."""
     return schedules.strided(training, steps)
 
 
-def even(steps: int, training: Level, adjust: Spec | None) -> Level:
+def even(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Evenly spaced timesteps with both ends, rounded: the stride of Improved DDPM."""
     return schedules.at_timesteps(training, strides.even(len(training) - 1, steps))
 
 
-def whole_stride(steps: int, training: Level, adjust: Spec | None) -> Level:
+def whole_stride(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """One integer stride from timestep 0: `ddimN` of Improved DDPM's code."""
     return schedules.at_timesteps(training, strides.whole(len(training) - 1, steps))
 
 
-def trailing(steps: int, training: Level, adjust: Spec | None) -> Level:
+def trailing(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Evenly in time from the noisiest level down."""
     return schedules.at_timesteps(training, strides.trailing(len(training) - 1, steps))
 
 
-def power_law(steps: int, training: Level, adjust: Spec | None) -> Level:
+def power_law(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Evenly spaced in sigma^(1/7) between the ends of the training schedule: EDM's grid."""
     return schedules.power_law(training, steps)
 
 
-def family(steps: int, training: Level, adjust: Spec) -> Level:
+def family(steps: int, training: Level, adjust: Adjustment) -> Level:
     """The schedule of the adjustment's family that ends where training does."""
     return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
 
@@ -96,9 +97,9 @@ SCHEDULES: dict[str, Callable[..., Level]] = {
 }
 
 
-def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | None, file: Path | None) -> Level:
+def first_schedule(sampler: Sampling, steps: int, training: Level, adjust: Adjustment | None, file: Path | None) -> Level:
     """The schedule a sampler starts out with: computed, or read from a file."""
-    if getattr(sampler, "sections", None):
+    if sampler.sections:
         return schedules.at_timesteps(training, strides.sections(len(training) - 1, sampler.sections))
     if sampler.schedule in SCHEDULES:
         return SCHEDULES[sampler.schedule](steps, training, adjust)
@@ -109,4 +110,4 @@ def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | No
     return found[steps]
 
 
-__all__ = ["CORRUPTIONS", "RULES", "clipped"]
+__all__ = ["CORRUPTIONS"]

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from difftables import costs
+from difftables.config_sampling import Compared, Sampling
 from difftables.costs import COSTS, Spec, extraction
 from difftables.plan import Plan
+from difftables.search_methods import METHODS
 
 Wildcards = Mapping[str, str]
 Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `costs.forward`
@@ -17,19 +19,11 @@ PASSES = 3  # of a training step over one forward pass: going back takes twice a
 RK45_CALLS = 150  # of the net, at a tolerance of 1e-5: a round number of the size that papers tell
 
 
-def calls(sampler: Spec, steps: int) -> int:
-    """NFE of a chain of N steps: N; with Heun's correction 2 N - 1, with a corrector before each step 2 N, of RK45 a constant."""
-    if sampler.get("ode"):
-        return RK45_CALLS
-    if sampler.get("second"):
-        return 2 * steps - 1
-    return 2 * steps if sampler.get("snr") else steps
-
-
-def chain(run: Spec, sampler: Spec, steps: int, forward: Forward, whole: bool = True) -> float:
-    """Multiply-adds of drawing one sample; an exact estimator (oracle, known mel) is left out."""
-    found = calls(sampler, steps) * forward(run["net"], run["data"], whole)
-    if sampler["adapt"] == "estimator":
+def chain(run: Spec, sampler: Sampling, steps: int, forward: Forward, whole: bool = True) -> float:
+    """Multiply-adds of drawing one sample, RK45's calls a constant; an exact estimator (oracle, known mel) is left out."""
+    calls = sampler.solver.calls(steps)
+    found = (RK45_CALLS if calls is None else calls) * forward(run["net"], run["data"], whole)
+    if sampler.adapt == "estimator":
         update = run["adjust"]["update"]
         estimates = steps - 1 if update is None else sum(left < steps for left in update)
         found += estimates * forward(run["estimator"]["net"], run["data"], whole)
@@ -50,23 +44,21 @@ def train_estimator(plan: Plan, w: Wildcards, forward: Forward) -> float:
 
 
 def search_schedule(plan: Plan, w: Wildcards, forward: Forward) -> float:
-    """The whole grid, or as much of it as the budget allows, and features of what it drew; or chains that get frozen."""
+    """What the method draws, and features where it is judged."""
     spec, found = plan.search_spec(w["run"], w["sampler"]), 0.0
-    run, sampler, search = spec["run"], spec["sampler"], spec["search"]
+    method, sampler = METHODS[spec["method"]], plan.drawn_by(w["sampler"])
+    search = getattr(plan.params.search, plan.medium(w["run"]))
     for steps in spec["steps"]:
-        if spec["method"] == "frozen":
-            found += search["frozen_samples"] * chain(run, sampler, steps, forward)
-            continue
-        samples = search["samples"] * search["draws"]
-        candidates = min(search["digits"] ** min(steps, search["groups"]), max(1, search["budget"] // (samples * steps)))
-        found += candidates * samples * (chain(run, sampler, steps, forward, whole=False) + extraction(spec))
+        each = chain(spec["run"], sampler, steps, forward, method.whole) + (extraction(spec) if method.judged else 0.0)
+        found += method.chains(search, steps, sampler.solver.calls(steps) or steps) * each
     return found
 
 
 def sample(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """n x seeds x the sum of the chains over step counts."""
     spec = plan.sample_spec(w["run"], w["sampler"])
-    chains = sum(chain(spec["run"], spec["sampler"], steps, forward) for steps in spec["steps"])
+    sampler = plan.params.samplers[w["sampler"]]
+    chains = sum(chain(spec["run"], sampler, steps, forward) for steps in spec["steps"])
     return spec["n"] * len(spec["seeds"]) * chains
 
 
@@ -98,7 +90,7 @@ def robustness(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """schedules x n x the chains of all samplers, and features."""
     spec = plan.robustness_spec(w["run"], w["seed"])
     e = spec["evaluation"]
-    each = sum(chain(spec["run"], sampler, e["robustness_steps"], forward) + extraction(spec) for sampler in spec["samplers"])
+    each = sum(chain(spec["run"], Compared.model_validate(sampler), e["robustness_steps"], forward) + extraction(spec) for sampler in spec["samplers"])
     return e["robustness_schedules"] * e["robustness_n"] * each
 
 

@@ -4,9 +4,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from difftables.bindings import Bindings
-from difftables.config import Sampler, Table
+from difftables.config import Table
+from difftables.config_sampling import Sampler, Sampling
 from difftables.layouts import PAPERS, READS, read_yaml
 from difftables.params import Loaded
+from difftables.search_methods import METHODS
 
 Spec = dict[str, Any]
 OF_BACKBONE = (
@@ -40,6 +42,11 @@ class Specs(Bindings):
         ends = {"ends": self.view(run.ends), "share": run.share} if run.ends else {}
         return self.run(name, *parts) | ({"at": run.at} if run.at else {}) | ends
 
+    def estimated_run(self, name: str) -> Spec:
+        """A run with its adjustment and what its estimator's net is."""
+        spec = self.view(name, "adjust", "estimator")
+        return spec | {"estimator": {"net": spec["estimator"]["net"]}}
+
     def sampler_run(self, name: str, sampler: Sampler) -> Spec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
         parts = ["adjust"] if sampler.adapt or sampler.schedule == "fitted" else []
@@ -56,9 +63,9 @@ class Specs(Bindings):
             spec["estimator"] = {"net": spec["estimator"]["net"]}
         return spec
 
-    def row(self, sampler: str) -> Spec:
+    def row(self, sampler: Sampler) -> Spec:
         """A sampler as its jobs see it: what names other parts of the spec is left to those."""
-        return self.params.samplers[sampler].model_dump(exclude={"family", "steps", "seeds", "prior"})
+        return sampler.model_dump(include=set(Sampling.model_fields))
 
     def dataset(self, name: str) -> Spec:
         """A data set as its jobs see it: where its files lie in place of the name of its archive."""
@@ -143,22 +150,20 @@ class Specs(Bindings):
         return {"run": {key: full[key] for key in ("data", "schedule", "corruption", "estimator")}, "seed": int(seed)}
 
     def search_spec(self, run: str, sampler: str) -> Spec:
-        """Of rule search_schedule, for the row that asks for it; what gets frozen is that row, adjusted."""
+        """Of rule search_schedule, for the row that asks for it, and the sampler that its method draws with."""
         row = self.params.samplers[sampler]
-        adjusted = {"schedule": "fitted", "adapt": "estimator"}
-        used = row.model_copy(update=adjusted if row.schedule == "frozen" else {})
-        search = getattr(self.params.search, self.medium(run)).model_dump()
-        own = ("frozen_samples", "seed") if row.schedule == "frozen" else tuple(key for key in search if key != "frozen_samples")
+        method = METHODS[row.schedule]
+        used = method.drawn_by(row)
+        search = getattr(self.params.search, self.medium(run)).model_dump(include=set(method.reads))
         return {
-            "run": self.sampler_run(run, used), "sampler": used.model_dump(exclude={"family", "steps", "seeds", "prior"}),
-            "method": row.schedule, "steps": self.steps(run, sampler), "search": {key: search[key] for key in own},
-            "batch": self.evaluation(run)["batch"], **self.features_of(run),
+            "run": self.sampler_run(run, used), "sampler": self.row(used), "method": row.schedule, "steps": self.steps(run, sampler),
+            "search": search, "batch": self.evaluation(run)["batch"], **(self.features_of(run) if method.judged else {}),
         }  # fmt: skip
 
     def sample_spec(self, run: str, sampler: str) -> Spec:
         """Of rule sample."""
         row = self.params.samplers[sampler]
-        spec = {"run": self.sampler_run(run, row), "sampler": self.row(sampler), "steps": self.steps(run, sampler)}
+        spec = {"run": self.sampler_run(run, row), "sampler": self.row(row), "steps": self.steps(run, sampler)}
         spec |= self.evaluation(run, "n", "seeds", "batch")
         return spec | ({"seeds": row.seeds} if row.seeds else {})
 
@@ -186,13 +191,13 @@ class Specs(Bindings):
         samplers: list[Spec] = []
         for line in (row for row in self.all_rows() if row["run"] == run and "adjusted" in row):
             family = self.params.samplers[line["adjusted"]].family or self.run(run, "adjust")["adjust"]["family"]
-            adjusted = self.row(line["adjusted"]) | {"family": family}
+            adjusted = self.row(self.params.samplers[line["adjusted"]]) | {"family": family}
             pair = (("fixed", adjusted | {"adapt": None}), ("adjusted", adjusted))
             samplers += [{"label": f"{line['label']}, {word}", **row} for word, row in pair]
         own = ("robustness_schedules", "robustness_n", "robustness_steps")
         search = getattr(self.params.search, self.medium(run)).model_dump(include={"grid", "decades", "digits", "groups", "seed"})
         return {
-            "run": self.sampler_run(run, Sampler(rule="ddim", schedule="fitted", adapt="estimator")), "samplers": samplers,
+            "run": self.estimated_run(run), "samplers": samplers,
             "search": search, "names": self.names(run, seed), "evaluation": self.evaluation(run, *own),
             "batch": self.evaluation(run)["batch"], "scale": self.params.scale, **self.features_of(run),
         }  # fmt: skip

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from difftables import fingerprint, parallel
+from difftables.config_sampling import Compared, Sampling
 from difftables.io import sha256
 
 if TYPE_CHECKING:
@@ -110,6 +111,10 @@ def parse(verb: str, arguments: list[str]) -> Job:
     args = parser.parse_args(arguments)
     raw = json.loads(args.spec)
     spec = json.loads(args.spec, object_hook=lambda entries: SimpleNamespace(**entries))
+    if "sampler" in raw:
+        spec.sampler = Sampling.model_validate(raw["sampler"])
+    if all(isinstance(each, dict) for each in raw.get("samplers", [""])):
+        spec.samplers = [Compared.model_validate(each) for each in raw["samplers"]]
     threads = max(1, args.threads // parallel.here().size)
     job = Job(verb, spec, raw, args.code or fingerprint.code(verb, raw), threads, args.gpus)
     for item in args.inputs:
