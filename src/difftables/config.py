@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from difftables import registry
-from difftables.config_data import Data, Download, Features, Frozen, one_of
+from difftables.config_data import Data, Download, Features, Frozen
 from difftables.config_run import Net, Run, Schedule
 from difftables.config_sampling import Sampler, Searches
 from difftables.names import nearest

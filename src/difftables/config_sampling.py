@@ -3,7 +3,7 @@
 A solver is a model here, whose defaults are the only ones, and a function of the same kind in `solvers.SOLVERS`.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -124,6 +124,7 @@ class Rk45(PathSolver):
 
 
 AnySolver = Annotated[Walk | Heun | PredictorCorrector | Rk45, Field(discriminator="kind")]
+KINDS: dict[str, type[Solver]] = {get_args(each.model_fields["kind"].annotation)[0]: each for each in get_args(get_args(AnySolver)[0])}
 
 
 class Sampling(Frozen):
@@ -163,7 +164,9 @@ class Sampler(Sampling):
             raise ValueError(f"has schedule {self.schedule!r}, but solver {self.solver.kind} visits no schedule; use one that does")
         if self.adapt and not self.solver.per_sample:
             churn = " with churn" if self.solver.walks else ""
-            raise ValueError(f"has adapt: {self.adapt}, but solver {self.solver.kind}{churn} takes one level for all samples; leave one out")
+            raise ValueError(
+                f"has adapt: {self.adapt}, but solver {self.solver.kind}{churn} takes one level for all samples; leave one out"
+            )
         if self.sections and self.steps != [sum(self.sections)]:
             raise ValueError(f"has sections {self.sections}; set steps: [{sum(self.sections)}], their sum")
         return self

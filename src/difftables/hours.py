@@ -90,7 +90,10 @@ def robustness(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """schedules x n x the chains of all samplers, and features."""
     spec = plan.robustness_spec(w["run"], w["seed"])
     e = spec["evaluation"]
-    each = sum(chain(spec["run"], Compared.model_validate(sampler), e["robustness_steps"], forward) + extraction(spec) for sampler in spec["samplers"])
+    each = sum(
+        chain(spec["run"], Compared.model_validate(sampler), e["robustness_steps"], forward) + extraction(spec)
+        for sampler in spec["samplers"]
+    )
     return e["robustness_schedules"] * e["robustness_n"] * each
 
 

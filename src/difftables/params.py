@@ -8,10 +8,12 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from difftables.config import SCALES, Params
 from difftables.config_data import Images, Speech
+from difftables.config_sampling import KINDS
 from difftables.layouts import LOADER
 from difftables.names import ConfigError, nearest
 
 MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}
+SOLVERS: dict[Any, type[BaseModel]] = {**KINDS}
 
 
 class Loaded(Params):
@@ -119,7 +121,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = problem["loc"]
     told = location[:2] + location[3:] if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA else location
+    if "solver" in told[:-1] and told[told.index("solver") + 1] in SOLVERS:
+        told = told[: told.index("solver") + 1] + told[told.index("solver") + 2 :]
     where = ".".join(str(part) for part in told if "function-" not in str(part))
+    if problem["type"] == "union_tag_invalid":
+        return f"{where}.kind is {problem['ctx']['tag']!r}{nearest(problem['ctx']['tag'], SOLVERS)}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}.kind is missing"
     if problem["type"] == "extra_forbidden":
         return f"{where} is no known key{nearest(str(problem['loc'][-1]), _fields(model, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
@@ -147,8 +155,9 @@ def _looks_numeric(value: Any) -> bool:
 def _fields(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Keys known at a place of the tree, for the nearest-key hint."""
     for part in location:
-        if model in MEDIA.values() and part in MEDIA:  # the tag of the union
-            model = MEDIA[part]
+        tags = next((tags for tags in (MEDIA, SOLVERS) if model in tags.values() and part in tags), None)
+        if tags is not None:  # the tag of the union
+            model = tags[part]
             continue
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field is not None else model

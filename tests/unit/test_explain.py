@@ -145,7 +145,7 @@ def test_records_are_those_of_the_fingerprint_or_may_be(tmp_path, monkeypatch):
 def test_numbers_stand_under_their_keys(plan):
     job = next(each for each in lineage.jobs(plan) if each.rule == "sample" and each.of == ("digits", "ddim-adjusted"))
     lines = dict(told.keyed(job.spec(plan), told.places(plan, job.run, job.sampler)))
-    assert "rule: ddim" in lines["samplers.ddim-adjusted"]
+    assert "rule: ddim" in lines["samplers.ddim-adjusted.solver"]
     assert lines["runs.digits.adjust"].startswith("{")
     assert lines[f"nets.{plan.params.runs['digits'].net}"].startswith("{")
     assert "steps: [3, 5]" in lines["the job"]
