@@ -38,7 +38,8 @@ def run(job: Job) -> None:
                 )  # fmt: skip
         print(f"{sampler.label}: {len(schedules)} schedules", flush=True)
     shared = {
-        **vars(spec.names), "metric": metric, "better": better, "failed": failed, "steps": steps, "n": e.robustness_n,
-        "grid": len(grid), "scale": spec.scale, **job.provenance(),
+        **spec.names.model_dump(), "metric": metric, "better": better, "failed": failed, "steps": steps, "n": e.robustness_n,
+        "grid": len(grid),
     }  # fmt: skip
+    job.seeds = {"training": spec.names.train_seed, "search": spec.search.seed}
     write_json(job.output("record"), {"shared": shared, "records": rows})
