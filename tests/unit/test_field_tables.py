@@ -244,10 +244,9 @@ def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_pat
     assert files["progress"]["records"] == [f"{store}/records/soft-exploding/s0/{sampler}.json"]
     assert files["progress"]["floor"] == [f"{store}/records/reference/digits.json"]
     for kind in ("variance", "progress"):
-        assert list(found.table_spec("soft_diffusion", kind)["about"]) == ["soft-exploding"]
+        assert list(found.table_spec("soft_diffusion", kind).about) == ["soft-exploding"]
     spec = found.variance_spec("soft-exploding", "0")
-    assert spec["evaluation"] == {"variance_levels": 10, "variance_n": 512}
-    assert "references" in spec["run"]
+    assert (spec.evaluation.variance_levels, spec.evaluation.variance_n) == (10, 512)
 
 
 def test_the_study_takes_some_levels_and_samples(rewritten):

@@ -26,8 +26,8 @@ def known():
 
 def cost(known, found, run, whole=False):
     """Multiply-adds of one sample through a run's net."""
-    spec = found.run(run)
-    return costs.forward(known, spec["net"], spec["data"], whole)
+    spec = found.view(run)
+    return costs.forward(known, spec.net, spec.data, whole)
 
 
 def asked(found, known, rule, **wildcards):
@@ -38,7 +38,7 @@ def asked(found, known, rule, **wildcards):
 def drawn(found, known, run, sampler):
     """Forward passes of the net per sample and seed of a row of images, summed over its step counts."""
     spec = found.sample_spec(run, sampler)
-    return asked(found, known, "sample", run=run, sampler=sampler, seed="0") / spec["n"] / len(spec["seeds"]) / cost(known, found, run)
+    return asked(found, known, "sample", run=run, sampler=sampler, seed="0") / spec.n / len(spec.seeds) / cost(known, found, run)
 
 
 def jobs(found):
@@ -94,7 +94,7 @@ def test_a_search_stops_at_its_budget(plans, known):
     tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
     assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
     expected = sum(count * (n * one + features) for n, count in tried.items())
-    assert asked(found, known, "search_schedule", run="celeba", seed="0", sampler="ddim-searched") == pytest.approx(expected)
+    assert asked(found, known, "search", run="celeba", seed="0", sampler="ddim-searched") == pytest.approx(expected)
 
 
 def test_studies_take_levels_times_samples(plans, known):
@@ -128,7 +128,7 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
 def test_a_net_that_nobody_counted_is_told(plans, known):
     found = plans["paper"]
     spec = found.run("celeba")
-    others = {name: value for name, value in known.items() if name != costs.key(spec["net"], spec["data"])}
+    others = {name: value for name, value in known.items() if name != costs.key(spec.net, spec.data)}
     lines = hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
     assert lines[-2] == "unknown: a net is not in workflow/costs.csv; run `python -m difftables costs`"

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from job_files import RUN
 
 from difftables import densities, ode, processes, registry, schedules, solvers
 from difftables.cli.sample import Chain
@@ -13,6 +14,7 @@ from difftables.config_run import Adjustment
 from difftables.config_sampling import KINDS, Sampling, Solver
 from difftables.corruptions import scale
 from difftables.estimator import fitted
+from difftables.job_specs import RunSpec
 from difftables.level import PROCESSES, Level, concatenate, same_process
 from difftables.parallel import World
 from difftables.precond import Counted, eps, parts, precondition, timestep_index
@@ -46,7 +48,7 @@ def chain(batch=3, **run):
     """A trained net, ready to evaluate, whose net is a formula and whose estimator says one level for all."""
     found = object.__new__(Chain)
     found.job = SimpleNamespace(device=torch.device("cpu"), inputs={}, spec=SimpleNamespace(batch=batch))
-    found.run = SimpleNamespace(**{"corruption": "scale", "prior": "standard_normal"} | run)
+    found.run = RunSpec.model_validate(RUN | {"prior": "standard_normal"} | run)
     found.medium, found.training, found.known, found.world = Shapes(), VP, None, World()
     found.denoise = precondition(net, eps, timestep_index(VP))
     return found

@@ -1,16 +1,13 @@
 """Variance of training targets against closed forms."""
 
-import json
-from types import SimpleNamespace
-
 import pytest
 import torch
+from job_files import RUN, changed, run_job
 
 from difftables import variance
 from difftables.assemble import build_net
-from difftables.cli import job as jobs
-from difftables.cli import variance as verb
 from difftables.io import read_json, save_tensors
+from difftables.job_specs import VarianceSpec
 from difftables.level import Level
 
 TWO = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(600)[:, None]  # without replacement from many copies: all but i.i.d.
@@ -125,28 +122,21 @@ def test_a_certain_source_leaves_no_rounding_behind():
     assert variance.of_sources(data, variance.draw(data, level(0.01), 80, stream())).max().item() < 1e-25
 
 
-SPEC = {
-    "data": {"medium": "images", "size": 4, "channels": 1, "classes": 0},
-    "net": {"kind": "unet", "width": 8, "mult": [1], "blocks": 1, "attention": [], "dropout": 0.0},
-    "schedule": {"family": "exploding", "steps": 16, "lowest": 0.02, "highest": 50.0},
-    "corruption": "scale", "prior": "noise_alone", "precondition": "direct", "conditioning": "quarter_log", "references": None,
-    "sigma_data": 0.5,
-}  # fmt: skip
+SPEC = VarianceSpec(
+    run=RUN, evaluation={"variance_levels": 3, "variance_n": 48}, names={"run": "a", "train_seed": 0, "dataset": "made-up"}
+)
 
 
 def records(folder, **changes):
     """What the study writes of an untrained net and 40 made-up images, at sigma = 0.05, 1 and 20."""
-    spec = SPEC | changes
+    spec = changed(SPEC, {"run": changes})
     torch.manual_seed(0)
     images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8)
     files = {name: folder / f"{name}.safetensors" for name in ("data", "net")}
     save_tensors(files["data"], {"images": images, "labels": torch.zeros(50), "held_out": torch.arange(50) >= 40}, {"kind": "data"})
-    net = build_net(SimpleNamespace(**spec["net"]), SimpleNamespace(**spec["data"]))
+    net = build_net(spec.run.net, spec.run.data)
     save_tensors(files["net"], net.state_dict(), {"kind": "net"})
-    names = {"run": "a", "train_seed": 0, "dataset": "made-up"}
-    whole = {"run": spec, "evaluation": {"variance_levels": 3, "variance_n": 48}, "names": names, "scale": "smoke"}
-    given = [f"{name}={path}" for name, path in files.items()]
-    verb.run(jobs.parse("variance", [*given, "--spec", json.dumps(whole), "--out", f"record={folder / 'r.json'}"]))
+    run_job("variance", spec, files, {"record": folder / "r.json"})
     return read_json(folder / "r.json")
 
 
@@ -176,4 +166,4 @@ def test_a_level_of_either_kind_of_process_is_the_same_level(tmp_path):
 @pytest.mark.parametrize(("change", "message"), [({"corruption": "blur"}, "plain noise alone"), ({"data": {"classes": 2}}, "given labels")])
 def test_runs_without_an_exact_posterior_are_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        records(tmp_path, **{key: {**SPEC[key], **value} if isinstance(value, dict) else value for key, value in change.items()})
+        records(tmp_path, **change)
