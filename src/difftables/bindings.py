@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from difftables import registry, strides
+from difftables import config_fit, registry, strides
 from difftables.config import Sampler
 from difftables.layouts import PAPERS, READS, read_layout, samplers_of
 from difftables.names import ConfigError, nearest
@@ -39,8 +39,11 @@ class Bindings:
                         raise ConfigError(f"{where}: {name} has rule {rule!r}{nearest(rule, known)}")
         for run, _, sampler in self.rows_used():
             self._check_row(run, sampler)
+        for run in dict.fromkeys(row[0] for row in self.rows_used()):
+            config_fit.check_measured(params, run)
         for run in self.runs_trained():
             self._check_operator(run)
+            config_fit.check_run(params, run)
         for paper, tables in params.tables.items():
             for name, table in tables.items():
                 if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from difftables import schedules
 from difftables.assemble import load_net
-from difftables.data.images import to_unit
 from difftables.estimator import Adjust, alpha_bar_of
 from difftables.level import Level
 from difftables.media.images import Images
@@ -31,7 +30,7 @@ def oracle(run: Spec, training: Level, files: dict[str, Path], device: torch.dev
 
     Half of the levels lie evenly in index and half evenly in log sigma; each counts for the stretch of indices it stands for.
     """
-    clean, spec = to_unit(Images(run.data, files["data"], device).own).to(device), run.oracle
+    clean, spec = Images(run.data, files["data"], device).clean(), run.oracle
     even = torch.linspace(0, len(training) - 2, spec.levels // 2 + 1).round().long().tolist()
     index = torch.tensor(sorted({*even, *schedules.evenly_in_log_sigma(training, spec.levels // 2 + 1)}))
     edges = torch.cat([index[:1].double(), (index[1:] + index[:-1]) / 2, index[-1:].double()])

@@ -8,9 +8,14 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from difftables.config import SCALES, Params
 from difftables.config_data import Images, Speech
-from difftables.layouts import LOADER
+from difftables.layouts import parse
 from difftables.names import ConfigError, nearest
 
+# What a view of a run cannot change, since it trains nothing of its own.
+OF_TRAINING = (
+    "data", "net", "schedule", "corruption", "density", "target", "weight", "penalty", "references", "seen", "objective", "vlb_weight",
+    "given", "train",
+)  # fmt: skip
 MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}
 
 
@@ -52,10 +57,23 @@ def related(runs: dict[str, Any]) -> dict[str, Any]:
                 raise ConfigError(f"runs.{name}.{key} names {other!r}, which is not defined{nearest(str(other), runs)}")
             if other in (*asking, name):
                 raise ConfigError(f"runs.{name}.{key} leads back to {other!r}")
+            if key == "of":
+                _is_view(name, runs)
             own = merge(fill(other, (*asking, name)), own)
         return found.setdefault(name, own)
 
     return {name: fill(name, ()) for name, run in runs.items() if run is not None}
+
+
+def _is_view(name: str, runs: dict[str, Any]) -> None:
+    """Raise ConfigError for a view that would train something, or that is of a view: its changes would be dropped in silence."""
+    own, other = runs[name], runs[runs[name]["of"]]
+    if changed := [key for key in OF_TRAINING if key in own]:
+        raise ConfigError(
+            f"runs.{name} is a view `of` {own['of']!r}, which trains nothing: write `like` in place of `of`, or leave out {changed[0]}"
+        )
+    if isinstance(other, dict) and "of" in other:
+        raise ConfigError(f"runs.{name}.of names {own['of']!r}, itself a view; name {other['of']!r}, the run that is trained")
 
 
 def nulls(samplers: Any, overrides: Any) -> frozenset[str]:
@@ -77,7 +95,7 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
     Raises: ConfigError, one line naming the key and the mend.
     """
     try:
-        raw = yaml.load(Path(path).read_text(), LOADER)
+        raw = parse(Path(path).read_text())
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; run in the repository's root") from None
     except yaml.YAMLError as error:
@@ -146,10 +164,9 @@ def _looks_numeric(value: Any) -> bool:
 
 def _fields(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Keys known at a place of the tree, for the nearest-key hint."""
+    if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA:  # the tag of the union
+        model, location = MEDIA[location[2]], location[3:]
     for part in location:
-        if model in MEDIA.values() and part in MEDIA:  # the tag of the union
-            model = MEDIA[part]
-            continue
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field is not None else model
         arguments = [a for a in getattr(model, "__args__", ()) if a is not type(None) and a is not str]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from difftables import densities, ode, schedules
+from difftables import config_data, densities, ode, schedules
 from difftables.cli.train import training_batches
 from difftables.corruptions import scale
 from difftables.io import save_tensors
@@ -253,7 +253,7 @@ def batches(tmp_path, references, distinct=True):
         stream = torch.Generator().manual_seed(0)
         images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8, generator=stream)
         save_tensors(path, {"images": images, "labels": torch.arange(50) % 2, "held_out": torch.arange(50) >= 40}, {"kind": "data"})
-    data = SimpleNamespace(medium="images", size=4, channels=1, classes=2)
+    data = config_data.Images(reader="folder", root="made-up", size=4, channels=1, classes=2, held_out=10)
     spec = SimpleNamespace(run=SimpleNamespace(data=data), seed=3)
     job = SimpleNamespace(spec=spec, input=lambda name: path, device=torch.device("cpu"))
     return training_batches(job, "train", SimpleNamespace(batch=8, flip=True, distinct=distinct, augment=0.0), references)
