@@ -4,10 +4,10 @@ from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: data.  In: maybe sentences.  Out: data."""
+    """spec: DataSpec.  In: maybe sentences.  Out: data."""
     from difftables import media
     from difftables.io import save_tensors
 
     spec = job.spec.data
-    meta = {"kind": "data", **job.raw} | ({"rate": spec.rate} if spec.medium == "speech" else {})
+    meta = {"kind": "data"} | ({"rate": spec.rate} if spec.medium == "speech" else {})
     save_tensors(job.output("data"), media.read(spec), meta)

@@ -9,9 +9,10 @@ from torch import Tensor
 from difftables import config_data
 from difftables.media.images import Images
 from difftables.media.speech import Speech
+from difftables.variants import Variants
 
 Data = config_data.Images | config_data.Speech
-MEDIA: dict[str, type[Any]] = {"images": Images, "speech": Speech}  # each takes a data set of its own medium
+MEDIA: Variants[type[Any]] = {"images": Images, "speech": Speech}  # each takes a data set of its own medium
 
 
 def read(data: Data) -> dict[str, Tensor]:

@@ -133,7 +133,7 @@ def listen(sources: Sources) -> Rendered:
     spec, layout = sources.spec, sources.spec["layout"]
     if not sources.records or sources.data is None or sources.audio is None:
         return Rendered([], Grid(layout["title"], ["", "audio"], [], list(layout["foot"])))
-    speech = Speech(config_data.Speech.model_validate(spec["data"]), sources.data, torch.device("cpu"))
+    speech = Speech(config_data.Speech(**spec["data"]), sources.data, torch.device("cpu"))
     count = len(list(sources.audio.glob("reference-*.wav")))
     x0, _ = speech.excerpts("test", count)
     pictures = {"reference": speech.mel(x0[:1])[0].numpy()}
