@@ -39,6 +39,7 @@ class Bindings:
                     if rule not in known:
                         raise ConfigError(f"{where}: {name} has rule {rule!r}{nearest(rule, known)}")
         for run, _, sampler in self.rows_used():
+            config_fit.check_estimate(params, run, sampler)
             self._check_row(run, sampler)
         for run in dict.fromkeys(row[0] for row in self.rows_used()):
             config_fit.check_measured(params, run)

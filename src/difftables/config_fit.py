@@ -65,6 +65,16 @@ def check_measured(params: "Params", name: str) -> None:
         )
 
 
+def check_estimate(params: "Params", name: str, sampler: str) -> None:
+    """A row's exact estimate of the level must be one for the medium of its run.  Raises: ConfigError, one line."""
+    data, adapt = params.data[params.runs[name].data], params.samplers[sampler].adapt
+    medium = {"oracle": "images", "known_mel": "speech"}.get(adapt or "")
+    if medium not in (None, data.medium):
+        raise ConfigError(
+            f"samplers.{sampler} has adapt: {adapt}, which is for {medium}; run {name!r} has {data.medium}: use estimator"
+        )
+
+
 def _files(data: Data) -> int | None:
     """How many samples the files of a data set hold where they lie there already, counted no further than needed; else None."""
     if isinstance(data, Speech) and data.sentences is not None and Path(data.sentences).is_file():

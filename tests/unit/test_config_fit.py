@@ -99,6 +99,10 @@ def refused(edited, changes, *words):
         ("runs/iddpm-ensemble/share", 0.7, ("runs.iddpm-ensemble", "share = 0.7", "0.5")),
         ("runs/iddpm-cosine-hybrid/train", {"lr": 0.1}, ("runs.iddpm-cosine-hybrid", "iddpm-cosine-hybrid-long", "train")),
         ("runs/stf-ve-dsm-half/of", "stf-ve-dsm-quarter", ("runs.stf-ve-dsm-half.of", "'stf-ve-dsm-quarter'", "'stf-ve-dsm'")),
+        # Rows.
+        ("samplers/ddim-adjusted/adapt", "known_mel", ("samplers.ddim-adjusted", "known_mel", "digits")),
+        ("samplers/wavegrad-oracle/adapt", "oracle", ("samplers.wavegrad-oracle", "oracle", "voice")),
+        ("samplers/edm-churn-ve/solver/churn/lowest", 2.0, ("samplers.edm-churn-ve", "lowest = 2", "highest = 1")),
         # Measurements.
         ("evaluation/images/n", 1797, ("evaluation.images.n = 1797", "data.digits", "1797")),
         ("evaluation/images/is_splits", 300, ("evaluation.images", "is_splits = 300", "200")),
