@@ -3,8 +3,6 @@
 import argparse
 import json
 import os
-import platform
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from difftables import fingerprint, parallel
 from difftables.io import sha256
+from difftables.provenance import commit, machine
 
 if TYPE_CHECKING:
     import torch
@@ -71,31 +70,6 @@ class Job:
     def provenance(self) -> dict[str, Any]:
         """What made a result: fingerprint, commit and machine."""
         return {"fingerprint": self.fingerprint, "code": self.code, "commit": commit(), "machine": machine(self.device)}
-
-
-def commit() -> str:
-    """The checked-out commit, with + where tracked source files differ from it; 'none' outside a repository."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        paths = ["src", "workflow", "Snakefile", "params.yaml"]
-        dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *paths], capture_output=True).returncode
-        return head + "+" * bool(dirty)
-    except (OSError, subprocess.CalledProcessError):
-        return "none"
-
-
-def machine(device: "torch.device") -> str:
-    """Processor or GPU model and the number of cores, for the foot of a table."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} cores"
 
 
 def parse(verb: str, arguments: list[str]) -> Job:
