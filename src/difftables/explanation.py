@@ -101,7 +101,11 @@ def described(jobs: list[Provenance]) -> list[str]:
             out += [f"  {title}", *(f"    {value}  {path}" for path, value in files.items())]  # as sha256sum prints and checks them
         numbers = yaml.dump(job.spec, default_flow_style=None, width=10**6, sort_keys=False)
         first = before.setdefault(f"{job.rule} {numbers}", job.name)
-        out += ["  numbers", *(f"    {line}" for line in numbers.splitlines())] if first == job.name else [f"  numbers as of {first}"]
+        out += (
+            ["  numbers, without defaults", *(f"    {line}" for line in numbers.splitlines())]
+            if first == job.name
+            else [f"  numbers as of {first}"]
+        )
     return out
 
 
