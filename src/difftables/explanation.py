@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from difftables import fingerprint
-from difftables.provenance import Provenance, load, matches, walk
+from difftables.provenance_files import Provenance, load, matches, walk
 
 Line = dict[str, str]  # of cells.csv
 DERIVED = {"closed-form": "In closed form", "estimated": "Estimated from the data alone, or from made points, by the table itself"}
@@ -27,12 +27,14 @@ def history(scale: str, cell: Line) -> list[str]:
         return ["", f"Not run: {reason(scale, cell)}."]
     root, page = f"results/{scale}", f"results/{scale}/tables/{cell['paper']}/{cell['table']}.md"
     known = load(f"{root}/store")
-    table, out, anew = known.get(page), list[str](), [page]
+    table, out = known.get(page), list[str]()
+    anew = [table] if table is not None else []
     if cell["status"] == "measured":
         files, unknown = recorded(known, cell, table)
         lacking = f"in {root}/store/provenance; dvc pull brings the store from a remote that has it, snakemake makes it"
         out += [line for each in unknown for line in ("", f"No job here wrote the record {each} of this cell, {lacking}.")]
-        anew = [path for file in files for path in (known[file].inputs.get("samples") or [file])] or anew
+        makers = [known[path] for path in files]
+        anew = [known[path] for job in makers for path in job.inputs.get("samples", {}) if path in known] + makers or anew
     else:
         out += ["", f"{DERIVED.get(cell['status'], cell['status'])}: nothing was trained or sampled for it."]
         files = list(table.inputs.get("data", {})) if table is not None and cell["run"] else []
@@ -45,9 +47,9 @@ def history(scale: str, cell: Line) -> list[str]:
             "Missing here (dvc pull brings them from a remote that has them, snakemake makes them):",
             *(f"  {path}" for path in lost),
         ]
-    make, chosen = f"snakemake {page}", f"--config scale={scale}"
-    again = {"what is missing or out of date": f"{make} {chosen}", "this anew": f"{make} -R {' '.join(anew)} {chosen}"}
-    return [*out, "", *aligned(again)]
+    make = f"snakemake {page} --config scale={scale}"
+    gone = " ".join(dict.fromkeys(f"{root}/store/provenance/{job.name}.json" for job in anew))  # since without it nothing of a job is kept
+    return [*out, "", *aligned({"what is missing or out of date": make, "this anew": f"rm -f {gone}; {make}" if gone else ""})]
 
 
 def recorded(known: dict[str, Provenance], cell: Line, table: Provenance | None) -> tuple[list[str], list[str]]:
@@ -112,7 +114,7 @@ def described(jobs: list[Provenance]) -> list[str]:
 def made(job: Provenance) -> dict[str, str]:
     """Who made a job's outputs, where and with what; and what of it is no longer so here."""
     try:
-        code = fingerprint.code(job.verb, job.spec)
+        code = fingerprint.code(job.rule, job.spec)
     except OSError:
         code = "no such job"
     changed = [path for path, value in (job.read() | job.written()).items() if matches(path, value) is False]

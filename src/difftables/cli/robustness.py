@@ -22,7 +22,7 @@ def run(job: Job) -> None:
     together = max(1, spec.batch // e.robustness_n)
     rows, metric, better, failed = [], "", "", 0
     for sampler in spec.samplers:
-        chain.run.adjust.family = sampler.family
+        chain.run = chain.run.model_copy(update={"adjust": chain.run.adjust.model_copy(update={"family": sampler.family})})
         for start in range(0, len(schedules), together):
             part = schedules[start : start + together]
             levels = [concatenate([s[i].expand(e.robustness_n) for s in part]) for i in range(steps + 1)]
@@ -38,7 +38,8 @@ def run(job: Job) -> None:
                 )  # fmt: skip
         print(f"{sampler.label}: {len(schedules)} schedules", flush=True)
     shared = {
-        **vars(spec.names), "metric": metric, "better": better, "failed": failed, "steps": steps, "n": e.robustness_n,
-        "grid": len(grid), "scale": spec.scale, **job.provenance(),
+        **spec.names.model_dump(), "metric": metric, "better": better, "failed": failed, "steps": steps, "n": e.robustness_n,
+        "grid": len(grid),
     }  # fmt: skip
+    job.seeds = {"training": spec.names.train_seed, "search": spec.search.seed}
     write_json(job.output("record"), {"shared": shared, "records": rows})

@@ -9,19 +9,28 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """spec: run, sampler, method, steps, search, batch, maybe features.
+    """spec: SearchSpec.  In: net, maybe estimator, data, features, weights.  Out: schedules, record, both kept from run to run, made.
 
-    In: net, maybe estimator, data, features, weights.  Out: schedules, record.
+    A step count whose schedule lies there already, found with the same spec, code and inputs, is not searched again.
     """
     from difftables import schedules
-    from difftables.io import write_json
+    from difftables.io import read_json, write_json
 
-    found, costs = {}, {}
+    found, counts = {}, {}
+    old = schedules.read(job.output("schedules")) if job.before["columns"] else {}
+    known = read_json(job.output("record"))["records"] if job.before["columns"] else {}
     for steps in job.spec.steps:
-        found[steps], costs[str(steps)] = METHODS[job.spec.method](job, steps)
-        print(f"{job.spec.method}, {steps} steps: {costs[str(steps)]}", flush=True)
+        column = job.columns[str(steps)] = job.column(steps)
+        if job.before["columns"].get(str(steps)) == column:
+            found[steps], counts[str(steps)], job.cost[str(steps)] = old[steps], known[str(steps)], job.before["cost"][str(steps)]
+            continue
+        found[steps], record = METHODS[job.spec.method](job, steps)
+        job.cost[str(steps)] = {"seconds": record.pop("seconds")}
+        counts[str(steps)] = record
+        print(f"{job.spec.method}, {steps} steps: {record}", flush=True)
+    job.seeds = {"search": job.spec.search.seed}
     schedules.write(job.output("schedules"), found)
-    write_json(job.output("record"), {"method": job.spec.method, "cost": costs, **job.provenance()})
+    write_json(job.output("record"), {"method": job.spec.method, "records": counts})
 
 
 def searched(job: Job, steps: int) -> "tuple[Level, dict[str, Any]]":

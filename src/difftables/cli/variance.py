@@ -55,7 +55,8 @@ def run(job: Job) -> None:
         })  # fmt: skip
         print(f"sigma {sigma:.3g}: {samples} samples", flush=True)
     sizes = {"points": len(data), "references": references, "samples": samples}
-    write_json(job.output("record"), {"shared": {**vars(spec.names), **sizes, "scale": spec.scale, **job.provenance()}, "records": rows})
+    job.seeds = {"training": spec.names.train_seed}
+    write_json(job.output("record"), {"shared": {**spec.names.model_dump(), **sizes}, "records": rows})
 
 
 def grid(schedule: "Level", count: int) -> "Tensor":

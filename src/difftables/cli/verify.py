@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from difftables.provenance import Provenance, digest, load, walk
+from difftables.io import sha256
+from difftables.provenance_files import Provenance, load, walk
 
 USAGE = "usage: difftables verify A B, two results folders such as results/smoke"
 NAMES = ("paper", "table", "row", "column", "metric")
@@ -116,7 +117,7 @@ def stored(folder: Path, known: dict[str, Provenance], needed: set[str]) -> dict
     """The files of a store that are needed, in making order, by place in the results folder."""
     files = [(job, _place(path), recorded) for job in walk(known, known) for path, recorded in job.written().items()]
     return {
-        place: Stored(job, recorded, digest(folder / place) if (folder / place).exists() else recorded)
+        place: Stored(job, recorded, sha256(folder / place) if (folder / place).exists() else recorded)
         for job, place, recorded in files if place in needed and place.startswith("store/")
     }  # fmt: skip
 
