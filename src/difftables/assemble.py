@@ -9,18 +9,17 @@ import torch
 from torch import nn
 
 from difftables import schedules, strides
-from difftables.config import Sampler
 from difftables.config_data import Images, Speech
 from difftables.config_run import Adjustment, Net, Schedule
+from difftables.config_sampling import Sampling
 from difftables.corruptions import CORRUPTIONS
 from difftables.estimator import fitted
 from difftables.io import kept_at, load_into, load_tensors
 from difftables.job_specs import RunSpec
 from difftables.level import Level
 from difftables.nets import NETS
-from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
+from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, precondition
 from difftables.processes import FAMILIES
-from difftables.steps import RULES
 
 
 def training_schedule(spec: Schedule, levels: Path | None = None) -> Level:
@@ -98,7 +97,7 @@ SCHEDULES: dict[str, Callable[..., Level]] = {
 }
 
 
-def first_schedule(sampler: Sampler, steps: int, training: Level, adjust: Adjustment | None, file: Path | None) -> Level:
+def first_schedule(sampler: Sampling, steps: int, training: Level, adjust: Adjustment | None, file: Path | None) -> Level:
     """The schedule a sampler starts out with: computed, or read from a file."""
     if sampler.sections:
         return schedules.at_timesteps(training, strides.sections(len(training) - 1, sampler.sections))
@@ -111,4 +110,4 @@ def first_schedule(sampler: Sampler, steps: int, training: Level, adjust: Adjust
     return found[steps]
 
 
-__all__ = ["CORRUPTIONS", "RULES", "clipped"]
+__all__ = ["CORRUPTIONS"]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from difftables import schedules
 from difftables.assemble import load_net
-from difftables.config import Sampler
+from difftables.config_run import Adjustment
 from difftables.data.images import to_unit
 from difftables.estimator import Adjust, alpha_bar_of
 from difftables.job_specs import RunSpec
@@ -55,9 +55,9 @@ ESTIMATES: dict[str, Callable[[RunSpec, Level, dict[str, Path], torch.device], E
 }  # fmt: skip
 
 
-def adjustment(sampler: Sampler, run: RunSpec, estimate: Estimate) -> Adjust:
-    """The adjustment of a sampler around an estimate of alpha_bar."""
-    adjust = run.adjust
-    assert adjust is not None, "the plan asks such a run for its adjustment"
-    on = sampler.estimate_on or adjust.estimate_on
-    return Adjust(estimate, first=adjust.first, family=adjust.family, mode=adjust.mode, on=on, update=adjust.update)
+def adjustment(adjust: Adjustment, estimate: Estimate, estimate_on: str | None = None, family: str | None = None) -> Adjust:
+    """The adjustment of a run around an estimate of alpha_bar.  Args: estimate_on, family: in place of the run's."""
+    return Adjust(
+        estimate, first=adjust.first, family=family or adjust.family, mode=adjust.mode, on=estimate_on or adjust.estimate_on,
+        update=adjust.update,
+    )  # fmt: skip

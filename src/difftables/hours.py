@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from difftables import costs
-from difftables.config import Sampler
+from difftables.config_sampling import Sampling
 from difftables.costs import COSTS, extraction
 from difftables.job_specs import RunSpec
 from difftables.plan import Plan
+from difftables.search_methods import METHODS
 
 Wildcards = Mapping[str, str]
 Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `costs.forward`
@@ -19,18 +20,10 @@ PASSES = 3  # of a training step over one forward pass: going back takes twice a
 RK45_CALLS = 150  # of the net, at a tolerance of 1e-5: a round number of the size that papers tell
 
 
-def calls(sampler: Sampler, steps: int) -> int:
-    """NFE of a chain of N steps: N; with Heun's correction 2 N - 1, with a corrector before each step 2 N, of RK45 a constant."""
-    if sampler.ode:
-        return RK45_CALLS
-    if sampler.second:
-        return 2 * steps - 1
-    return 2 * steps if sampler.snr else steps
-
-
-def chain(run: RunSpec, sampler: Sampler, steps: int, forward: Forward, whole: bool = True) -> float:
-    """Multiply-adds of drawing one sample; an exact estimator (oracle, known mel) is left out."""
-    found = calls(sampler, steps) * forward(run.net, run.data, whole)
+def chain(run: RunSpec, sampler: Sampling, steps: int, forward: Forward, whole: bool = True) -> float:
+    """Multiply-adds of drawing one sample, RK45's calls a constant; an exact estimator (oracle, known mel) is left out."""
+    calls = sampler.solver.calls(steps)
+    found = (RK45_CALLS if calls is None else calls) * forward(run.net, run.data, whole)
     if sampler.adapt == "estimator" and run.adjust and run.estimator:
         update = run.adjust.update
         estimates = steps - 1 if update is None else sum(left < steps for left in update)
@@ -52,16 +45,13 @@ def train_estimator(plan: Plan, w: Wildcards, forward: Forward) -> float:
 
 
 def search_schedule(plan: Plan, w: Wildcards, forward: Forward) -> float:
-    """The whole grid, or as much of it as the budget allows, and features of what it drew; or chains that get frozen."""
+    """What the method draws, and features where it is judged."""
     spec, found = plan.search_spec(w["run"], w["sampler"]), 0.0
-    run, sampler, search = spec.run, spec.sampler, getattr(plan.params.search, plan.medium(w["run"]))
+    method, sampler = METHODS[spec.method], spec.sampler
+    search = getattr(plan.params.search, plan.medium(w["run"]))
     for steps in spec.steps:
-        if spec.method == "frozen":
-            found += search.frozen_samples * chain(run, sampler, steps, forward)
-            continue
-        samples = search.samples * search.draws
-        candidates = min(search.digits ** min(steps, search.groups), max(1, search.budget // (samples * steps)))
-        found += candidates * samples * (chain(run, sampler, steps, forward, whole=False) + extraction(spec.features))
+        each = chain(spec.run, sampler, steps, forward, method.whole) + extraction(spec.features)
+        found += method.chains(search, steps, sampler.solver.calls(steps) or steps) * each
     return found
 
 

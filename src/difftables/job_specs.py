@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from difftables.config import Sampler
 from difftables.config_data import Data, Features, Frozen, Speech
 from difftables.config_run import Adjustment, Backbone, EstimatorConfig, EstimatorNet, Fraction, Net, Oracle, Schedule, Training
+from difftables.config_sampling import Compared, Sampling
 from difftables.variants import Variants
 
 
@@ -140,7 +140,7 @@ class SearchSpec(Frozen):
     """Of rule search_schedule."""
 
     run: RunSpec
-    sampler: Sampler
+    sampler: Sampling
     method: str
     steps: list[PositiveInt]
     search: SearchNumbers
@@ -152,7 +152,7 @@ class SampleSpec(Frozen):
     """Of rule sample."""
 
     run: RunSpec
-    sampler: Sampler
+    sampler: Sampling
     steps: list[PositiveInt]
     n: PositiveInt
     seeds: list[NonNegativeInt]
@@ -199,13 +199,6 @@ class ErrorsSpec(Frozen):
     names: Names
 
 
-class LabelledSampler(Sampler):
-    """One of the samplers that are compared on random schedules."""
-
-    label: str
-    row: str = ""  # id of the table's row
-
-
 class RandomSchedules(Frozen):
     """How many random schedules of how many steps, and the samples of each."""
 
@@ -218,7 +211,7 @@ class RobustnessSpec(Frozen):
     """Of rule robustness."""
 
     run: RunSpec
-    samplers: list[LabelledSampler]
+    samplers: list[Compared]
     search: SearchNumbers
     names: Names
     evaluation: RandomSchedules

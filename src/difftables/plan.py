@@ -8,9 +8,11 @@ from typing import Any
 from difftables import fingerprint, registry
 from difftables.config import Table
 from difftables.config_data import Frozen
+from difftables.config_sampling import Sampler
 from difftables.io import canonical, write_text
 from difftables.layouts import PAPERS, READS, STUDIES
 from difftables.params import Loaded, load
+from difftables.search_methods import METHODS
 from difftables.specs import Specs
 
 Files = dict[str, list[str]]  # what a rule reads, by name
@@ -114,13 +116,9 @@ class Plan(Specs):
 
     def sample_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What sampling one row reads."""
-        row, found = self.params.samplers[sampler], self.nets(run, seed) | self.given_inputs(run)
-        found |= self.start_inputs(run, row.prior)
-        if row.adapt == "estimator":
-            found["estimator"] = [self.net(run, seed, "estimator")]
-        if row.adapt == "oracle":
-            found["data"] = [self.data_of(run)]
-        if row.schedule in ("searched", "frozen"):
+        row = self.params.samplers[sampler]
+        found = self.drawing_inputs(run, seed, row)
+        if row.schedule in METHODS:
             found["schedules"] = [self.searched(run, seed, sampler)]
         elif row.schedule.endswith(".csv"):
             found["schedules"] = [row.schedule]
@@ -129,10 +127,17 @@ class Plan(Specs):
     def search_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What a search reads."""
         row = self.params.samplers[sampler]
-        found = self.nets(run, seed) | self.given_inputs(run) | self.start_inputs(run, row.prior)
-        if row.schedule == "frozen":
-            return found | {"estimator": [self.net(run, seed, "estimator")]}
-        return found | self.judge_inputs(run)
+        method = METHODS[row.schedule]
+        return self.drawing_inputs(run, seed, method.drawn_by(row)) | (self.judge_inputs(run) if method.judged else {})
+
+    def drawing_inputs(self, run: str, seed: str, sampler: Sampler) -> Files:
+        """What a sampler reads, its schedule left out."""
+        found = self.nets(run, seed) | self.given_inputs(run) | self.start_inputs(run, sampler.prior)
+        if sampler.adapt == "estimator":
+            found["estimator"] = [self.net(run, seed, "estimator")]
+        if sampler.adapt == "oracle":
+            found["data"] = [self.data_of(run)]
+        return found
 
     def robustness_inputs(self, run: str, seed: str) -> Files:
         """What the study of robustness reads."""
@@ -193,7 +198,7 @@ class Plan(Specs):
 
     def curves(self) -> list[str]:
         """Loss curves of all trainings that some table uses."""
-        with_estimator = {run for run, _, sampler in self.rows_used() if self.params.samplers[sampler].adapt == "estimator"}
+        with_estimator = {run for run, _, sampler in self.rows_used() if self.drawn_by(sampler).adapt == "estimator"}
         with_estimator |= {row["run"] for row in self.all_rows() if "adjusted" in row}
         with_estimator |= {
             table.run for paper, tables in self.params.tables.items() for name, table in tables.items()
@@ -215,7 +220,7 @@ class Plan(Specs):
 
     def searches(self) -> list[str]:
         """Records of all searches that some row uses."""
-        searching = [row for row in self.rows_used() if self.params.samplers[row[2]].schedule in ("searched", "frozen")]
+        searching = [row for row in self.rows_used() if self.params.samplers[row[2]].schedule in METHODS]
         return sorted({self.searched(*row, suffix=".json") for row in searching})
 
     def benchmarks(self) -> list[str]:

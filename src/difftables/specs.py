@@ -5,11 +5,13 @@ from typing import Any
 
 from difftables import job_specs as specs
 from difftables.bindings import Bindings
-from difftables.config import Sampler, Table
+from difftables.config import Table
 from difftables.config_data import Features, Images, Speech
 from difftables.config_run import Adjustment, Backbone, EstimatorNet
+from difftables.config_sampling import Compared, Sampler, Sampling
 from difftables.layouts import PAPERS, READS, read_yaml
 from difftables.params import Loaded
+from difftables.search_methods import METHODS
 
 OBJECTIVE = {"objective", "vlb_weight"}  # of these a job that evaluates a net asks for what it reads
 OF_BACKBONE = set(Backbone.model_fields) - OBJECTIVE
@@ -67,9 +69,14 @@ class Specs(Bindings):
         return self.view(name, **own)
 
     @staticmethod
-    def as_drawn(sampler: Sampler) -> Sampler:
+    def as_drawn(sampler: Sampler) -> Sampling:
         """A sampler as its jobs see it: what names other parts of the spec is left to those."""
-        return sampler.model_copy(update={"family": None, "steps": None, "seeds": None, "prior": None})
+        return Sampling(**{key: getattr(sampler, key) for key in Sampling.model_fields})
+
+    def estimated_run(self, name: str) -> specs.RunSpec:
+        """A run with its adjustment, and its estimator's net."""
+        run = self.params.runs[name]
+        return self.view(name, "adjust", estimator=EstimatorNet(net=run.estimator.net) if run.estimator else None)
 
     def features(self) -> Features:
         """The feature network that all metrics of images use."""
@@ -151,14 +158,14 @@ class Specs(Bindings):
         )
 
     def search_spec(self, run: str, sampler: str) -> specs.SearchSpec:
-        """Of rule search_schedule, for the row that asks for it; what gets frozen is that row, adjusted."""
+        """Of rule search, for the row that asks for it, and the sampler that its method draws with."""
         row = self.params.samplers[sampler]
-        adjusted = {"schedule": "fitted", "adapt": "estimator"}
-        used = row.model_copy(update=adjusted if row.schedule == "frozen" else {})
-        own = {"frozen_samples", "seed"} if row.schedule == "frozen" else set(specs.SearchNumbers.model_fields) - {"frozen_samples"}
+        method = METHODS[row.schedule]
+        used = method.drawn_by(row)
         return specs.SearchSpec(
             run=self.sampler_run(run, used), sampler=self.as_drawn(used), method=row.schedule, steps=self.steps(run, sampler),
-            search=self.numbers(run, own), features=self.features_of(run), **self.evaluation(run, "batch"),
+            search=self.numbers(run, set(method.reads)), features=self.features_of(run) if method.judged else None,
+            **self.evaluation(run, "batch"),
         )  # fmt: skip
 
     # -- samples and what is measured ---------------------------------------------------------------------------
@@ -193,17 +200,15 @@ class Specs(Bindings):
 
     def robustness_spec(self, run: str, seed: str) -> specs.RobustnessSpec:
         """Of rule robustness: the adjusted samplers that the figures name, fixed against adjusted."""
-        samplers: list[specs.LabelledSampler] = []
-        adjust = self.params.runs[run].adjust
+        samplers, adjust = list[Compared](), self.params.runs[run].adjust
         for line in (row for row in self.all_rows() if row["run"] == run and "adjusted" in row):
             named = self.params.samplers[line["adjusted"]]
-            family = named.family or (adjust.family if adjust else None)
-            row = dict(self.as_drawn(named).model_copy(update={"family": family}))
+            row = dict(self.as_drawn(named)) | {"family": named.family or (adjust.family if adjust else None)}
             for word, adapt in (("fixed", None), ("adjusted", named.adapt)):
-                samplers.append(specs.LabelledSampler(**row | {"adapt": adapt, "label": f"{line['label']}, {word}"}))
+                samplers.append(Compared(**row | {"adapt": adapt, "label": f"{line['label']}, {word}"}))
         own = set(specs.RandomSchedules.model_fields)
         return specs.RobustnessSpec(
-            run=self.sampler_run(run, Sampler(rule="ddim", schedule="fitted", adapt="estimator")), samplers=samplers,
+            run=self.estimated_run(run), samplers=samplers,
             search=self.numbers(run, {"grid", "decades", "digits", "groups", "seed"}), names=self.names(run, seed),
             evaluation=specs.RandomSchedules(**self.evaluation(run, *own)), features=self.features_of(run), **self.evaluation(run, "batch"),
         )  # fmt: skip

@@ -6,16 +6,18 @@ from difftables.cli.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from torch import Tensor, nn
 
-    from difftables.config import Sampler
-    from difftables.draw import Before, Drawn
+    from difftables.config_sampling import Sampling
+    from difftables.draw import Drawn
     from difftables.estimator import Adjust
     from difftables.job_specs import RunSpec
     from difftables.level import Level
     from difftables.precond import Denoiser
     from difftables.priors import Known
+    from difftables.solvers import Levels
 
 
 def run(job: Job) -> None:
@@ -113,32 +115,16 @@ class Chain:
 
         return assemble.CORRUPTIONS[self.run.corruption]
 
-    def common(self, sampler: "Sampler") -> dict[str, Any]:
-        """Arguments of `steps.sample` that a sampler decides."""
-        from difftables import assemble
+    def drawn_by(self, sampler: "Sampling", schedule: "Levels") -> dict[str, Any]:
+        """Arguments of `draw.together` that a sampler decides: its solver with all that belongs to it, where it starts, the denoiser."""
+        from difftables.precond import clipped
+        from difftables.solvers import bind, first_level
 
-        denoise = assemble.clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise
         return {
-            "denoise": denoise,
-            "corrupt": self.corruption(),
-            "rule": assemble.RULES[sampler.rule],
-            "noisy_end": sampler.noisy_end,
-            "second": sampler.second,
-        }
-
-    def before(self, sampler: "Sampler") -> "Before | None":
-        """What is done before each step of a sampler, made for a batch."""
-        from functools import partial
-
-        from difftables.steps import Churn, Langevin, langevin_rate
-
-        if sampler.churn is not None:
-            numbers = sampler.churn.model_dump()
-            return lambda randn, denoise, steps: Churn(randn, steps, **numbers)
-        if sampler.snr is not None:
-            rate = partial(langevin_rate, schedule=self.training)
-            return lambda randn, denoise, steps: Langevin(randn, denoise, sampler.snr, rate)
-        return None
+            "solve": bind(sampler.solver, self.training), "start": first_level(sampler.solver, schedule, self.training).to(self.job.device),
+            "denoise": clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise,
+            "corrupt": self.corruption(), "prior": self.prior, "device": self.job.device,
+        }  # fmt: skip
 
     def start(self) -> "Known":
         """What the run's prior is made from."""
@@ -153,16 +139,17 @@ class Chain:
 
         return PRIORS[self.run.prior](randn, like, level, self.known)
 
-    def adapt(self, sampler: "Sampler") -> "Adjust | None":
-        """The sampler's adjustment, or None."""
+    def adapt(self, sampler: "Sampling", family: str | None = None) -> "Adjust | None":
+        """The sampler's adjustment, or None.  Args: family: of refitted rates, in place of the run's."""
         from difftables.estimates import ESTIMATES, adjustment
 
         if sampler.adapt is None:
             return None
         files = {name: paths[0] for name, paths in self.job.inputs.items() if paths}
-        return adjustment(sampler, self.run, ESTIMATES[sampler.adapt](self.run, self.training, files, self.job.device))
+        estimate = ESTIMATES[sampler.adapt](self.run, self.training, files, self.job.device)
+        return adjustment(self.run.adjust, estimate, sampler.estimate_on, family)
 
-    def first_schedule(self, sampler: "Sampler", steps: int, file: Any) -> "Level":
+    def first_schedule(self, sampler: "Sampling", steps: int, file: "Path | None") -> "Level":
         """The schedule a sampler starts out with."""
         from difftables import assemble
 
@@ -171,30 +158,39 @@ class Chain:
             raise ValueError(f"{sampler.schedule}: a schedule for corruption {self.run.corruption!r} needs the column strength")
         return found
 
-    def together(self, levels: "list[Level]", keys: list[Any], many: int, sampler: "Sampler", part: str, repeats: int = 1) -> Any:
-        """One set of samples for each of `many` schedules as one batch, [many x keys, ...]; the same noise for each set.
+    def together(
+        self, levels: "list[Level]", keys: list[Any], many: int, sampler: "Sampling", adapt: "Adjust | None", *, part: str,
+        repeats: int = 1,
+    ) -> "Tensor":  # fmt: skip
+        """One set of samples for each of `many` schedules, [many x keys, ...], the same noise for each set.
 
-        Args: levels: of `steps.sample`, each [many x keys], schedule by schedule; part, repeats: of `draw`.
+        As one batch where the solver's samples may be at different levels, else set by set.
+
+        Args: levels: noisiest first, each [many x keys], schedule by schedule; part, repeats: of `draw`.
+        Raises: ValueError for a solver that visits no schedule.
         """
         import torch
 
-        from difftables.precond import given
+        from difftables.draw import together
         from difftables.rng import SampleNoise
-        from difftables.steps import sample
 
-        randn, device = SampleNoise(keys), self.job.device
-        shape, cond = self.medium.given(part, len(keys) // repeats)
-        cond = None if cond is None else cond.repeat(many * repeats, *[1] * (cond.dim() - 1))
-        common, adapt = self.common(sampler), self.adapt(sampler)
-        common["denoise"] = given(common["denoise"], cond)
+        if not sampler.solver.walks:
+            raise ValueError(f"solver {sampler.solver.kind} visits no schedule, so that it cannot be drawn at several; use another solver")
+        count, device = len(keys), self.job.device
+        shape, cond = self.medium.given(part, count // repeats)
+        at_once = many if sampler.solver.per_sample and self.run.ends is None else 1
+        cond = None if cond is None else cond.repeat(at_once * repeats, *[1] * (cond.dim() - 1)).to(device)
+        found = []
         with torch.inference_mode():
-            levels = [level.to(device) for level in levels]
-            x = self.prior(randn, torch.empty(many * len(keys), *shape, device=device), levels[0])
-            return sample(x, levels, randn=randn, adapt=adapt and given(adapt, cond), **common)
+            for start in range(0, many * count, at_once * count):
+                part_of = [level[start : start + at_once * count].to(device) for level in levels]
+                drawn_by = self.drawn_by(sampler, part_of)
+                found.append(together(SampleNoise(keys), at_once * count, shape, part_of, adapt=adapt, cond=cond, **drawn_by))
+        return torch.cat(found)
 
     def draw(
-        self, keys: list[Any], sampler: "Sampler", steps: int, file: Any = None, *, part: str, repeats: int = 1, **more: Any
-    ) -> "tuple[Drawn, Any]":
+        self, keys: list[Any], sampler: "Sampling", steps: int, file: "Path | None" = None, *, part: str, repeats: int = 1, **more: Any
+    ) -> "tuple[Drawn, Adjust | None]":
         """Samples, and the adjustment with its counts; those of all processes on each of them.
 
         Args: part: whose conditions the samples are given; repeats: how often they repeat, one after another; more: of `draw.draw`.
@@ -202,17 +198,13 @@ class Chain:
         import torch
 
         from difftables.draw import draw
-        from difftables.ode import PATHS
 
         adapt = self.adapt(sampler)
         shape, cond = self.medium.given(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         drawn = draw(
-            keys, shape, schedule, prior=self.prior, adapt=adapt,
-            cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)), before=self.before(sampler),
-            path=PATHS[sampler.ode](self.training) if sampler.ode else None, tolerance=sampler.tolerance,
-            batch=self.job.spec.batch, device=self.job.device, world=self.world,
-            **self.common(sampler), **more,
+            keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
+            batch=self.job.spec.batch, world=self.world, **self.drawn_by(sampler, schedule), **more,
         )  # fmt: skip
         if adapt is not None:
             counts = self.world.whole(torch.tensor([[adapt.evaluations, adapt.clips]]))

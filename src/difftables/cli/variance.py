@@ -17,9 +17,10 @@ def run(job: Job) -> None:
     """spec: run, evaluation, names, scale.  In: data, net, maybe ends, levels.  Out: record."""
     import torch
 
-    from difftables import schedules, variance
+    from difftables import variance
     from difftables.cli.sample import Chain
     from difftables.io import write_json
+    from difftables.level import same_process
     from difftables.precond import parts
     from difftables.rng import generator
 
@@ -37,7 +38,7 @@ def run(job: Job) -> None:
     rows = []
     for i, sigma in enumerate(grid(chain.training, levels)):
         # One stream for all runs: they see the same noisy samples, and their differences are paired.
-        level, stream = schedules.of_kind(chain.training, sigma[None]).to(job.device), generator("variance", i)
+        level, stream = same_process(chain.training, sigma[None]).to(job.device), generator("variance", i)
         draws = variance.draw(data, level, samples, stream)
         if references == 1:
             own = variance.of_sources(data, draws)
