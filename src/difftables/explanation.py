@@ -47,9 +47,11 @@ def history(scale: str, cell: Line) -> list[str]:
             "Missing here (dvc pull brings them from a remote that has them, snakemake makes them):",
             *(f"  {path}" for path in lost),
         ]
-    make = f"snakemake {page} --config scale={scale}"
-    gone = " ".join(dict.fromkeys(f"{root}/store/provenance/{job.name}.json" for job in anew))  # since without it nothing of a job is kept
-    return [*out, "", *aligned({"what is missing or out of date": make, "this anew": f"rm -f {gone}; {make}" if gone else ""})]
+    # Without its provenance nothing of a job is kept; it must be asked for, since the page that lies there does not miss it.
+    gone = " ".join(dict.fromkeys(f"{root}/store/provenance/{job.name}.json" for job in anew))
+    wanted = f"{page} --config scale={scale}"
+    again = {"this anew": f"rm -f {gone}; snakemake {gone} {wanted}"} if gone else {}
+    return [*out, "", *aligned({"what is missing or out of date": f"snakemake {wanted}"} | again)]
 
 
 def recorded(known: dict[str, Provenance], cell: Line, table: Provenance | None) -> tuple[list[str], list[str]]:
@@ -100,14 +102,11 @@ def described(jobs: list[Provenance]) -> list[str]:
     for job in jobs:
         out += ["", f"{job.name}:", *aligned(made(job), "  ")]
         for title, files in (("inputs", job.read()), ("outputs", job.written())):
-            out += [f"  {title}", *(f"    {value}  {path}" for path, value in files.items())]  # as sha256sum prints and checks them
+            out += [f"  {title}"] * bool(files) + [f"    {value}  {path}" for path, value in files.items()]  # as sha256sum checks them
         numbers = yaml.dump(job.spec, default_flow_style=None, width=10**6, sort_keys=False)
         first = before.setdefault(f"{job.rule} {numbers}", job.name)
-        out += (
-            ["  numbers, without defaults", *(f"    {line}" for line in numbers.splitlines())]
-            if first == job.name
-            else [f"  numbers as of {first}"]
-        )
+        own = ["  numbers, without defaults", *(f"    {line}" for line in numbers.splitlines())]
+        out += own if first == job.name else [f"  numbers as of {first}"]
     return out
 
 
@@ -121,7 +120,7 @@ def made(job: Provenance) -> dict[str, str]:
     return {
         "seeds": ", ".join(f"{name} {' '.join(map(str, each if isinstance(each, list) else [each]))}" for name, each in job.seeds.items()),
         "commit": job.commit,
-        "machine": f"{job.machine}; {job.threads} threads, {job.seconds:.3g} s",
+        "machine": f"{job.machine}; threads: {job.threads}; seconds: {job.seconds:.3g}",
         "packages": ", ".join(f"{name} {version}" for name, version in job.packages.items()),
         "code": f"{job.code}, {'as it lies here' if code == job.code else f'CHANGED here: {code}'}",
         "fingerprint": job.fingerprint,

@@ -87,7 +87,7 @@ def test_the_commands_that_explain_prints_do_what_they_say(checkout):
     assert "Nothing to be done" in checkout.run(*shlex.split(missing[0]), "-n").text
     for path in shlex.split(removal)[2:]:
         (checkout.path / path).unlink()
-    started = re.findall(r"^rule (\w+):", checkout.run(*shlex.split(anew), "-n").text, re.MULTILINE)
+    started = re.findall(r"^(?:local)?rule (\w+):", checkout.run(*shlex.split(anew), "-n").text, re.MULTILINE)
     assert sorted(started) == ["measure", "sample", "table"]
 
 
