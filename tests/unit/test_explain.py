@@ -173,7 +173,7 @@ def test_a_record_that_no_job_wrote_is_named(tree, tmp_path, gone):
     said = explanation.history("smoke", cell("DDIM", run=wanted))
     assert wanted in " ".join(said)
     assert jobs_in(said) == []
-    assert f"snakemake {TABLES}/noise_estimation/T2.md" in said[-1]
+    assert f"snakemake {TABLES}/noise_estimation/T2.md --config scale=smoke" in "\n".join(said)
 
 
 def test_of_records_with_the_same_bytes_those_of_the_table_and_row_count(job, tmp_path, monkeypatch):
