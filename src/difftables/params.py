@@ -8,12 +8,11 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from difftables.config import SCALES, Params
 from difftables.config_data import Images, Speech
-from difftables.config_sampling import KINDS
+from difftables.config_sampling import MODELS
 from difftables.layouts import LOADER
 from difftables.names import ConfigError, nearest
 
 MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}
-SOLVERS: dict[Any, type[BaseModel]] = {**KINDS}
 
 
 class Loaded(Params):
@@ -121,11 +120,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = problem["loc"]
     told = location[:2] + location[3:] if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA else location
-    if "solver" in told[:-1] and told[told.index("solver") + 1] in SOLVERS:
-        told = told[: told.index("solver") + 1] + told[told.index("solver") + 2 :]
+    told = told[:3] + told[4:] if _is_solver(told) else told
     where = ".".join(str(part) for part in told if "function-" not in str(part))
     if problem["type"] == "union_tag_invalid":
-        return f"{where}.kind is {problem['ctx']['tag']!r}{nearest(problem['ctx']['tag'], SOLVERS)}"
+        return f"{where}.kind is {problem['ctx']['tag']!r}{nearest(problem['ctx']['tag'], MODELS)}"
     if problem["type"] == "union_tag_not_found":
         return f"{where}.kind is missing"
     if problem["type"] == "extra_forbidden":
@@ -145,6 +143,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{where}: {message[0].lower()}{message[1:]}, not {value!r}{hint}" if not isinstance(value, dict) else f"{where}: {message}"
 
 
+def _is_solver(location: tuple[Any, ...]) -> bool:
+    """Whether a place is inside the solver of a sampler, ("samplers", name, "solver", kind, ...)."""
+    return location[:1] == ("samplers",) and location[2:3] == ("solver",) and location[3:4] != () and location[3] in MODELS
+
+
 def _looks_numeric(value: Any) -> bool:
     try:
         return isinstance(value, str) and float(value) is not None
@@ -154,10 +157,11 @@ def _looks_numeric(value: Any) -> bool:
 
 def _fields(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Keys known at a place of the tree, for the nearest-key hint."""
+    if _is_solver(location):  # likewise
+        model, location = MODELS[location[3]], location[4:]
     for part in location:
-        tags = next((tags for tags in (MEDIA, SOLVERS) if model in tags.values() and part in tags), None)
-        if tags is not None:  # the tag of the union
-            model = tags[part]
+        if model in MEDIA.values() and part in MEDIA:  # the tag of the union
+            model = MEDIA[part]
             continue
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field is not None else model

@@ -10,7 +10,7 @@ import torch
 from difftables import densities, ode, processes, registry, schedules, solvers
 from difftables.cli.sample import Chain
 from difftables.config_run import Adjustment
-from difftables.config_sampling import KINDS, Sampling, Solver
+from difftables.config_sampling import MODELS, Sampling, Solver
 from difftables.corruptions import scale
 from difftables.estimator import fitted
 from difftables.level import PROCESSES, Level, concatenate, same_process
@@ -46,7 +46,7 @@ def chain(batch=3, **run):
     """A trained net, ready to evaluate, whose net is a formula and whose estimator says one level for all."""
     found = object.__new__(Chain)
     found.job = SimpleNamespace(device=torch.device("cpu"), inputs={}, spec=SimpleNamespace(batch=batch))
-    found.run = SimpleNamespace(**{"corruption": "scale", "prior": "standard_normal"} | run)
+    found.run = SimpleNamespace(**{"corruption": "scale", "prior": "standard_normal", "adjust": None, "ends": None} | run)
     found.medium, found.training, found.known, found.world = Shapes(), VP, None, World()
     found.denoise = precondition(net, eps, timestep_index(VP))
     return found
@@ -118,7 +118,7 @@ def test_rk45_starts_at_the_noisiest_level_of_its_path():
 
 
 def test_every_solver_has_a_model_and_a_function():
-    assert list(solvers.SOLVERS) == list(KINDS)
+    assert list(solvers.SOLVERS) == list(MODELS)
     for rule in RULES:
         assert registry.takes("steps.RULES", rule, "v") == (rule == "ddpm-learned")
 
