@@ -15,7 +15,7 @@ from difftables.corruptions import scale
 from difftables.estimator import fitted
 from difftables.level import PROCESSES, Level, concatenate, same_process
 from difftables.parallel import World
-from difftables.precond import Counted, eps, parts, precondition, timestep_index
+from difftables.precond import Counted, eps, parts, precondition, switched, timestep_index
 from difftables.schedules import noisiness
 from difftables.steps import RULES
 
@@ -100,6 +100,15 @@ def test_the_frozen_levels_are_those_of_the_net_where_a_step_is_a_call(monkeypat
     drawing = chain(adjust=Adjustment(first=1e-4))
     drawn = drawing.draw([("frozen", 0, i) for i in range(5)], sampling(DRAWN["walk"], adapt="estimator"), 6, part="frozen")[0]
     assert all(torch.equal(a, b) for a, b in zip(drawn.visited, drawn.levels, strict=True))
+
+
+def test_an_ensemble_that_takes_one_level_at_a_time_is_drawn_schedule_by_schedule():
+    keys, sampler, drawing = [("search", 0, i) for i in range(4)], sampling(DRAWN["walk"]), chain(ends="another run")
+    drawing.denoise = switched(lambda x, level: 0.5 * x, drawing.denoise, VP, 0.1)
+    wanted = drawing.draw(keys, sampler, 5, part="search")[0].x
+    schedule = drawing.first_schedule(sampler, 5, None)
+    found = drawing.together(joined([fitted(0.3, 5, 1e-4), schedule], 4), keys, 2, sampler, None, part="search")
+    assert torch.equal(found[4:], wanted)
 
 
 def test_a_solver_that_visits_no_schedule_cannot_be_searched():
