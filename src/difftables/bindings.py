@@ -40,6 +40,13 @@ class Bindings:
                         raise ConfigError(f"{where}: {name} has rule {rule!r}{nearest(rule, known)}")
         for run, _, sampler in self.rows_used():
             self._check_row(run, sampler)
+        for row in self.all_rows():
+            if "adjusted" in row:
+                self._check_row(row["run"], row["adjusted"])
+                if self.params.samplers[row["adjusted"]].adapt is None:
+                    raise ConfigError(
+                        f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
+                    )
         for run in self.runs_trained():
             self._check_operator(run)
         for paper, tables in params.tables.items():

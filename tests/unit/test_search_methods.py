@@ -86,3 +86,11 @@ def test_a_search_of_an_adjusted_sampler_has_its_estimator(edited):
     found = edited(("samplers/ddim-searched/adapt", "estimator"))
     assert found.search_inputs("digits", "0", "ddim-searched")["estimator"] == [found.net("digits", "0", "estimator")]
     assert found.search_spec("digits", "ddim-searched").run.estimator is not None
+
+
+@pytest.mark.parametrize("solver", [{"kind": "rk45", "path": "linear"}, {"kind": "heun"}])
+def test_a_study_of_robustness_needs_a_sampler_that_adjusts(edited, solver):
+    """RK45 cannot, and takes no step counts; Heun could, but is not told to."""
+    changes = [("samplers/ddim-adjusted/solver", solver), ("samplers/ddim-adjusted/adapt", None), ("samplers/ddim-adjusted/steps", [1])]
+    with pytest.raises(ConfigError, match=r"^[^\n]*samplers\.ddim-adjusted has no adapt[^\n]*$"):
+        edited(*changes)
