@@ -43,6 +43,13 @@ class Bindings:
             self._check_row(run, sampler)
         for run in dict.fromkeys(row[0] for row in self.rows_used()):
             config_fit.check_measured(params, run)
+        for row in self.all_rows():
+            if "adjusted" in row:
+                self._check_row(row["run"], row["adjusted"])
+                if self.params.samplers[row["adjusted"]].adapt is None:
+                    raise ConfigError(
+                        f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
+                    )
         for run in self.runs_trained():
             self._check_operator(run)
             config_fit.check_run(params, run)

@@ -70,9 +70,7 @@ def check_estimate(params: "Params", name: str, sampler: str) -> None:
     data, adapt = params.data[params.runs[name].data], params.samplers[sampler].adapt
     medium = {"oracle": "images", "known_mel": "speech"}.get(adapt or "")
     if medium not in (None, data.medium):
-        raise ConfigError(
-            f"samplers.{sampler} has adapt: {adapt}, which is for {medium}; run {name!r} has {data.medium}: use estimator"
-        )
+        raise ConfigError(f"samplers.{sampler} has adapt: {adapt}, which is for {medium}; run {name!r} has {data.medium}: use estimator")
 
 
 def _files(data: Data) -> int | None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from difftables.config import SCALES, Params
 from difftables.config_data import Images, Speech
+from difftables.config_sampling import MODELS
 from difftables.layouts import parse
 from difftables.names import ConfigError, nearest
 
@@ -137,7 +138,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = problem["loc"]
     told = location[:2] + location[3:] if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA else location
+    told = told[:3] + told[4:] if _is_solver(told) else told
     where = ".".join(str(part) for part in told if "function-" not in str(part))
+    if problem["type"] == "union_tag_invalid":
+        return f"{where}.kind is {problem['ctx']['tag']!r}{nearest(problem['ctx']['tag'], MODELS)}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}.kind is missing"
     if problem["type"] == "extra_forbidden":
         return f"{where} is no known key{nearest(str(problem['loc'][-1]), _fields(model, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
@@ -155,6 +161,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{where}: {message[0].lower()}{message[1:]}, not {value!r}{hint}" if not isinstance(value, dict) else f"{where}: {message}"
 
 
+def _is_solver(location: tuple[Any, ...]) -> bool:
+    """Whether a place is inside the solver of a sampler, ("samplers", name, "solver", kind, ...)."""
+    return location[:1] == ("samplers",) and location[2:3] == ("solver",) and location[3:4] != () and location[3] in MODELS
+
+
 def _looks_numeric(value: Any) -> bool:
     try:
         return isinstance(value, str) and float(value) is not None
@@ -166,6 +177,8 @@ def _fields(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Keys known at a place of the tree, for the nearest-key hint."""
     if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA:  # the tag of the union
         model, location = MEDIA[location[2]], location[3:]
+    if _is_solver(location):  # likewise
+        model, location = MODELS[location[3]], location[4:]
     for part in location:
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field is not None else model

@@ -37,7 +37,7 @@ def test_all_scales_are_valid(scale):
         ("tables.noise_estimation.T2.steps", [0], "tables.noise_estimation.T2.steps.0"),
         ("tables.noise_estimation.T2.steps", [3, 2000], "T2.steps asks for 2000 steps, but the training schedule of run 'digits' has 1000"),
         ("scale", "laptp", "scale is 'laptp'; did you mean 'laptop'?"),
-        ("samplers.ddim-fitted.rule", "ddmi", "samplers.ddim-fitted.rule is 'ddmi'; did you mean 'ddim'?"),
+        ("samplers.ddim-fitted.solver.rule", "ddmi", "samplers.ddim-fitted.solver.rule is 'ddmi'; did you mean 'ddim'?"),
         (
             "samplers.ddim-fitted.schedule",
             "fited",
