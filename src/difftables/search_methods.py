@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from difftables.variants import Variants
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -113,7 +115,7 @@ def candidates_drawn(search: "Search", steps: int, calls: int) -> int:
     return min(search.digits ** min(steps, search.groups), max(1, search.budget // (samples * calls))) * samples
 
 
-METHODS: dict[str, Method] = {
+METHODS: Variants[Method] = {
     "searched": Method(
         find=searched, reads=("grid", "decades", "digits", "groups", "samples", "draws", "budget", "batch", "seed"), samples="samples",
         chains=candidates_drawn, drawn_by=itself, judged=True, whole=False,

@@ -174,7 +174,7 @@ def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
     assert p.measure_spec("voice", "0", "wavegrad-linear").features is None
     assert p.errors_spec("voice", "0").estimates == ["estimator", "known_mel"]
     assert p.data_inputs("voice") == {"sentences": ["workflow/speech/sentences.txt"]}
-    changed = plan.Plan(edited("data.voice.hop", 200))
+    changed = plan.Plan(edited("data.voice.excerpt", 0.5))
     assert changed.sample_spec("digits", "ddim-fitted") == p.sample_spec("digits", "ddim-fitted")
     assert changed.train_spec("voice", "0") != p.train_spec("voice", "0")
 

@@ -6,18 +6,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from job_files import RUN
 
 from difftables import densities, ode, processes, registry, schedules, solvers
 from difftables.cli.sample import Chain
 from difftables.config_run import Adjustment
-from difftables.config_sampling import KINDS, Sampling, Solver
+from difftables.config_sampling import MODELS, Sampling, Solver
 from difftables.corruptions import scale
 from difftables.estimator import fitted
-from difftables.job_specs import RunSpec
 from difftables.level import PROCESSES, Level, concatenate, same_process
 from difftables.parallel import World
-from difftables.precond import Counted, eps, parts, precondition, timestep_index
+from difftables.precond import Counted, eps, parts, precondition, switched, timestep_index
 from difftables.schedules import noisiness
 from difftables.steps import RULES
 
@@ -48,7 +46,7 @@ def chain(batch=3, **run):
     """A trained net, ready to evaluate, whose net is a formula and whose estimator says one level for all."""
     found = object.__new__(Chain)
     found.job = SimpleNamespace(device=torch.device("cpu"), inputs={}, spec=SimpleNamespace(batch=batch))
-    found.run = RunSpec.model_validate(RUN | {"prior": "standard_normal"} | run)
+    found.run = SimpleNamespace(**{"corruption": "scale", "prior": "standard_normal", "adjust": None, "ends": None} | run)
     found.medium, found.training, found.known, found.world = Shapes(), VP, None, World()
     found.denoise = precondition(net, eps, timestep_index(VP))
     return found
@@ -104,6 +102,15 @@ def test_the_frozen_levels_are_those_of_the_net_where_a_step_is_a_call(monkeypat
     assert all(torch.equal(a, b) for a, b in zip(drawn.visited, drawn.levels, strict=True))
 
 
+def test_an_ensemble_that_takes_one_level_at_a_time_is_drawn_schedule_by_schedule():
+    keys, sampler, drawing = [("search", 0, i) for i in range(4)], sampling(DRAWN["walk"]), chain(ends="another run")
+    drawing.denoise = switched(lambda x, level: 0.5 * x, drawing.denoise, VP, 0.1)
+    wanted = drawing.draw(keys, sampler, 5, part="search")[0].x
+    schedule = drawing.first_schedule(sampler, 5, None)
+    found = drawing.together(joined([fitted(0.3, 5, 1e-4), schedule], 4), keys, 2, sampler, None, part="search")
+    assert torch.equal(found[4:], wanted)
+
+
 def test_a_solver_that_visits_no_schedule_cannot_be_searched():
     sampler = sampling({"kind": "rk45", "path": "linear"})
     with pytest.raises(ValueError, match="rk45"):
@@ -120,7 +127,7 @@ def test_rk45_starts_at_the_noisiest_level_of_its_path():
 
 
 def test_every_solver_has_a_model_and_a_function():
-    assert list(solvers.SOLVERS) == list(KINDS)
+    assert list(solvers.SOLVERS) == list(MODELS)
     for rule in RULES:
         assert registry.takes("steps.RULES", rule, "v") == (rule == "ddpm-learned")
 
