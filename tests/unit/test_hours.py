@@ -7,6 +7,8 @@ import pytest
 
 from difftables import costs, hours, params, plan
 from difftables.cli import costs as counting
+from difftables.config_data import Images
+from difftables.config_run import Net
 
 ROOT = Path(__file__).parents[2]
 SCALES = ("gpu", "paper")
@@ -71,8 +73,8 @@ def test_a_chain_takes_a_call_a_step(plans, known):
 
 def test_an_adjusted_chain_asks_the_estimator_between_its_steps(plans, known):
     found = plans["paper"]
-    estimator = found.params.runs["celeba"].estimator.net.model_dump()
-    share = costs.forward(known, estimator, found.run("celeba")["data"]) / cost(known, found, "celeba")
+    estimator = found.params.runs["celeba"].estimator.net
+    share = costs.forward(known, estimator, found.view("celeba").data) / cost(known, found, "celeba")
     steps = found.steps("celeba", "ddim-adjusted")
     assert drawn(found, known, "celeba", "ddim-adjusted") == pytest.approx(sum(steps) + share * (sum(steps) - len(steps)))
 
@@ -105,7 +107,7 @@ def test_studies_take_levels_times_samples(plans, known):
     assert asked(found, known, "gradients", **where) == 3 * e.gradient_batches * e.gradient_batch * 3 * net
     stable = {"run": "cifar-stf-ve-stf", "seed": "0"}
     assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "cifar-stf-ve-stf")
-    estimator = costs.forward(known, found.params.runs["celeba"].estimator.net.model_dump(), found.run("celeba")["data"])
+    estimator = costs.forward(known, found.params.runs["celeba"].estimator.net, found.view("celeba").data)
     assert asked(found, known, "errors", run="celeba", seed="0") == e.error_levels * e.error_n * estimator
     assert asked(found, known, "reference") == pytest.approx(50000 * 5.7e9)
     assert asked(found, known, "robustness", run="celeba", seed="0") > e.robustness_schedules * e.robustness_n * 6 * cost(
@@ -127,7 +129,7 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
 
 def test_a_net_that_nobody_counted_is_told(plans, known):
     found = plans["paper"]
-    spec = found.run("celeba")
+    spec = found.view("celeba")
     others = {name: value for name, value in known.items() if name != costs.key(spec.net, spec.data)}
     lines = hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
@@ -156,9 +158,13 @@ def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
 
 
 def test_a_changed_net_or_shape_has_another_key():
-    net, data = {"kind": "unet", "width": 8}, {"size": 8, "channels": 1, "reader": "digits", "held_out": 9}
-    assert costs.key(net, data) == costs.key(net, data | {"held_out": 10})
-    assert len({costs.key(net, data), costs.key(net | {"width": 9}, data), costs.key(net, data | {"size": 16})}) == 3
+    net, data = {"kind": "unet", "width": 8, "mult": [1], "blocks": 1, "attention": []}, {"size": 8, "channels": 1, "held_out": 9}
+
+    def key(width=8, **changes):
+        return costs.key(Net(**net | {"width": width}), Images(reader="folder", root="images", **data | changes))
+
+    assert key() == key(held_out=10)
+    assert len({key(), key(width=9), key(size=16)}) == 3
 
 
 def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):

@@ -275,7 +275,7 @@ def test_a_second_hand_number_is_unverified_wherever_it_stands(edited):
     assert source_of({"source": "the paper, Table 1"}) == "the paper, Table 1"
     reported = Reported(PAPER / "reported.csv")
     assert {(row["table"], row["value"]) for row in reported.rows if source_of(row).startswith("unverified")} == {("CIFAR-10", "3.86")}
-    rendered = summary(Sources(edited().table_spec("soft_diffusion", "CIFAR-10"), reported))
+    rendered = summary(Sources(edited().table_spec("soft_diffusion", "CIFAR-10").model_dump(), reported))
     (cell,) = [cell for cell in rendered.cells if cell.paper_value]
     assert cell.paper_source.startswith("[FID, CIFAR-10] unverified: second-hand")
     assert "*3.86 (unverified)*" in markdown(rendered.grid)

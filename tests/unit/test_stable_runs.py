@@ -87,13 +87,13 @@ def fit(tmp_path, monkeypatch, name, **changes):
     """Train a run of params.yaml for six steps on 100 made-up images: its weights and what it cost."""
     monkeypatch.chdir(ROOT)
     spec = plan.read("laptop").train_spec("stf-ve-dsm", "0")
-    spec = changed(spec, {"run": {key: value for key, value in changes.items() if key != "classes"}})
-    short = {"steps": 6, "batch": 8, "save_every": 100, "checkpoints": []}
-    spec = changed(spec, {"run": {"train": short, "data": {"classes": changes.get("classes")}}})
+    short = {"steps": 6, "batch": 8, "warmup": 2, "save_every": 100, "checkpoints": []}
+    data = {"data": {"classes": changes.pop("classes", None)}}
+    spec = changed(spec, {"run": changes | data | {"train": changes.get("train", {}) | short}})
     monkeypatch.chdir(tmp_path)
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(110) // 50  # the last 10 are of class 2
-    held = split(110, 10, 0) if "classes" not in changes else torch.arange(110) >= 101
+    held = split(110, 10, 0) if spec.run.data.classes is None else torch.arange(110) >= 101
     save_tensors(Path("data.safetensors"), {"images": images, "labels": labels, "held_out": held}, {"kind": "data"})
     job = run_job("train", spec, {"data": "data.safetensors"}, {out: f"{name}.{out}" for out in ("net", "curve")})
     return load_tensors(Path(f"{name}.net"), "net")[0], job.cost["training"]
