@@ -92,7 +92,7 @@ def test_speech_is_trained_on_segments_and_drawn_as_utterances(plans, known):
 def test_a_search_stops_at_its_budget(plans, known):
     found, search = plans["paper"], plans["paper"].params.search.images
     steps, one = found.steps("celeba", "ddim-searched"), cost(known, found, "celeba")
-    features = costs.extraction({"features": found.features()})
+    features = costs.extraction(found.features())
     tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
     assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
     expected = sum(count * (n * one + features) for n, count in tried.items())
@@ -158,7 +158,7 @@ def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
 
 
 def test_a_changed_net_or_shape_has_another_key():
-    net, data = {"kind": "unet", "width": 8, "mult": [1], "blocks": 1, "attention": []}, {"size": 8, "channels": 1, "held_out": 9}
+    net, data = {"kind": "unet", "width": 8, "mult": [1], "blocks": 1, "attention": [], "dropout": 0.0}, {"size": 8, "channels": 1, "held_out": 9}
 
     def key(width=8, **changes):
         return costs.key(Net(**net | {"width": width}), Images(reader="folder", root="images", **data | changes))

@@ -105,7 +105,8 @@ def laptop():
         os.chdir(here)
 
 
-LABELLED = {"target": "stable_field", "references": 24, "data": {"classes": 2}}
+MADE_UP = {"reader": "folder", "root": "images"}
+LABELLED = {"target": "stable_field", "references": 24, "data": MADE_UP | {"classes": 2}}
 AWARE = {"schedule": {"steps": 4}, "train": {"batch": 16}}
 CASES = {
     "plain": ("stf-ve-dsm", "train", {"target": "clean", "references": None}),

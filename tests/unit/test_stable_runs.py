@@ -88,7 +88,7 @@ def fit(tmp_path, monkeypatch, name, **changes):
     monkeypatch.chdir(ROOT)
     spec = plan.read("laptop").train_spec("stf-ve-dsm", "0")
     short = {"steps": 6, "batch": 8, "warmup": 2, "save_every": 100, "checkpoints": []}
-    data = {"data": {"classes": changes.pop("classes", None)}}
+    data = {"data": {"reader": "folder", "root": "images", "classes": changes.pop("classes", None)}}
     spec = changed(spec, {"run": changes | data | {"train": changes.get("train", {}) | short}})
     monkeypatch.chdir(tmp_path)
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
