@@ -6,7 +6,7 @@ from typing import Any
 from difftables import fingerprint, registry
 from difftables.config import Table
 from difftables.io import canonical
-from difftables.layouts import PAPERS, READS, STUDIES
+from difftables.paper_folder import PAPERS, READS, STUDIES
 from difftables.params import load
 from difftables.specs import Specs
 
@@ -163,7 +163,7 @@ class Plan(Specs):
             **{kind: [self.study(run, seed, kind) for run, seed in nets] for kind in STUDIES},
         }
         for name in READS[layout["kind"]]:
-            if name == "likelihood" and "NLL" not in [column.get("metric") for column in layout.get("columns", [{"metric": "NLL"}])]:
+            if name == "likelihood" and "nll" not in [column.get("metric") for column in layout.get("columns", [{"metric": "nll"}])]:
                 continue
             if name == "trained" and layout["kind"] == "summary" and not any("cost" in column for column in layout["columns"]):
                 continue

@@ -5,7 +5,7 @@ from typing import Any
 
 from difftables.bindings import Bindings
 from difftables.config import Sampler, Table
-from difftables.layouts import PAPERS, READS, read_yaml
+from difftables.paper_folder import READS
 from difftables.params import Loaded
 
 Spec = dict[str, Any]
@@ -188,7 +188,7 @@ class Specs(Bindings):
             family = self.params.samplers[line["adjusted"]].family or self.run(run, "adjust")["adjust"]["family"]
             adjusted = self.row(line["adjusted"]) | {"family": family}
             pair = (("fixed", adjusted | {"adapt": None}), ("adjusted", adjusted))
-            samplers += [{"label": f"{line['label']}, {word}", **row} for word, row in pair]
+            samplers += [{"name": line["adjusted"], "method": method, **row} for method, row in pair]
         own = ("robustness_schedules", "robustness_n", "robustness_steps")
         search = getattr(self.params.search, self.medium(run)).model_dump(include={"grid", "decades", "digits", "groups", "seed"})
         return {
@@ -249,7 +249,7 @@ class Specs(Bindings):
 
     def report_spec(self) -> Spec:
         """Of rule report."""
-        claims = {paper: read_yaml(PAPERS / paper / "claims.yaml") for paper in self.params.tables}
+        claims = {name: [claim.model_dump(exclude_unset=True) for claim in paper.claims] for name, paper in self.papers.items()}
         # Pairs, not mappings: canonical JSON sorts keys, a page has an order.
         titles = [[paper, list(tables)] for paper, tables in self.params.tables.items()]
         return {"scale": self.params.scale, "claims": claims, "tables": titles}

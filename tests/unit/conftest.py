@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from difftables.layouts import LOADER
+from difftables.paper_folder import LOADER
 
 ROOT = Path(__file__).parents[2]
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # as LOADER
