@@ -23,7 +23,7 @@ def _metric(name: str) -> str:
 
 
 def _rule(name: str) -> str:
-    known = [rule for rule in registry.names("steps.RULES") if rule != "ddpm-learned"]  # which asks a net for its variance
+    known = [rule for rule in registry.names("steps.RULES") if not registry.takes("steps.RULES", rule, "v")]
     if name not in known:
         raise ValueError(f"is {name!r}{nearest(name, known)}")
     return name

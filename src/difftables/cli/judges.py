@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from difftables.cli.job import Job
-from difftables.io import load_tensors, sha256
+from difftables.io import load_tensors
+from difftables.job_specs import MeasureSpec
 from difftables.metrics import catalogue
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def images_robustness(job: Job) -> Judge:
     return frechet_to(job, "train")
 
 
-def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
+def images_table(job: Job) -> Judge:
     """Frechet distance, KID, precision, recall and inception score against the training images."""
     from difftables.metrics import frechet, scores
 
@@ -92,7 +93,7 @@ def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
             score("is", scores.inception_score(logits, e.is_splits, 0), splits=e.is_splits),
         ]
 
-    return judge, {"samples": len(reference), "sha256": sha256(job.input("features"))}
+    return judge
 
 
 # -- speech ------------------------------------------------------------------------------------------------------
@@ -101,7 +102,7 @@ def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
 def _utterances(job: Job) -> "Speech":
     from difftables.media.speech import Speech
 
-    data = job.spec.run.data if hasattr(job.spec, "run") else job.spec.data
+    data = job.spec.speech if isinstance(job.spec, MeasureSpec) else job.spec.run.data
     return Speech(data, job.input("data"), torch.device("cpu"))
 
 
@@ -159,7 +160,7 @@ def speech_robustness(job: Job) -> Judge:
     return judge
 
 
-def speech_table(job: Job) -> tuple[Judge, dict[str, Any]]:
+def speech_table(job: Job) -> Judge:
     """PESQ, STOI, ESTOI, MCD and log-mel distance of the test utterances."""
     from difftables.metrics.speech import in_parallel, log_mel_distance, mel_cepstral_distortion, pesq_variants, unscorable
 
@@ -180,9 +181,9 @@ def speech_table(job: Job) -> tuple[Judge, dict[str, Any]]:
             scores.append(_mean(key, values))
         return scores
 
-    return judge, {"samples": int(speech.tensors["held_out"].sum()), "sha256": sha256(job.input("data"))}
+    return judge
 
 
 SEARCH: dict[str, Callable[[Job], Judge]] = {"images": images_search, "speech": speech_search}
 ROBUSTNESS: dict[str, Callable[[Job], Judge]] = {"images": images_robustness, "speech": speech_robustness}
-TABLE: dict[str, Callable[[Job], tuple[Judge, dict[str, Any]]]] = {"images": images_table, "speech": speech_table}
+TABLE: dict[str, Callable[[Job], Judge]] = {"images": images_table, "speech": speech_table}

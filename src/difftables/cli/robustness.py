@@ -24,11 +24,11 @@ def run(job: Job) -> None:
     together = max(1, spec.batch // e.robustness_n)
     rows, scores, failed = list[dict[str, Any]](), list[Score](), 0
     for sampler in spec.samplers:
-        chain.run.adjust.family = sampler.family
+        adapt = chain.adapt(sampler, sampler.family)
         for start in range(0, len(schedules), together):
             part = schedules[start : start + together]
             levels = [concatenate([s[i].expand(e.robustness_n) for s in part]) for i in range(steps + 1)]
-            x = chain.together(levels, keys, len(part), sampler, "test")
+            x = chain.together(levels, keys, len(part), sampler, adapt, part="test")
             for i, samples in enumerate(chain.medium.stored(x).split(e.robustness_n)):
                 score = judge(samples)[0]
                 failed += score.failed or 0
@@ -36,12 +36,14 @@ def run(job: Job) -> None:
                     raise ValueError(f"{score.metric} could score no sample of random schedule {start + i}; raise the training steps")
                 scores.append(score)
                 rows.append(
-                    {"sampler": sampler.name, "method": sampler.method, "rule": sampler.rule, "schedule": start + i, "value": score.value,
+                    {"sampler": sampler.name, "method": sampler.method, "solver": sampler.solver.kind, "schedule": start + i,
+                     "value": score.value,
                      "first_alpha_bar": part[i].alpha_bar[0].item()}
                 )  # fmt: skip
         print(f"{sampler.name}, {sampler.method}: {len(schedules)} schedules", flush=True)
     shared = {
-        **vars(spec.names), "id": scores[0].id, "metric": scores[0].metric, "better": scores[0].better, "failed": failed, "steps": steps,
-        "n": e.robustness_n, "grid": len(grid), "scale": spec.scale, **job.provenance(),
+        **spec.names.model_dump(), "id": scores[0].id, "metric": scores[0].metric, "better": scores[0].better, "failed": failed,
+        "steps": steps, "n": e.robustness_n, "grid": len(grid),
     }  # fmt: skip
+    job.seeds = {"training": spec.names.train_seed, "search": spec.search.seed}
     write_json(job.output("record"), {"shared": shared, "records": rows})
