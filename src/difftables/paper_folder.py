@@ -104,7 +104,7 @@ def read_paper(name: str) -> Paper:
 
 def read_tables(path: Path) -> dict[str, Table]:
     """The tables of tables.yaml, in its order.  Raises: ConfigError for the first that does not fit its kind."""
-    raw, found = _read_yaml(path), dict[str, Table]()
+    raw, found = read_yaml(path, _Once), dict[str, Table]()
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: it has no tables; write NAME: {{title: ..., kind: ...}}")
     for name, layout in raw.items():
@@ -118,7 +118,7 @@ def read_tables(path: Path) -> dict[str, Table]:
 
 def read_claims(path: Path) -> list[Claim]:
     """The claims of claims.yaml.  Raises: ConfigError for the first that is wrong, or whose id another has."""
-    raw, found = _read_yaml(path), list[Claim]()
+    raw, found = read_yaml(path, _Once), list[Claim]()
     if not isinstance(raw, list):
         raise ConfigError(f"{path}: it is no list of claims; write - {{id: ..., claim: ...}}")
     for place, entry in enumerate(raw, 1):
@@ -167,9 +167,10 @@ class _Once(LOADER):  # type: ignore[misc, valid-type]
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, loader: Any = LOADER) -> Any:
+    """A YAML file.  Raises: ConfigError naming it when it is missing or broken."""
     try:
-        return yaml.load(path.read_text(), _Once)
+        return yaml.load(path.read_text(), loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
 
