@@ -162,8 +162,11 @@ class _Once(LOADER):  # type: ignore[misc, valid-type]
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         """The mapping of a node."""
-        for name in twice(key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"):
-            raise ConfigError(f"line {node.start_mark.line + 1}: key {name!r} is there twice; change one")
+        seen = set[str]()
+        for key in (key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"):
+            if key.value in seen:
+                raise ConfigError(f"line {key.start_mark.line + 1}: key {key.value!r} is there twice; change one")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

@@ -182,7 +182,8 @@ def test_the_banner_of_phases_speaks_of_data_alone():
 
 def checkpoint(run, values):
     records = [
-        {"steps": 18, "id": "fd", "metric": METRIC, "value": v, "nfe": 35, "unit": "", "better": "lower", "n": 200, "failed": None} for v in values
+        {"steps": 18, "id": "fd", "metric": METRIC, "value": v, "nfe": 35, "unit": "", "better": "lower", "n": 200, "failed": None}
+        for v in values
     ]
     return {"shared": {"run": run, "sampler": "heun", "fingerprint": f"f-{run}", "machine": "here"}, "records": records}
 
@@ -220,9 +221,7 @@ def test_progress_has_the_mean_of_the_last_checkpoint_beside_the_smallest_of_all
 
 
 def test_progress_quotes_the_paper(tmp_path):
-    (tmp_path / "r.csv").write_text(
-        f"{','.join(Number.model_fields)}\np,F4,STF,CIFAR-10,,,,heun,35,FID,1.9,,lower,printed\n"
-    )
+    (tmp_path / "r.csv").write_text(f"{','.join(Number.model_fields)}\np,F4,STF,CIFAR-10,,,,heun,35,FID,1.9,,lower,printed\n")
     found = sources({"kind": "progress", "quotes": [{"id": "stf", "label": "STF", "paper": {"table": "F4", "row": "STF"}}]}, [])
     found.reported = Reported(tmp_path / "r.csv")
     rendered = RENDERERS["progress"](found)
