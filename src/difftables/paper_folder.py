@@ -104,7 +104,7 @@ def read_paper(name: str) -> Paper:
 
 def read_tables(path: Path) -> dict[str, Table]:
     """The tables of tables.yaml, in its order.  Raises: ConfigError for the first that does not fit its kind."""
-    raw, found = read_yaml(path, _Once), dict[str, Table]()
+    raw, found = read_yaml(path), dict[str, Table]()
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: it has no tables; write NAME: {{title: ..., kind: ...}}")
     for name, layout in raw.items():
@@ -118,7 +118,7 @@ def read_tables(path: Path) -> dict[str, Table]:
 
 def read_claims(path: Path) -> list[Claim]:
     """The claims of claims.yaml.  Raises: ConfigError for the first that is wrong, or whose id another has."""
-    raw, found = read_yaml(path, _Once), list[Claim]()
+    raw, found = read_yaml(path), list[Claim]()
     if not isinstance(raw, list):
         raise ConfigError(f"{path}: it is no list of claims; write - {{id: ..., claim: ...}}")
     for place, entry in enumerate(raw, 1):
@@ -157,24 +157,36 @@ def read_numbers(path: Path) -> dict[int, Number]:
     return found
 
 
-class _Once(LOADER):  # type: ignore[misc, valid-type]
-    """A loader that refuses a mapping with one key twice, of which YAML silently takes the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """The mapping of a node."""
-        seen = set[str]()
-        for key in (key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"):
-            if key.value in seen:
-                raise ConfigError(f"line {key.start_mark.line + 1}: key {key.value!r} is there twice; change one")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+def parse(text: str) -> Any:
+    """YAML as plain values.  Raises: yaml.YAMLError; also for a key that stands twice, of which PyYAML takes the last in silence."""
+    loader = LOADER(text)
+    try:
+        node = loader.get_single_node()
+        _once(node)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
-def read_yaml(path: Path, loader: Any = LOADER) -> Any:
+def _once(node: Any) -> None:
+    if isinstance(node, yaml.MappingNode):
+        known = set[str]()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in known:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"key {key.value!r} in line {line} stands there twice; leave one of them out")
+            known.add(str(key.value))
+            _once(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _once(value)
+
+
+def read_yaml(path: Path) -> Any:
     """A YAML file.  Raises: ConfigError naming it when it is missing or broken."""
     try:
-        return yaml.load(path.read_text(), loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ConfigError) as error:
+        return parse(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
 
 

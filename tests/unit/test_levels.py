@@ -13,8 +13,8 @@ from difftables.data import READERS
 from difftables.figures_soft import tiled
 from difftables.io import read_json, save_tensors
 from difftables.level import Level
-from difftables.processes import FAMILIES
 from difftables.paper_numbers import Number
+from difftables.processes import FAMILIES
 from difftables.render import RENDERERS
 from difftables.render.soft import TIMES, at_time, course
 from difftables.render.sources import Sources
