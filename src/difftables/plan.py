@@ -1,12 +1,13 @@
 """What the workflow makes: file names and the jobs behind each table. No torch in here."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from difftables import fingerprint, registry
 from difftables.config import Table
 from difftables.io import canonical
-from difftables.layouts import PAPERS, READS, STUDIES
+from difftables.layouts import PAPERS, READS, STUDIES, drawn
 from difftables.params import load
 from difftables.specs import Specs
 
@@ -165,8 +166,6 @@ class Plan(Specs):
         for name in READS[layout["kind"]]:
             if name == "likelihood" and "NLL" not in [column.get("metric") for column in layout.get("columns", [{"metric": "NLL"}])]:
                 continue
-            if name == "trained" and layout["kind"] == "summary" and not any("cost" in column for column in layout["columns"]):
-                continue
             found["records" if name in STUDIES else name] = list(dict.fromkeys(known[name]))
         return found
 
@@ -177,6 +176,15 @@ class Plan(Specs):
     def table_files(self, suffix: str = ".md") -> list[str]:
         """All tables of this scale."""
         return [f"{self.tables}/{paper}/{name}{suffix}" for paper, tables in self.params.tables.items() for name in tables]
+
+    def has_figure(self, paper: str, table: str) -> bool:
+        """Whether a table has a picture at this scale."""
+        return drawn(self.layouts[paper][table], self.params.tables[paper][table].run, self.rows(paper, table))
+
+    def papers_with(self, figure: bool) -> str:
+        """A pattern of the papers in the names of tables that have a picture, or have none: it looks ahead at the table."""
+        found = {paper: [name for name in tables if self.has_figure(paper, name) == figure] for paper, tables in self.params.tables.items()}
+        return "|".join(f"{paper}(?=/(?:{'|'.join(map(re.escape, names))})[.])" for paper, names in found.items() if names) or "(?!)"
 
     def plots(self) -> list[str]:
         """Tables by steps as wide CSV, which `dvc plots` can draw."""

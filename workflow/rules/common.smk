@@ -64,6 +64,7 @@ localrules:
     download,
     extract,
     table,
+    plain_table,
     report,
 
 

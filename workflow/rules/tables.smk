@@ -1,8 +1,11 @@
+# A table without a picture has a rule of its own, for Snakemake wants all that a rule names.
 rule table:
     input:
         unpack(lambda w: plan.table_inputs(w.paper, w.table)),
     output:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json", png=".png", svg=".svg"),
+    wildcard_constraints:
+        paper=plan.papers_with(figure=True),
     log:
         f"{LOGS}/table/{{paper}}-{{table}}.log",
     benchmark:
@@ -16,10 +19,16 @@ rule table:
         spec=cfg("table", "paper", "table"),
         code=code("table", "table", "paper", "table"),
         files=lambda w, input: named(input),
+        made=lambda w, output: named(output),
     shell:
-        "python -m difftables table {params.files} --spec {params.spec:q} --code {params.code}"
-        " --out md={output.md} tex={output.tex} csv={output.csv} json={output.json}"
-        " png={output.png} svg={output.svg} > {log} 2>&1"
+        "python -m difftables table {params.files} --spec {params.spec:q} --code {params.code} --out {params.made} > {log} 2>&1"
+
+
+use rule table as plain_table with:
+    output:
+        multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json"),
+    wildcard_constraints:
+        paper=plan.papers_with(figure=False),
 
 
 rule report:
@@ -32,7 +41,7 @@ rule report:
         readme=f"{TABLES}/README.md",
         cells=f"{TABLES}/cells.csv",
         metrics=f"{TABLES}/metrics.json",
-        cost=f"{TABLES}/cost.csv",
+        cost=f"{ROOT}/cost.csv",
         png=f"{TABLES}/curves.png",
         svg=f"{TABLES}/curves.svg",
         plots=plan.plots(),

@@ -1,5 +1,6 @@
 """Rows by samplers, columns by step counts; and the samples themselves."""
 
+from functools import partial
 from typing import Any
 
 from difftables import figures
@@ -49,7 +50,7 @@ def steps(sources: Sources) -> Rendered:
             "Values at this N do not compare with values at another.",
             "KID, precision, recall and inception score of the same samples are in the CSV.",
             f"Real against real at the same N: {floor:.2f} ± {floor_sd or 0:.2f} ({len(sources.floor['values'])} splits). "
-            f"Machine: {sources.records[0]['shared']['machine']}.",
+            f"Machine: {sources.machine}.",
             *about(sources),
             *notes,
         ]
@@ -63,8 +64,13 @@ def steps(sources: Sources) -> Rendered:
     panels = {title: {k: v for k, v in rows.items() if k.startswith(family) and v[0]} for title, family in titles.items()}
     shown = min(spec["steps"], key=lambda count: abs(count - 10))
     quoted = {title: curves(cells) for title in spec["layout"].get("paper_panel", [])}
-    figure = figures.against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted) if sources.records else None
-    return Rendered(cells, steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes), figure)
+    grid = steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes)
+    draw = partial(_draw, sources, panels, metric, floor, shown, quoted)
+    return Rendered(cells, grid, draw if sources.records else None)
+
+
+def _draw(sources: Sources, panels: dict[str, figures.Lines], metric: str, floor: float | None, shown: int, quoted: Any) -> Any:
+    return figures.against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted)
 
 
 def curves(cells: list[Cell]) -> figures.Lines:
@@ -106,16 +112,20 @@ def images(sources: Sources) -> Rendered:
     notes = [
         f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
         "Bold: best of a column; †: not distinguishable from it (95 % paired-seed t interval, not corrected for the number of pairs).",
-        *([f"Machine: {sources.records[0]['shared']['machine']}."] if sources.records else []),
+        *([f"Machine: {sources.machine}."] if sources.records else []),
         *about(sources),
         *spec["layout"]["foot"],
         *said,
     ]
     grid = steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes)
-    if not sources.records or sources.data is None:
-        return Rendered(cells, grid)
+    pictured = sources.records and sources.data is not None
+    return Rendered(cells, grid, partial(_pictures, sources, count) if pictured else None)
+
+
+def _pictures(sources: Sources, count: int) -> Any:
+    assert sources.data is not None
     data, _ = load_tensors(sources.data, "data")
     rows = {"training images": data["images"][~data["held_out"].bool()][:SHOWN]}
-    for row in (row for row in spec["rows"] if row["run"]):
+    for row in (row for row in sources.spec["rows"] if row["run"]):
         rows[row["label"]] = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")[0][f"samples/{count}"][0][:SHOWN]
-    return Rendered(cells, grid, figures.images(rows))
+    return figures.images(rows)

@@ -1,5 +1,6 @@
 """Rows by nets, a column for each metric; and the same metrics against training compute."""
 
+from functools import partial
 from typing import Any
 
 from difftables import figures_training
@@ -40,18 +41,12 @@ def own(sources: Sources, row: dict[str, Any], column: dict[str, str], name: str
     return cell
 
 
-def target_cost(sources: Sources, row: dict[str, Any]) -> str | None:
-    """What the target takes of a training step, as text: seconds differ from run to run, and cells do not."""
-    share = sources.costs.get(row["run"])
-    return f"{100 * share:.2g} %" if share is not None else None
-
-
 def reported(sources: Sources, row: dict[str, Any], column: dict[str, str], cell: Cell) -> Cell | None:
     """The paper's number for a row and a column: written into the cell, which is returned, or None."""
     where = dict(row["paper"])
     if "dataset" in column:
         where["dataset"] = column["dataset"]
-    if {"select", "cost"} & set(column):
+    if "select" in column:
         return None
     metric = column.get("paper", "FID" if column["metric"] == FRECHET else column["metric"])
     found = [q for q in sources.reported.find(where) if q["metric"] == metric] if "dataset" in where else []
@@ -67,9 +62,8 @@ def lines_of(sources: Sources) -> tuple[list[Cell], list[tuple[str, list[Any], s
     names = {c["head"]: label(**spec["metric"]) if c.get("metric") == FRECHET else c.get("metric", "") for c in layout["columns"]}
     cells, lines = list[Cell](), list[tuple[str, list[Any], str]]()
     for row in spec["rows"]:
-        mine = [None if {"dataset", "cost"} & set(c) else own(sources, row, c, names[c["head"]]) for c in layout["columns"]]
-        shown = [target_cost(sources, row) if "cost" in c else cell for c, cell in zip(layout["columns"], mine, strict=True)]
-        lines.append((row["label"], shown, "own"))
+        mine = [None if "dataset" in c else own(sources, row, c, names[c["head"]]) for c in layout["columns"]]
+        lines.append((row["label"], mine, "own"))
         cells += [cell for cell in mine if cell is not None]
         if "paper" in row:
             theirs = [_quote(sources, row, c, cell, names[c["head"]]) for c, cell in zip(layout["columns"], mine, strict=True)]
@@ -106,7 +100,7 @@ def measured_notes(sources: Sources) -> list[str]:
         f"{metric} (FD), N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, mean ± sd over "
         f"{spec['seeds']} sampling seeds. Real against real at {at}: {floor:.2f} ± {sd or 0:.2f}. Bold: best of a column; †: not "
         "distinguishable from it (95 % paired t interval, each pair by itself, not corrected for the number of pairs). "
-        f"Machine: {sources.records[0]['shared']['machine']}.",
+        f"Machine: {sources.machine}.",
         *said,
     ]
 
@@ -142,4 +136,4 @@ def compute(sources: Sources) -> Rendered:
     foot = [*measured_notes(sources), *likelihood.notes(sources), *about(sources), *layout["foot"]]
     more, notes = quotes(sources)
     grid = Grid(layout["title"], ["", "compute (multiply-adds)", "NLL", "FD"], lines, [*foot, *notes])
-    return Rendered(cells + more, grid, figures_training.compute(curves, metric) if curves else None)
+    return Rendered(cells + more, grid, partial(figures_training.compute, curves, metric) if curves else None)
