@@ -1,6 +1,5 @@
 """Whether the files of a scale are what its records make: recomputed where that is cheap, hashed where it is not."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from difftables import differences, index
 from difftables.io import canonical, read_json, sha256
+from difftables.job_specs import ReportSpec, TableSpec
 from difftables.pages import Page, read_page
 from difftables.plan import Plan
 from difftables.tables import judge
@@ -39,7 +39,7 @@ def tables(plan: Plan, found: Findings) -> None:
 
 def of_all(plan: Plan, pages: list[Page]) -> dict[str, str]:
     """What the files made of all tables hold, by their place in the folder of tables."""
-    spec = json.loads(canonical(plan.report_spec()))
+    spec = ReportSpec.model_validate_json(canonical(plan.written("report")))
     return index.texts(spec, pages, [Path(path).stem for path in plan.plots()])
 
 
@@ -76,7 +76,7 @@ def made(plan: Plan, paper: str, name: str) -> Page | None:
     inputs = {kind: [Path(path) for path in paths] for kind, paths in plan.table_inputs(paper, name).items()}
     if not all(path.exists() for paths in inputs.values() for path in paths):
         return None
-    return page(json.loads(canonical(plan.table_spec(paper, name))), inputs)[0]
+    return page(TableSpec.model_validate_json(canonical(plan.written("table", paper, name))), inputs)[0]
 
 
 def _compare(path: Path, text: str, found: Findings) -> None:
@@ -103,7 +103,7 @@ def hashes(plan: Plan, found: Findings) -> None:
                 continue
             if not Path(each).exists():
                 found.wrong.append(f"{each} is missing; run snakemake, or dvc pull")
-            elif seen.setdefault(each, digest_of(Path(each))) != digest:
+            elif seen.setdefault(each, sha256(each)) != digest:
                 found.wrong.append(f"{each} is not what job {job['rule']} made ({path}); delete it and run snakemake, or dvc checkout")
             else:
                 found.hashed.add(each)
@@ -113,16 +113,6 @@ def hashes(plan: Plan, found: Findings) -> None:
 
 def _files(job: dict[str, Any], side: str) -> dict[str, str]:
     return {path: digest for files in job[side].values() for path, digest in files.items()}
-
-
-def digest_of(path: Path) -> str:
-    """sha256 of a file, or of the names and hashes of the files in a folder."""
-    import hashlib
-
-    if not path.is_dir():
-        return sha256(path)
-    files = sorted(each for each in path.rglob("*") if each.is_file() and each.name != ".snakemake_timestamp")
-    return hashlib.sha256("".join(f"{each.relative_to(path)} {sha256(each)}\n" for each in files).encode()).hexdigest()
 
 
 def unchecked(plan: Plan, found: Findings) -> list[str]:

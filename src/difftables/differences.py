@@ -42,10 +42,10 @@ def _compared(found: Entries, wanted: Entries) -> list[str]:
         if place not in found or place not in wanted:
             out.append(f"{place} is {'missing' if place in wanted else 'too many'}")
             continue
-        for name in dict.fromkeys([*wanted[place], *found[place]]):
-            mine, right = found[place].get(name), wanted[place].get(name)
-            if mine != right:
-                out.append(f"{place}: {name} is {_short(mine)}, should be {_short(right)}")
+        mine, right = found[place], wanted[place]
+        odd = [name for name in dict.fromkeys([*right, *mine]) if mine.get(name) != right.get(name)]
+        if odd:
+            out.append(f"{place}: {odd[0]} is {_short(mine.get(odd[0]))}, should be {_short(right.get(odd[0]))}")
     return out
 
 

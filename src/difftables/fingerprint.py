@@ -34,6 +34,16 @@ def job(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def forget() -> None:
+    """Read the sources anew from now on."""
+    _module.cache_clear()
+
+
+def packages(verb: str, spec: Any = None) -> dict[str, str]:
+    """Versions of the third-party packages that a job imports."""
+    return {}
+
+
 def _closure(module: str, selected: set[str] | None) -> dict[Symbol, str]:
     """Text of every definition reachable from `module`; selected = None takes all entries of all dicts."""
     while True:

@@ -4,33 +4,34 @@ from typing import Any
 
 from difftables.claims import VERDICTS, metric_of, places, verdict
 from difftables.io import csv_text, json_text
+from difftables.job_specs import ReportSpec
 from difftables.pages import Page
 from difftables.tables import Cell, cells_text
 
 
-def texts(spec: dict[str, Any], pages: list[Page], plots: list[str]) -> dict[str, str]:
+def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, str]:
     """What the files of a scale hold, by their place in its folder of tables.
 
-    Args: spec: of Plan.report_spec; pages: all of the scale, in its order; plots: names of those with step counts, paper-table.
+    Args: pages: all of the scale, in its order; plots: names of those with step counts, paper-table.
     """
     cells = [cell for page in pages for cell in page.cells]
-    found = {"README.md": readme(spec, pages), "cells.csv": cells_text(cells), "metrics.json": json_text(metrics(cells, spec["claims"]))}
+    found = {"README.md": readme(spec, pages), "cells.csv": cells_text(cells), "metrics.json": json_text(metrics(cells, spec.claims))}
     for name in plots:
         found[f"plots/{name}.csv"] = csv_text(*wide([cell for cell in cells if f"{cell.paper}-{cell.table}" == name]))
     return found
 
 
-def readme(spec: dict[str, Any], pages: list[Page]) -> str:
+def readme(spec: ReportSpec, pages: list[Page]) -> str:
     """The index page: what became of each claim, and all tables."""
     cells = [cell for page in pages for cell in page.cells]
     shown = {(page.paper, page.table): page for page in pages}
     out = [
-        f"# Tables at scale `{spec['scale']}`\n",
+        f"# Tables at scale `{spec.scale}`\n",
         "Made by `snakemake`; do not edit. One line per cell: [cells.csv](cells.csv). "
-        f"What each job cost is in `results/{spec['scale']}/cost.csv`, which git does not keep.\n",
+        f"What each job cost is in `results/{spec.scale}/cost.csv`, which git does not keep.\n",
         f"{count(cells, 'measured')} cells measured, {count(cells, 'literature')} quoted, {count(cells, 'not-run')} not run.\n",
     ]
-    for paper, tables in spec["tables"]:
+    for paper, tables in spec.tables:
         out.append(f"# {paper}\n\n## What the paper claims, and what we saw at this scale\n")
         out.append(
             "Columns of the table named, first value against second, in the metric named or the table's first, and the 95 % interval "
@@ -38,7 +39,7 @@ def readme(spec: dict[str, Any], pages: list[Page]) -> str:
         )
         out.append("| claim | source | table | what we saw |\n|---|---|---|---|")
         mine = [cell for cell in cells if cell.paper == paper]
-        for claim in spec["claims"][paper]:
+        for claim in spec.claims[paper]:
             where = claim["table"] + (f", {metric_of(claim, mine)}" if "metric" in claim else "")
             out.append(f"| {claim['claim']} | {claim['source']} | {where} | {verdict(claim, mine)} |")
         out.append("")

@@ -13,7 +13,7 @@ HEADER = ["job", "seconds", "peak_mb", "detail"]
 def text(benchmarks: Iterable[Path], costs: Iterable[Path]) -> str:
     """Seconds and memory of each job as Snakemake measured them, and below them what the jobs themselves counted, as CSV.
 
-    Args: benchmarks: written by Snakemake; costs: JSON files with an entry `cost`, whose entries by step count are lines of their own.
+    Args: benchmarks: written by Snakemake; costs: provenance, with an entry `cost`, and records of searches.
     """
     return csv_text(HEADER, [*(measured(path) for path in benchmarks), *(line for path in costs for line in counted(path))])
 
@@ -26,11 +26,12 @@ def measured(path: Path) -> list[Any]:
 
 
 def counted(path: Path) -> list[list[Any]]:
-    """A line for what a job counted as a whole, if it did, and one for each step count."""
-    cost, name = read_json(path)["cost"], "/".join(path.parts[4:]).removesuffix(".json").removesuffix(".cost")
+    """A line for what a job counted as a whole, if it did, and one for each step count or part of it."""
+    content, name = read_json(path), "/".join(path.with_suffix("").parts[3:]).removeprefix("provenance/")
+    cost = content["cost"] if "cost" in content else content["records"]
     whole = {key: value for key, value in cost.items() if not isinstance(value, dict)}
-    each = {f"{name} {steps} steps": entry for steps, entry in cost.items() if isinstance(entry, dict)}
-    return [_line(name, entry) for name, entry in ({name: whole} | each).items() if entry]
+    parts = {f"{name} {part}{' steps' * part.isdigit()}": entry for part, entry in cost.items() if isinstance(entry, dict)}
+    return [_line(each, entry) for each, entry in ({name: whole} | parts).items() if entry]
 
 
 def _line(name: str, entry: dict[str, Any]) -> list[Any]:

@@ -25,7 +25,7 @@ READS: dict[str, tuple[str, ...]] = {
     "chains": ("likelihood",),
     "noised": ("data",),
     "schedules": (),
-    "learning": ("curves", "trained"),
+    "learning": ("curves",),
     "gradients": ("gradients",),
     "course": ("levels", "data"),
     "gaussian": (),

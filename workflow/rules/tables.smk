@@ -4,6 +4,7 @@ rule table:
         unpack(lambda w: plan.table_inputs(w.paper, w.table)),
     output:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json", png=".png", svg=".svg"),
+        made=made("table", "paper", "table"),
     wildcard_constraints:
         paper=plan.papers_with(figure=True),
     log:
@@ -16,17 +17,16 @@ rule table:
     resources:
         mem_mb=2000,
     params:
-        spec=cfg("table", "paper", "table"),
-        code=code("table", "table", "paper", "table"),
-        files=lambda w, input: named(input),
-        made=lambda w, output: named(output),
+        job=job("table", "paper", "table"),
+        code=code("table", "paper", "table"),
     shell:
-        "python -m difftables table {params.files} --spec {params.spec:q} --code {params.code} --out {params.made} > {log} 2>&1"
+        "python -m difftables table {params.job} --code {params.code} --threads {threads} > {log} 2>&1"
 
 
 use rule table as plain_table with:
     output:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json"),
+        made=made("table", "paper", "table"),
     wildcard_constraints:
         paper=plan.papers_with(figure=False),
 
@@ -35,7 +35,7 @@ rule report:
     input:
         tables=plan.table_files(".json"),
         curves=plan.curves(),
-        costs=plan.searches(),
+        costs=plan.costs(),
         benchmarks=plan.benchmarks(),
     output:
         readme=f"{TABLES}/README.md",
@@ -45,6 +45,7 @@ rule report:
         png=f"{TABLES}/curves.png",
         svg=f"{TABLES}/curves.svg",
         plots=plan.plots(),
+        made=made("report"),
     log:
         f"{LOGS}/report.log",
     benchmark:
@@ -55,11 +56,7 @@ rule report:
     resources:
         mem_mb=1000,
     params:
-        spec=cfg("report"),
-        code=code("report", "report"),
-        files=lambda w, input: named(input),
-        plots=lambda w, output: " ".join(f"plots={path}" for path in output.plots),
+        job=job("report"),
+        code=code("report"),
     shell:
-        "python -m difftables report {params.files} --spec {params.spec:q} --code {params.code}"
-        " --out readme={output.readme} cells={output.cells} metrics={output.metrics} cost={output.cost}"
-        " png={output.png} svg={output.svg} {params.plots} > {log} 2>&1"
+        "python -m difftables report {params.job} --code {params.code} --threads {threads} > {log} 2>&1"

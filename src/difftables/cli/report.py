@@ -15,7 +15,7 @@ def run(job: Job) -> None:
 
     plots = {f"plots/{path.name}": path for path in job.outputs.get("plots", [])}
     files = {"README.md": job.output("readme"), "cells.csv": job.output("cells"), "metrics.json": job.output("metrics"), **plots}
-    texts = index.texts(job.raw, [read_page(path) for path in job.inputs["tables"]], [path.stem for path in plots.values()])
+    texts = index.texts(job.spec, [read_page(path) for path in job.inputs["tables"]], [path.stem for path in plots.values()])
     for name, text in texts.items():
         write_text(files[name], text)
     figures.save(figures.curves({path.stem: _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))

@@ -4,7 +4,7 @@ from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: of Plan.table_spec.  In: of Plan.table_inputs.  Out: md, tex, csv, json, and png, svg where Plan.has_figure.
+    """spec: TableSpec.  In: of Plan.table_inputs.  Out: md, tex, csv, json, and png, svg where Plan.has_figure.
 
     Raises: ValueError where the table's renderer and the plan differ about the picture.
     """
@@ -12,7 +12,7 @@ def run(job: Job) -> None:
     from difftables.io import write_text
     from difftables.render.page import page
 
-    made, draw = page(job.raw, job.inputs)
+    made, draw = page(job.spec, job.inputs)
     if (draw is not None) != ("png" in job.outputs):
         has, planned = ("a", "none") if draw is not None else ("no", "one")
         raise ValueError(

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from difftables.io import read_json
+from difftables.io import read_json, sha256
+from difftables.job_specs import TableSpec
 from difftables.layouts import READS
 from difftables.pages import Page
 from difftables.render import RENDERERS
@@ -14,18 +15,17 @@ from difftables.tables import Reported, judge
 Inputs = Mapping[str, list[Path]]  # files by name, as Plan.table_inputs lists them
 
 
-def page(spec: dict[str, Any], inputs: Inputs) -> tuple[Page, Callable[[], Any] | None]:
+def page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] | None]:
     """The page of a table, and a function that draws its figure, or None where it has none.
 
-    Args: spec: of Plan.table_spec.
     Raises: ValueError naming a file that is damaged or holds something else.
     """
-    layout = spec["layout"]
-    rendered = RENDERERS[layout["kind"]](sources(spec, inputs))
+    plain = spec.model_dump() | {"data": {"medium": "images"} if spec.speech is None else spec.speech.model_dump()}
+    rendered = RENDERERS[spec.layout["kind"]](sources(plain, inputs))
     judge(rendered.cells)
     grids = [rendered.grid, *rendered.more]
-    made = Page(spec["paper"], spec["table"], layout["title"], banner(spec), rendered.draw is not None, rendered.cells, grids)
-    return made, rendered.draw
+    drawn = rendered.draw is not None
+    return Page(spec.paper, spec.table, spec.layout["title"], banner(plain), drawn, rendered.cells, grids), rendered.draw
 
 
 def sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
@@ -34,17 +34,23 @@ def sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
     drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
     trained = dict.fromkeys(row["run"] for row in rows)
     chosen = {path.parent.name: path for path in inputs.get("levels", [])}
-    trainings = {name: read_json(path) for name, path in zip(trained, inputs.get("trained", []), strict=False)}
-    records = [read_json(path) for path in inputs.get("records", [])]
+    curves = dict(zip(trained, inputs.get("curves", []), strict=False))
     return Sources(
-        spec, Reported(inputs["reported"][0]), records, dict(zip(drawn, inputs.get("samples", []), strict=False)),
+        spec, Reported(inputs["reported"][0]), [_record(path) for path in inputs.get("records", [])],
+        dict(zip(drawn, inputs.get("samples", []), strict=False)),
         next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
-        next(iter(inputs.get("audio", [])), None), [read_json(path) for path in inputs.get("likelihood", [])],
-        dict(zip(trained, inputs.get("curves", []), strict=False)),
-        {name: record["fingerprint"] for name, record in trainings.items()},
-        {name: chosen[each["levels"]] for name, each in spec.get("courses", {}).items() if each["levels"] in chosen},
-        machines(record["shared"] for record in records),
+        next(iter(inputs.get("audio", [])), None), [_record(path) for path in inputs.get("likelihood", [])], curves,
+        {name: sha256(path)[:16] for name, path in curves.items()},
+        {name: chosen[each["levels"]] for name, each in spec["courses"].items() if each["levels"] in chosen},
+        machines(read_json(path) for path in inputs.get("made", [])),
     )  # fmt: skip
+
+
+def _record(path: Path) -> Any:
+    """A record that knows the hash of its bytes."""
+    found = read_json(path)
+    found["shared"]["fingerprint"] = sha256(path)[:16]
+    return found
 
 
 def banner(spec: dict[str, Any]) -> str:

@@ -135,13 +135,12 @@ def listen(sources: Sources) -> Rendered:
 
 
 def _spectrograms(spec: dict[str, Any], data: Path, count: int, first: dict[str, tuple[Path, int]]) -> Any:
-    from types import SimpleNamespace
-
+    from difftables import config_data
     from difftables.media.speech import FULL_SCALE, Speech
 
     import torch  # isort: skip
 
-    speech = Speech(SimpleNamespace(**spec["data"]), data, torch.device("cpu"))
+    speech = Speech(config_data.Speech(**spec["data"]), data, torch.device("cpu"))
     x0, _ = speech.excerpts("test", count)
     pictures = {"reference": speech.mel(x0[:1])[0].numpy()}
     for name, (path, steps) in first.items():
