@@ -10,8 +10,7 @@ from pathlib import Path
 from difftables import checks
 from difftables.plan import Plan
 
-# Outputs of the DVC stage that hold seconds, which no second run repeats; what they tell is checked file by file.
-OF_SECONDS = ("store/benchmarks", "store/provenance", "cost.csv", ".snakemake/metadata")
+STAGE = "pipeline"  # of dvc.yaml; the other one has what holds seconds, which no second run repeats
 
 
 def command(arguments: list[str]) -> int:
@@ -83,10 +82,8 @@ def changed(plan: Plan, stored: bool) -> list[str]:
     found = subprocess.run([sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True)
     if found.returncode:
         return [f"dvc status fails: {(found.stderr.strip().splitlines() or ['no output'])[-1]}"]
-    reasons = []
-    for stage, entries in json.loads(found.stdout or "{}").items():
-        for entry in (entry for entry in entries if isinstance(entry, dict)):
-            files = entry.get("changed outs", {}).items()
-            told = [(path, state) for path, state in files if not path.endswith(OF_SECONDS) and state != "not in cache"]
-            reasons += [f"{path}: {state} since dvc commit ({stage}, changed outs)" for path, state in told if stored or state != "deleted"]
-    return reasons
+    outs = {path: state for entry in json.loads(found.stdout or "{}").get(STAGE, []) if isinstance(entry, dict)
+            for path, state in entry.get("changed outs", {}).items()}  # fmt: skip
+    # Without a store its files are no reason, but what cannot be checked; bytes that DVC has not stored yet are the right ones.
+    told = {path: state for path, state in outs.items() if state != "not in cache" and (stored or state != "deleted")}
+    return [f"{path}: {state} since dvc commit ({STAGE}, changed outs)" for path, state in told.items()]
