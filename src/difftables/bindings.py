@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from difftables import registry, strides
+from difftables import config_fit, registry, strides
 from difftables.config_sampling import PathSolver, Sampler
 from difftables.layouts import PAPERS, READS, read_layout, samplers_of
 from difftables.names import ConfigError, nearest
@@ -39,9 +39,20 @@ class Bindings:
                     if rule not in known:
                         raise ConfigError(f"{where}: {name} has rule {rule!r}{nearest(rule, known)}")
         for run, _, sampler in self.rows_used():
+            config_fit.check_estimate(params, run, sampler)
             self._check_row(run, sampler)
+        for run in dict.fromkeys(row[0] for row in self.rows_used()):
+            config_fit.check_measured(params, run)
+        for row in self.all_rows():
+            if "adjusted" in row:
+                self._check_row(row["run"], row["adjusted"])
+                if self.params.samplers[row["adjusted"]].adapt is None:
+                    raise ConfigError(
+                        f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
+                    )
         for run in self.runs_trained():
             self._check_operator(run)
+            config_fit.check_run(params, run)
         for paper, tables in params.tables.items():
             for name, table in tables.items():
                 if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):

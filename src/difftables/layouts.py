@@ -38,6 +38,31 @@ CLOSED, OF_RUN = ("schedules", "gaussian"), ("noised", "errors", "robustness")
 STUDIES = ("errors", "robustness", "gradients", "variance")  # of a trained run, each a rule of its own
 
 
+def parse(text: str) -> Any:
+    """YAML as plain values.  Raises: yaml.YAMLError; also for a key that stands twice, of which PyYAML takes the last in silence."""
+    loader = LOADER(text)
+    try:
+        node = loader.get_single_node()
+        _once(node)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _once(node: Any) -> None:
+    if isinstance(node, yaml.MappingNode):
+        known = set[str]()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in known:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"key {key.value!r} in line {line} stands there twice; leave one of them out")
+            known.add(str(key.value))
+            _once(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _once(value)
+
+
 def samplers_of(layout: Spec, key: str = "sampler") -> list[str]:
     """The samplers that a table's rows name."""
     return [row[key] for row in layout.get("rows", []) if key in row]
@@ -63,7 +88,7 @@ def heard(names: Iterable[str], asked: list[int]) -> list[int]:
 def read_yaml(path: Path) -> Any:
     """A YAML file of a paper's folder.  Raises: ConfigError naming it when it is missing or broken."""
     try:
-        return yaml.load(path.read_text(), LOADER)
+        return parse(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
 

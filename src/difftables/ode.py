@@ -9,6 +9,7 @@ from torch import Tensor
 
 from difftables.level import PROCESSES, Level
 from difftables.precond import Denoiser, parts
+from difftables.variants import Variants
 
 
 @dataclass(frozen=True)
@@ -103,4 +104,4 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
 
 PATHS: dict[str, Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}
 # The process of each path, which the plan holds against that of the run's schedule.
-PROCESS = {"exploding": "ve", "linear": "vp"}
+PROCESS: Variants[str] = {"exploding": "ve", "linear": "vp"}

@@ -7,6 +7,7 @@ import torch
 
 from difftables import schedules, soft
 from difftables.level import Level, concatenate
+from difftables.variants import Variants
 
 Rate = float  # between 0 and 1, ends left out
 Positive = float  # above zero
@@ -72,7 +73,7 @@ FAMILIES: dict[str, Callable[..., Level]] = {
     "exploding": exploding, "soft": soft_uniform, "soft-scheduled": soft_scheduled,
 }  # fmt: skip
 # What ties alpha to the noise in each family, which the plan reads: a key of level.PROCESSES.
-PROCESS = {
+PROCESS: Variants[str] = {
     "linear": "vp", "fibonacci": "vp", "scaled-linear": "vp", "cosine": "vp", "sub-linear": "sub-vp",
     "exploding": "ve", "soft": "ve", "soft-scheduled": "ve",
 }  # fmt: skip

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from difftables.variants import Variants
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -86,6 +88,8 @@ def frozen(job: "Job", steps: int) -> "tuple[Level, dict[str, Any]]":
 
     keys = [("frozen", job.spec.search.seed, index) for index in range(job.spec.search.frozen_samples)]
     drawn, adjust = Chain(job).draw(keys, job.spec.sampler, steps, part="frozen")
+    if adjust is None:
+        raise ValueError("what gets frozen is an adjusted schedule, and the sampler has no adapt; set it")
     levels = [Level.variance_preserving(alpha_bar) for alpha_bar in drawn.visited]
     cost = {
         "network_evaluations": drawn.evaluations,
@@ -111,7 +115,7 @@ def candidates_drawn(search: "Search", steps: int, calls: int) -> int:
     return min(search.digits ** min(steps, search.groups), max(1, search.budget // (samples * calls))) * samples
 
 
-METHODS: dict[str, Method] = {
+METHODS: Variants[Method] = {
     "searched": Method(
         find=searched, reads=("grid", "decades", "digits", "groups", "samples", "draws", "budget", "batch", "seed"), samples="samples",
         chains=candidates_drawn, drawn_by=itself, judged=True, whole=False,

@@ -20,6 +20,7 @@ from difftables.level import Level, shape
 from difftables.precond import Denoiser, parts
 from difftables.steps import RULES, Langevin, ddim, euler, langevin_rate
 from difftables.steps import Churn as Churning
+from difftables.variants import Variants
 
 Levels = Level | list[Level]  # N + 1, noisiest first; each entry of a list may hold one level per sample, [B]
 Corrupt = Callable[[Tensor, Level], Tensor]
@@ -120,7 +121,7 @@ def rk45(
     return ode.rk45(x, ode.PATHS[path](training), denoise, tolerance)
 
 
-SOLVERS: dict[str, Solve] = {"walk": walk, "heun": heun, "predictor-corrector": predictor_corrector, "rk45": rk45}
+SOLVERS: Variants[Solve] = {"walk": walk, "heun": heun, "predictor-corrector": predictor_corrector, "rk45": rk45}
 
 
 def bind(solver: AnySolver, training: Level | None = None) -> Solve:

@@ -28,7 +28,7 @@ class Specs(Bindings):
     # -- runs and data sets -------------------------------------------------------------------------------------
 
     def dataset(self, name: str, labelled: bool = True) -> Images | Speech:
-        """A data set as its jobs see it: where its files lie in place of the name of its archive.  Args: labelled: for a net given labels."""
+        """A data set as its jobs see it: where its files lie in place of the name of its archive.  Args: labelled: for nets given labels"""
         found = self.params.data[name]
         own: dict[str, Any] = {"archive": None}
         if found.archive is not None:

@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 TABLES = "results/smoke/tables"
 MOTO = ROOT / ".cache/moto/bin/moto_server"
 NAMED = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-NUMBER = ("ddim-oracle: {rule: ddim, schedule: fitted, clip: 1.0", "ddim-oracle: {rule: ddim, schedule: fitted, clip: 0.9")
+NUMBER = (
+    "ddim-oracle: {solver: {kind: walk, rule: ddim}, schedule: fitted, clip: 1.0",
+    "ddim-oracle: {solver: {kind: walk, rule: ddim}, schedule: fitted, clip: 0.9",
+)
 RUNS = {"sample": 1, "measure": 1, "table": 1, "report": 1}  # what that number is read by, and what comes after
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 

@@ -37,7 +37,7 @@ def test_all_scales_are_valid(scale):
         ("tables.noise_estimation.T2.steps", [0], "tables.noise_estimation.T2.steps.0"),
         ("tables.noise_estimation.T2.steps", [3, 2000], "T2.steps asks for 2000 steps, but the training schedule of run 'digits' has 1000"),
         ("scale", "laptp", "scale is 'laptp'; did you mean 'laptop'?"),
-        ("samplers.ddim-fitted.rule", "ddmi", "samplers.ddim-fitted.rule is 'ddmi'; did you mean 'ddim'?"),
+        ("samplers.ddim-fitted.solver.rule", "ddmi", "samplers.ddim-fitted.solver.rule is 'ddmi'; did you mean 'ddim'?"),
         (
             "samplers.ddim-fitted.schedule",
             "fited",
@@ -174,7 +174,7 @@ def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
     assert "features" not in p.measure_spec("voice", "0", "wavegrad-linear")
     assert p.errors_spec("voice", "0")["estimates"] == ["estimator", "known_mel"]
     assert p.data_inputs("voice") == {"sentences": ["workflow/speech/sentences.txt"]}
-    changed = plan.Plan(edited("data.voice.hop", 200))
+    changed = plan.Plan(edited("data.voice.excerpt", 0.5))
     assert changed.sample_spec("digits", "ddim-fitted") == p.sample_spec("digits", "ddim-fitted")
     assert changed.train_spec("voice", "0") != p.train_spec("voice", "0")
 

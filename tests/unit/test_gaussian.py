@@ -16,7 +16,7 @@ from difftables.names import ConfigError
 from difftables.render import RENDERERS
 from difftables.render.page import banner
 from difftables.render.sources import Sources
-from difftables.steps import RULES, sample
+from difftables.solvers import walk
 from difftables.tables import Reported, markdown
 
 ROOT = Path(__file__).parents[2]
@@ -74,8 +74,17 @@ def test_the_real_sampler_on_drawn_images_has_the_propagated_variances(rule, noi
     levels = problem.schedule(6)
     images = inverse_dct(prior.sqrt() * randn(torch.zeros(count, 1, 4, 4, dtype=torch.float64)))
     x = blur(images, levels[0]) + levels.std[0] * randn(images)
-    x = sample(x, levels[:-1], denoise=denoise, corrupt=blur, rule=RULES[rule], randn=randn)
-    x = sample(x, levels[-2:], denoise=denoise, corrupt=blur, rule=RULES[rule], randn=randn if noisy_end else torch.zeros_like)
+    x = walk(x, levels[:-1], denoise=denoise, corrupt=blur, rule=rule, noisy_end=False, churn=None, randn=randn)
+    x = walk(
+        x,
+        levels[-2:],
+        denoise=denoise,
+        corrupt=blur,
+        rule=rule,
+        noisy_end=False,
+        churn=None,
+        randn=randn if noisy_end else torch.zeros_like,
+    )
     found, wanted = dct(x).square().mean((0, 1)), variances(problem, rule, 6, noisy_end)
     assert (found / wanted - 1).abs().max() < 0.05
 

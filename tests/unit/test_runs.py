@@ -92,7 +92,7 @@ def test_a_run_that_does_not_fit_is_one_line(edited, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("samplers/iddpm-large/rule", "ddpm-learned")], "samplers.iddpm-large has rule ddpm-learned, but nets.iddpm-8-fixed"),
+        ([("samplers/iddpm-large/solver/rule", "ddpm-learned")], "samplers.iddpm-large.solver reads the variance, but nets.iddpm-8-fixed"),
         ([("tables/improved_ddpm/F8/steps", [3, 30])], "samplers.iddpm-ddim: no whole stride takes T = 100 timesteps in 30 steps"),
         ([("samplers/iddpm-large/steps", [101])], "samplers.iddpm-large.steps asks for more steps than the"),
         ([("runs/digits/estimator", KeyError)], "runs.digits.estimator is missing, which samplers."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from difftables import config_data
 from difftables.cli.job import Job
 from difftables.io import load_tensors
 from difftables.job_specs import MeasureSpec
@@ -98,6 +99,7 @@ def _utterances(job: Job) -> "Speech":
     from difftables.media.speech import Speech
 
     data = job.spec.speech if isinstance(job.spec, MeasureSpec) else job.spec.run.data
+    assert isinstance(data, config_data.Speech), "judges are chosen by the medium"
     return Speech(data, job.input("data"), torch.device("cpu"))
 
 
