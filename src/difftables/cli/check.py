@@ -34,12 +34,12 @@ def command(arguments: list[str]) -> int:
         checks.hashes(plan, found)
         wrong = [*(line for each in waiting for line in each.result()), *(without_metadata(plan) if stored else []), *found.wrong]
     left = checks.unchecked(plan, found)
+    said = f"{found.recomputed} tables recomputed, {found.printed} printed again from their JSON, {len(found.texts)} files compared"
+    print(f"check: {said}, {len(found.hashed)} hashed")
     for line in wrong:
         print(f"check: {line}")
     for line in left:
         print(f"check: cannot check {line}")
-    said = f"{found.recomputed} tables recomputed, {found.printed} printed again from their JSON, {len(found.texts)} files compared"
-    print(f"check: {said}, {len(found.hashed)} hashed")
     ended = f"the results of scale {plan.params.scale} are those of this code" if not left else "nothing wrong in what could be checked"
     print(f"check: {len(wrong)} reasons" if wrong else f"check: {ended}")
     return 1 if wrong else 2 if left else 0
