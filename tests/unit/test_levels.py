@@ -13,6 +13,7 @@ from difftables.data import READERS
 from difftables.figures_soft import tiled
 from difftables.io import read_json, save_tensors
 from difftables.level import Level
+from difftables.paper_numbers import Number
 from difftables.processes import FAMILIES
 from difftables.render import RENDERERS
 from difftables.render.soft import TIMES, at_time, course
@@ -174,7 +175,7 @@ def test_times_of_a_schedule_begin_at_its_least_corrupted_level():
 
 
 def spec_of(runs):
-    rows = [{"label": f"row {name}", "run": name if name in runs else None, "part": name} for name in ("blur", "vp", "gone")]
+    rows = [{"id": name, "label": f"row {name}", "run": name if name in runs else None, "part": name} for name in ("blur", "vp", "gone")]
     courses = {name: {"schedule": schedule, "corruption": how, "levels": name} for name, (schedule, how) in runs.items()}
     return {
         "paper": "p", "table": "F6", "layout": {"title": "Noise and blur", "kind": "course", "foot": ["A note."]}, "rows": rows,
@@ -208,7 +209,7 @@ def test_a_course_without_runs_has_no_figure():
 
 def test_the_table_finds_a_runs_levels_by_their_folder(tmp_path, digits):
     folder = choose(tmp_path / "schedules" / "blur", digits)
-    (tmp_path / "reported.csv").write_text("paper,table,row,dataset,steps_or_nfe,metric,value,source\np,T,r,d,,FID,1,s\n")
+    (tmp_path / "reported.csv").write_text(f"{','.join(Number.model_fields)}\np,T,r,d,,,,,,FID,1,,,s\n")
     spec = spec_of({"blur": (SCHEDULE, "blur")})
     out = [f"{name}={tmp_path}/F6.{name}" for name in ("md", "tex", "csv", "json", "png", "svg")]
     files = [f"reported={tmp_path}/reported.csv", f"data={digits}", f"levels={folder}/levels.csv"]

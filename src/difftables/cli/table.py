@@ -3,7 +3,7 @@
 from typing import Any
 
 from difftables.cli.job import Job
-from difftables.layouts import READS
+from difftables.paper_folder import READS
 
 
 def run(job: Job) -> None:
