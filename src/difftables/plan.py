@@ -11,7 +11,7 @@ from difftables.config import Table
 from difftables.config_data import Frozen
 from difftables.config_sampling import Sampler
 from difftables.io import canonical, write_text
-from difftables.layouts import PAPERS, READS, STUDIES, drawn
+from difftables.paper_folder import PAPERS, READS, STUDIES, drawn
 from difftables.params import Loaded, load
 from difftables.search_methods import METHODS
 from difftables.specs import Specs
@@ -177,7 +177,7 @@ class Plan(Specs):
             **{kind: [self.study(run, seed, kind) for run, seed in nets] for kind in STUDIES},
         }
         for name in READS[layout["kind"]]:
-            if name == "likelihood" and "NLL" not in [column.get("metric") for column in layout.get("columns", [{"metric": "NLL"}])]:
+            if name == "likelihood" and "nll" not in [column.get("metric") for column in layout.get("columns", [{"metric": "nll"}])]:
                 continue
             found["records" if name in STUDIES else name] = list(dict.fromkeys(known[name]))
         return found | {"made": [self.makers[path] for name in MEASURED for path in found.get(name, [])]}

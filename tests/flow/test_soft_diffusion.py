@@ -86,9 +86,13 @@ def test_an_own_operator_is_a_function_and_a_line(checkout):
     checkout.edit(
         "params.yaml", "  soft-mask: {like", "  soft-mix: {like: soft-blur, schedule: turning, corruption: mix}\n  soft-mask: {like"
     )
-    row = '    - {label: "own operator", run: mix, sampler: soft-momentum}\n'
+    row = '    - {id: mix, label: "own operator", run: mix, sampler: soft-momentum}\n'
     layout = "workflow/papers/soft_diffusion/tables.yaml"
-    checkout.edit(layout, '    - {label: "uniform levels", run: uniform', row + '    - {label: "uniform levels", run: uniform')
+    checkout.edit(
+        layout,
+        '    - {id: uniform, label: "uniform levels", run: uniform',
+        row + '    - {id: uniform, label: "uniform levels", run: uniform',
+    )
     assert checkout.jobs() == {"train": 1, "sample": 1, "measure": 1, "table": 1, "report": 1}
     checkout.snakemake(f"{TABLES}/soft_diffusion/ablations.md")
     (found,) = [row for row in cells(checkout, "ablations") if row["row"] == "own operator" and row["metric"].startswith("FD")]

@@ -112,7 +112,7 @@ def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path
     for path, value, message in (
         ("tables.noise_estimation.T9", {"run": None, "steps": []}, "tables.noise_estimation.T9 is not in"),
         ("tables.noise_estimaton", {}, "did you mean 'noise_estimation'?"),
-        ("samplers.ddim-fitted", KeyError, "needs the sampler 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
+        ("samplers.ddim-fitted", KeyError, "row ddim-fitted: sampler is 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
     ):
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
             plan.Plan(edited(path, value))

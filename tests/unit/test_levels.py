@@ -14,6 +14,7 @@ from difftables.figures_soft import tiled
 from difftables.io import read_json, save_tensors
 from difftables.job_specs import TableSpec
 from difftables.level import Level
+from difftables.paper_numbers import Number
 from difftables.processes import FAMILIES
 from difftables.render import RENDERERS
 from difftables.render.page import page
@@ -176,7 +177,7 @@ def test_times_of_a_schedule_begin_at_its_least_corrupted_level():
 
 
 def spec_of(runs):
-    rows = [{"label": f"row {name}", "run": name if name in runs else None, "part": name} for name in ("blur", "vp", "gone")]
+    rows = [{"id": name, "label": f"row {name}", "run": name if name in runs else None, "part": name} for name in ("blur", "vp", "gone")]
     courses = {name: {"schedule": schedule, "corruption": how, "levels": name} for name, (schedule, how) in runs.items()}
     return {
         "paper": "p", "table": "F6", "layout": {"title": "Noise and blur", "kind": "course", "foot": ["A note."]}, "rows": rows,
@@ -210,7 +211,7 @@ def test_a_course_without_runs_has_no_figure():
 
 def test_the_table_finds_a_runs_levels_by_their_folder(tmp_path, digits):
     folder = choose(tmp_path / "schedules" / "blur", digits)
-    (tmp_path / "reported.csv").write_text("paper,table,row,dataset,steps_or_nfe,metric,value,source\np,T,r,d,,FID,1,s\n")
+    (tmp_path / "reported.csv").write_text(f"{','.join(Number.model_fields)}\np,T,r,d,,,,,,FID,1,,,s\n")
     spec = spec_of({"blur": (SCHEDULE, "blur")})
     spec = TableSpec.model_validate_json(json.dumps(spec | {"metric": {}, "n": 1}))
     made, _ = page(spec, {"reported": [tmp_path / "reported.csv"], "data": [digits], "levels": [folder / "levels.csv"]})

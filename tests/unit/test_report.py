@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from difftables import job_costs
-from difftables.claims import verdict
+from difftables.claims import metric_of, verdict
 from difftables.index import metrics, wide
 from difftables.tables import Cell
 
@@ -20,6 +20,9 @@ def cell(row, column, values, **more):
         sampler=row,
         steps=column,
         metric="FD",
+        row_id=row,
+        column_id=column,
+        metric_id="fd",
         better="lower",
         value=sum(values) / len(values),
         values=values,
@@ -32,7 +35,7 @@ def cells():
         cell("a", "3", [1.0, 1.1, 1.2]), cell("b", "3", [2.0, 2.1, 2.2001]),
         cell("a", "5", [2.0, 2.1, 2.2]), cell("b", "5", [1.0, 1.1, 1.2001]),
         cell("a", "10", [1.0, 2.0, 3.0]), cell("b", "10", [3.0, 2.0, 1.0]),
-        Cell("p", "T", "a", "50", sampler="a", metric="FD", status="not-run"),
+        Cell("p", "T", "a", "50", sampler="a", metric="FD", status="not-run", row_id="a", column_id="50", metric_id="fd"),
     ]  # fmt: skip
 
 
@@ -64,15 +67,25 @@ def test_wide_has_a_column_for_each_sampler():
     assert wide(cells()) == (["steps", "a", "b"], [["3", "1.1", "2.10003"], ["5", "2.1", "1.10003"], ["10", "2", "2"]])
 
 
-def test_a_claim_names_its_metric_by_its_beginning():
+def test_a_claim_names_its_metric_by_id():
     """Two metrics of opposite direction in one table: each claim reads its own."""
     rows = [cell("a", "6", [1.5, 1.51, 1.52]), cell("b", "6", [1.2, 1.21, 1.2201])]
     for each in rows:
-        each.metric, each.better = "PESQ-nb@8k", "higher"
+        each.metric, each.metric_id, each.better = "PESQ-nb@8k", "pesq-nb", "higher"
     rows += [cell("a", "6", [9.0, 9.1, 9.2]), cell("b", "6", [7.0, 7.1, 7.2001])]
-    rows[2].metric = rows[3].metric = "MCD-13"
-    assert verdict(CLAIM | {"metric": "PESQ"}, rows).startswith("**holds** at 6")
-    assert verdict(CLAIM | {"metric": "MCD"}, rows).startswith("**contradicted** at 6")
+    rows[2].metric_id = rows[3].metric_id = "mcd"
+    for wanted in ("pesq", "pesq-nb"):
+        assert verdict(CLAIM | {"metric": wanted}, rows).startswith("**holds** at 6")
+    assert verdict(CLAIM | {"metric": "mcd"}, rows).startswith("**contradicted** at 6")
+    assert metric_of(CLAIM | {"metric": "pesq"}, rows) == "PESQ-nb@8k"
+    assert metric_of(CLAIM | {"metric": "recall-k5"}, rows) == "recall (k=5)"
+
+
+def test_names_join_nothing():
+    renamed = cells()
+    for each in renamed:
+        each.row, each.metric = "one name for all", f"{each.metric} of {each.row_id}"
+    assert verdict(CLAIM, renamed) == verdict(CLAIM, cells())
 
 
 def test_rows_with_other_step_counts_leave_gaps_in_the_plots_table():

@@ -6,8 +6,8 @@ from typing import Any
 
 from difftables.io import read_json, sha256
 from difftables.job_specs import TableSpec
-from difftables.layouts import READS
 from difftables.pages import Page
+from difftables.paper_folder import READS
 from difftables.render import RENDERERS
 from difftables.render.sources import Sources, machines
 from difftables.tables import Reported, judge

@@ -12,7 +12,7 @@ from difftables.config_run import Schedule
 from difftables.data.images import to_uint8, to_unit
 from difftables.figures import images
 from difftables.io import load_tensors
-from difftables.render.sources import Rendered, Sources
+from difftables.render.sources import Rendered, Sources, cell_of
 from difftables.rng import SampleNoise
 from difftables.steps import transition
 from difftables.tables import Cell, Grid
@@ -25,10 +25,8 @@ def _levels(sources: Sources) -> dict[str, Any]:
     return {name: training_schedule(Schedule(**spec)) for name, spec in sources.spec["schedules"].items()}
 
 
-def _cell(sources: Sources, row: str, column: str, value: float, metric: str) -> Cell:
-    spec = sources.spec
-    cell = Cell(spec["paper"], spec["table"], row, column, metric=metric, value=value, status="closed-form")
-    return cell
+def _cell(sources: Sources, name: str, column: str, head: str, value: float, metric_id: str) -> Cell:
+    return cell_of(sources, {"id": name, "label": name}, column, metric_id, head, dataset="", value=value, status="closed-form")
 
 
 def schedules(sources: Sources) -> Rendered:
@@ -40,9 +38,10 @@ def schedules(sources: Sources) -> Rendered:
         total = len(alpha_bar)
         beta, posterior = transition(schedule[:-1], schedule[1:])
         curves[name], ratios[name] = alpha_bar.tolist(), (posterior / beta).flip(0).tolist()
-        row = {f"alpha_bar at {k} T/4": alpha_bar[min(total, -(-k * total // 4)) - 1].item() for k in (1, 2, 3, 4)}
-        row |= {f"share with alpha_bar < {cut}": (alpha_bar < cut).double().mean().item() for cut in (0.01, 0.001)}
-        mine = [_cell(sources, name, column, value, "alpha_bar" if "at" in column else "share") for column, value in row.items()]
+        quarters = {k: alpha_bar[min(total, -(-k * total // 4)) - 1].item() for k in (1, 2, 3, 4)}
+        shares = {cut: (alpha_bar < cut).double().mean().item() for cut in (0.01, 0.001)}
+        mine = [_cell(sources, name, f"{k / 4:g}", f"alpha_bar at {k} T/4", value, "alpha-bar") for k, value in quarters.items()]
+        mine += [_cell(sources, name, f"below-{cut}", f"share with alpha_bar < {cut}", value, "share") for cut, value in shares.items()]
         cells += mine
         lines.append((f"{name} (T = {total})", mine, "own"))
     heads = [cell.column for cell in cells[: len(cells) // max(1, len(lines))]]
@@ -57,9 +56,10 @@ def noised(sources: Sources) -> Rendered:
     for name, schedule in _levels(sources).items():
         total = len(schedule) - 1
         places = sorted({round(i * (total - 1) / (PLACES - 1)) for i in range(PLACES)})
-        names = [f"{place / (total - 1):.2f} T" for place in places]
         alpha_bar = schedule.alpha_bar[:-1].flip(0)
-        mine = [_cell(sources, name, names[i], alpha_bar[place].item(), "alpha_bar") for i, place in enumerate(places)]
+        times = [f"{place / (total - 1):.2f}" for place in places]
+        names = [f"{time} T" for time in times]
+        mine = [_cell(sources, name, times[i], names[i], alpha_bar[place].item(), "alpha-bar") for i, place in enumerate(places)]
         cells += mine
         lines.append((f"{name} (T = {total})", mine, "own"))
         shown[name] = alpha_bar[places].float().reshape(-1, 1, 1, 1)

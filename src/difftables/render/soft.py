@@ -15,7 +15,7 @@ from difftables.data.images import to_uint8, to_unit
 from difftables.figures_soft import Course
 from difftables.io import load_tensors
 from difftables.level import Level
-from difftables.render.sources import Rendered, Sources
+from difftables.render.sources import Rendered, Sources, cell_of
 from difftables.rng import SampleNoise
 from difftables.tables import Cell, Grid
 
@@ -46,8 +46,8 @@ def course(sources: Sources) -> Rendered:
                 found.nodes = [(k / (len(nodes) - 1), node) for k, node in enumerate(nodes)]
                 notes.append(f"{row['label']}: {len(nodes)} strengths chosen on the data, linear in time between them.")
             rows[row["label"]] = found
-        for metric, word in (("std", "noise"), ("strength", "strength")):
-            mine = [_cell(spec, row, name, metric, values.get(name)) for name in TIMES]
+        for metric_id, word in (("std", "noise"), ("strength", "strength")):
+            mine = [_cell(sources, row, name, metric_id, values.get(name)) for name in TIMES]
             cells += mine
             lines.append((f"{row['label']}: {word}", mine, "own"))
     grid = Grid(spec["layout"]["title"], ["", *TIMES], lines, [*notes, *spec["layout"]["foot"]])
@@ -63,10 +63,10 @@ def _draw(path: Path | None, rows: dict[str, Course], shown: dict[str, tuple[Lev
     return figures_soft.course(rows, [f"t = {Fraction(i, PLACES)}" for i in range(PLACES + 1)])
 
 
-def _cell(spec: dict[str, Any], row: dict[str, Any], column: str, metric: str, level: Level | None) -> Cell:
-    cell = Cell(spec["paper"], spec["table"], row["label"], column, metric=metric, status="not-run", part=row.get("part") or "")
+def _cell(sources: Sources, row: dict[str, Any], name: str, metric_id: str, level: Level | None) -> Cell:
+    cell = cell_of(sources, row, f"{TIMES[name]:g}", metric_id, name, dataset="", part=row.get("part") or "")
     if level is not None:
-        cell.value, cell.status = getattr(level, metric).item(), "closed-form"
+        cell.value, cell.status = {"std": level.std, "strength": level.strength}[metric_id].item(), "closed-form"
     return cell
 
 
