@@ -23,7 +23,7 @@ class Findings:
     recomputed: int = 0  # tables made again from what they read
     printed: int = 0  # tables of which only the JSON could be printed again
     texts: set[str] = field(default_factory=set)  # files compared byte by byte
-    hashed: set[str] = field(default_factory=set)  # files whose hash is the one in a provenance file
+    hashed: set[str] = field(default_factory=set)  # files whose hash was compared with the one in a provenance file
 
 
 def tables(plan: Plan, found: Findings) -> None:
@@ -103,10 +103,10 @@ def hashes(plan: Plan, found: Findings) -> None:
                 continue
             if not Path(each).exists():
                 found.wrong.append(f"{each} is missing; run snakemake, or dvc pull")
-            elif seen.setdefault(each, sha256(each)) != digest:
+                continue
+            found.hashed.add(each)
+            if seen.setdefault(each, sha256(each)) != digest:
                 found.wrong.append(f"{each} is not what job {job['rule']} made ({path}); delete it and run snakemake, or dvc checkout")
-            else:
-                found.hashed.add(each)
         stale = [each for each, digest in _files(job, "inputs").items() if made.get(each, digest) != digest]
         found.wrong += [f"{path.relative_to(plan.root)}: made from another {each} than lies here; run snakemake" for each in stale]
 
