@@ -126,7 +126,7 @@ def test_numbers_from_memory_are_unverified(tmp_path):
     assert [source_of(row) for row in reported.find(where)] == ["unverified: recalled (memory)", "printed"]
     assert [row.value for row in reported.find(where, 20)] == ["4"]
     (tmp_path / "r.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ConfigError, match="r.csv: line 1: 'a'"):
+    with pytest.raises(ConfigError, match=r"r\.csv: line 1: 'a'"):
         Reported(tmp_path / "r.csv")
 
 
