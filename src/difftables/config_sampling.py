@@ -155,9 +155,10 @@ class Sampling(Frozen):
 
 
 class Compared(Sampling):
-    """A sampler of the study of robustness."""
+    """A sampler of the study of robustness, by its name in params.yaml, as it is or adjusted."""
 
-    label: str
+    name: str
+    method: Literal["fixed", "adjusted"]
     family: str  # of refitted rates
 
 

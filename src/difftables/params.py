@@ -9,8 +9,8 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 from difftables.config import SCALES, Params
 from difftables.config_data import Images, Speech
 from difftables.config_sampling import MODELS
-from difftables.layouts import parse
 from difftables.names import ConfigError, nearest
+from difftables.paper_folder import parse
 
 # What a view of a run cannot change, since it trains nothing of its own.
 OF_TRAINING = (
@@ -24,11 +24,17 @@ class Loaded(Params):
     """Params, and the samplers that the scale leaves out: a row that names one is not run, one that names an unknown one is a mistake."""
 
     _left_out: frozenset[str] = PrivateAttr(default=frozenset())  # private: no key that a user could write
+    _parts: dict[tuple[str, str], frozenset[str]] = PrivateAttr(default_factory=dict)
 
     @property
     def left_out(self) -> frozenset[str]:
         """Names of samplers that are null at this scale."""
         return self._left_out
+
+    @property
+    def parts(self) -> dict[tuple[str, str], frozenset[str]]:
+        """Parts that a run plays in each table at some scale, were none null: rows may name these."""
+        return self._parts
 
 
 def merge(base: Any, override: Any) -> Any:
@@ -90,6 +96,22 @@ def nulls(samplers: Any, overrides: Any) -> frozenset[str]:
     return names
 
 
+def parts(raw: dict[str, Any], scales: dict[str, Any]) -> dict[tuple[str, str], frozenset[str]]:
+    """The parts of each table, by paper and name: part `a` is there where one scale has a run PREFIX-a, null or not.
+
+    A part that no scale plays is a mistake; one that another scale plays is not run at this one.
+    """
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for override in [{}, *(each for each in scales.values() if isinstance(each, dict))]:
+        runs = [*(raw.get("runs") or {}), *(override.get("runs") or {})]
+        for paper, tables in merge(raw.get("tables"), override.get("tables") or {}).items():
+            for name, table in tables.items():
+                prefix = f"{(table or {}).get('parts')}-"
+                played = frozenset(str(run).removeprefix(prefix) for run in runs if str(run).startswith(prefix))
+                found[paper, name] = found.get((paper, name), frozenset()) | played
+    return found
+
+
 def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
     """Read params.yaml at a scale (its own `scale` unless given).
 
@@ -111,6 +133,7 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
     if unknown:
         raise ConfigError(f"{path}: scales.{unknown[0]} is no scale{nearest(unknown[0], SCALES)}")
     overrides = scales.get(raw["scale"]) or {}
+    base = raw
     try:
         left_out = nulls(raw.get("samplers"), overrides.get("samplers"))
     except ConfigError as error:
@@ -127,7 +150,7 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
         found = Loaded.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, Params)}") from None
-    found._left_out = left_out
+    found._left_out, found._parts = left_out, parts(base, scales)
     return found
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from difftables import provenance
 from difftables.io import sha256
-from difftables.layouts import LOADER
+from difftables.paper_folder import LOADER
 
 ROOT = Path(__file__).parents[2]
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # as LOADER

@@ -6,9 +6,8 @@ import tempfile
 from pathlib import Path
 
 from difftables.cli import job as jobs
-from difftables.layouts import STUDIES
+from difftables.paper_folder import STUDIES
 from difftables.search_methods import METHODS
-
 
 # Of a net for images of 4 x 4 pixels that trains and draws in no time.
 RUN = {

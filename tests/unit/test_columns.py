@@ -22,7 +22,9 @@ VP = RunSpec.model_validate(RUN | {
     "schedule": {"family": "linear", "steps": 40, "first": 1e-3, "last": 0.3}, "prior": "standard_normal", "precondition": "eps",
     "conditioning": "timestep", "adjust": {"first": 1e-3},
 })  # fmt: skip
-NUMBERS = {"searched": {"grid": "ladder", "decades": [-3.0, -1.0], "digits": 3, "groups": 3, "samples": 3, "draws": 1, "budget": 40, "batch": 9}}
+NUMBERS = {
+    "searched": {"grid": "ladder", "decades": [-3.0, -1.0], "digits": 3, "groups": 3, "samples": 3, "draws": 1, "budget": 40, "batch": 9}
+}
 NUMBERS["frozen"] = {"frozen_samples": 4}
 SPECS = {
     "sample": SampleSpec(

@@ -112,7 +112,7 @@ def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path
     for path, value, message in (
         ("tables.noise_estimation.T9", {"run": None, "steps": []}, "tables.noise_estimation.T9 is not in"),
         ("tables.noise_estimaton", {}, "did you mean 'noise_estimation'?"),
-        ("samplers.ddim-fitted", KeyError, "needs the sampler 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
+        ("samplers.ddim-fitted", KeyError, "row ddim-fitted: sampler is 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
     ):
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
             plan.Plan(edited(path, value))
@@ -188,7 +188,7 @@ def test_a_sampler_with_more_steps_than_training_is_named_before_any_job(edited,
 def test_the_study_of_robustness_adjusts_in_the_family_of_its_row(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = plan.Plan(edited("samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec("voice", "0")
-    assert {sampler.family for sampler in found.samplers} == {"fibonacci"}
+    assert {s.family for s in found.samplers} == {"fibonacci"}
 
 
 def test_the_readmes_line_for_own_recordings_is_valid(edited):

@@ -7,7 +7,6 @@ import pytest
 
 from difftables import costs, hours, params, plan
 from difftables.cli import costs as counting
-from difftables.config_data import Images
 from difftables.config_run import Net
 
 ROOT = Path(__file__).parents[2]
@@ -157,14 +156,13 @@ def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
     assert counting.count(net, data)[1] == known[costs.key(net, data)]
 
 
-def test_a_changed_net_or_shape_has_another_key():
-    net, data = {"kind": "unet", "width": 8, "mult": [1], "blocks": 1, "attention": [], "dropout": 0.0}, {"size": 8, "channels": 1, "held_out": 9}
-
-    def key(width=8, **changes):
-        return costs.key(Net(**net | {"width": width}), Images(reader="folder", root="images", **data | changes))
-
-    assert key() == key(held_out=10)
-    assert len({key(), key(width=9), key(size=16)}) == 3
+def test_a_changed_net_or_shape_has_another_key(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    spec = plan.read("laptop").view("digits")
+    net, data = spec.net, spec.data
+    wider = Net.model_validate(net.model_dump() | {"width": net.model_extra["width"] + 1})
+    assert costs.key(net, data) == costs.key(net, data.model_copy(update={"held_out": 10}))
+    assert len({costs.key(net, data), costs.key(wider, data), costs.key(net, data.model_copy(update={"size": 16}))}) == 3
 
 
 def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):

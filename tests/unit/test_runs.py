@@ -47,7 +47,7 @@ def test_rows_of_a_sampler_that_a_scale_leaves_out_are_not_run(edited):
     assert [name for name in before.listened("voice") if name not in left_out] == found.listened("voice")
     assert {path for path in before.searches() if "ddim-frozen" not in path} == set(found.searches()) != set(before.searches())
     assert not any(f"/{name}." in path for name in left_out for path in found.table_inputs("noise_estimation", "T2")["records"])
-    assert [sampler.label for sampler in found.robustness_spec("digits", "0").samplers] == ["DDIM, fixed", "DDIM, adjusted"]
+    assert [line.label for line in found.robustness_spec("digits", "0").samplers] == ["DDIM, fixed", "DDIM, adjusted"]
     assert found.table_inputs("noise_estimation", "F3")["records"] == []  # its only row
     assert edited(change).rows_used() == edited().rows_used()  # at another scale
 

@@ -270,7 +270,7 @@ def test_a_data_file_of_another_rate_is_refused(speech, tmp_path):
 
 
 def test_which_steps_are_written_as_audio():
-    from difftables.layouts import heard
+    from difftables.paper_folder import heard
 
     names = ["samples/25", "levels/25", "samples/6", "samples/1000"]
     assert heard(names, [6, 25]) == [6, 25]

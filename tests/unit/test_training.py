@@ -133,7 +133,17 @@ def test_absolute_penalty_and_residual_see_the_error():
 
 
 def settings(**changes):
-    base = {"steps": 12, "batch": 16, "lr": 1e-2, "warmup": 4, "cosine": True, "clip": 1.0, "ema": 0.9, "precision": "float32", "save_every": 3}
+    base = {
+        "steps": 12,
+        "batch": 16,
+        "lr": 1e-2,
+        "warmup": 4,
+        "cosine": True,
+        "clip": 1.0,
+        "ema": 0.9,
+        "precision": "float32",
+        "save_every": 3,
+    }
     return Training(**(base | changes))
 
 

@@ -122,9 +122,7 @@ def test_a_certain_source_leaves_no_rounding_behind():
     assert variance.of_sources(data, variance.draw(data, level(0.01), 80, stream())).max().item() < 1e-25
 
 
-SPEC = VarianceSpec(
-    run=RUN, evaluation={"variance_levels": 3, "variance_n": 48}, names={"run": "a", "train_seed": 0, "dataset": "made-up"}
-)
+SPEC = VarianceSpec(run=RUN, evaluation={"variance_levels": 3, "variance_n": 48}, names={"run": "a", "train_seed": 0, "dataset": "made-up"})
 
 
 def records(folder, **changes):

@@ -38,7 +38,7 @@ def command(arguments: list[str]) -> int:
 def scale_of(words: list[str]) -> str:
     """The scale that is asked for, or that of params.yaml, whatever else is wrong with it.  Raises: ConfigError for an unknown one."""
     from difftables.config import SCALES
-    from difftables.layouts import read_yaml
+    from difftables.paper_folder import read_yaml
 
     scale = words[0] if words else (read_yaml(Path("params.yaml")) or {}).get("scale")
     if scale not in SCALES:
