@@ -20,7 +20,7 @@ RUN = {
 
 
 def changed(spec, changes):
-    """A model with some values changed, read again as a job reads it.  Args: changes: nested; a net, solver or schedule by name replaces."""
+    """A model with some values changed, as a job reads it.  Args: changes: nested; what names a kind or family stands in place of all."""
     return type(spec).model_validate_json(json.dumps(_merged(jobs.dumped(spec), changes)))
 
 

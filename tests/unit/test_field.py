@@ -7,7 +7,7 @@ import pytest
 import torch
 from job_files import RUN, read_job
 
-from difftables import config_data, densities, ode, schedules, solvers
+from difftables import densities, ode, schedules, solvers
 from difftables.cli.train import training_batches
 from difftables.config_run import Training
 from difftables.corruptions import scale
@@ -253,17 +253,10 @@ def batches(tmp_path, references, distinct=True):
         stream = torch.Generator().manual_seed(0)
         images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8, generator=stream)
         save_tensors(path, {"images": images, "labels": torch.arange(50) % 2, "held_out": torch.arange(50) >= 40}, {"kind": "data"})
-<<<<<<< HEAD
     training = {"steps": 6, "batch": 8, "lr": 0.1, "warmup": 0, "ema": 0.9, "save_every": 6, "flip": True, "distinct": distinct}
     spec = TrainSpec(run=RUN | {"data": RUN["data"] | {"classes": 2}, "train": training}, seed=3)
     job = read_job("train", spec, {"data": path}, {})
     return training_batches(job, "train", spec.run.train, references)
-=======
-    data = config_data.Images(reader="folder", root="made-up", size=4, channels=1, classes=2, held_out=10)
-    spec = SimpleNamespace(run=SimpleNamespace(data=data), seed=3)
-    job = SimpleNamespace(spec=spec, input=lambda name: path, device=torch.device("cpu"))
-    return training_batches(job, "train", SimpleNamespace(batch=8, flip=True, distinct=distinct, augment=0.0), references)
->>>>>>> main
 
 
 def test_runs_that_differ_in_references_alone_see_the_same_batches(tmp_path):

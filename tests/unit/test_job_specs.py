@@ -107,6 +107,20 @@ def test_further_arguments_of_nets_are_kept(plans):
     assert plans["smoke"].written("train", "digits", "0")["run"]["net"].keys() == {"kind", *net.model_extra}
 
 
+PLANNED = """
+import importlib, json, sys
+from difftables import plan
+from job_files import job_names
+
+new, modules, *scales = sys.argv[1:]
+grown = {
+    module: [name for name in names if new in getattr(importlib.import_module(module), name).model_fields]
+    for module, names in json.loads(modules).items()
+}
+print(json.dumps([grown, {scale: [[*key, name] for key, name in job_names(plan.read(scale)).items()] for scale in scales}]))
+"""
+
+
 def grow(source, names):
     """A module's text with one more optional key in some of its classes."""
     lines = source.splitlines()
@@ -123,20 +137,14 @@ def test_a_new_key_with_a_default_changes_no_job(plans, tmp_path):
     for module, names in GROWN.items():
         path = tmp_path / "src" / Path(module.__file__).relative_to(ROOT / "src")
         path.write_text(grow(path.read_text(), names))
-    code = (
-        "import importlib, json, sys; from difftables import plan; from job_files import job_names;"
-        "grown = {m: [n for n in names if 'NEW' in getattr(importlib.import_module(m), n).model_fields] for m, names in json.loads(sys.argv[1]).items()};"
-        "print(json.dumps([grown, {s: [[*k, v] for k, v in job_names(plan.read(s)).items()] for s in sys.argv[2:]}]))"
-    ).replace("NEW", NEW)
     modules, scales = {module.__name__: names for module, names in GROWN.items()}, ("laptop", "paper")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "src"), str(Path(__file__).parent)])}
-    found = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(modules), *scales], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "-c", PLANNED, NEW, json.dumps(modules), *scales]
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
     grown, names = json.loads(found.stdout)
     assert grown == modules
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        wanted = {scale: {key: name for key, name in job_names(plans[scale]).items()} for scale in scales}
+        wanted = {scale: job_names(plans[scale]) for scale in scales}
     assert {scale: {tuple(key): name for *key, name in each} for scale, each in names.items()} == wanted
