@@ -58,7 +58,7 @@ def counted(tmp_path, monkeypatch):
         return draw(chain, keys, sampler, steps, *more, **options)
 
     def judge(job):
-        return lambda samples: done.append("judged") or [Score("mean", samples.double().mean().item(), "", "lower")]
+        return lambda samples: done.append("judged") or [Score("mean", "mean", samples.double().mean().item(), "", "lower")]
 
     def level_of(*_):
         return lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double())

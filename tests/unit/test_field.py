@@ -239,7 +239,7 @@ def test_langevin_steps_keep_the_level():
 
 def test_the_average_by_half_life():
     """beta = 0.5^(512 / 500000) = 0.99929 late; a copy at first; half as long a life while few images were seen."""
-    settings = Training(steps=10, batch=512, lr=1e-3, warmup=100, ema=0.9, half_life=500_000, from_zero=True, save_every=10)
+    settings = Training(steps=200, batch=512, lr=1e-3, warmup=100, ema=0.9, half_life=500_000, from_zero=True, save_every=10)
     assert decay(0, settings) == 0
     assert decay(100_000, settings) == pytest.approx(0.99929, abs=5e-6)
     assert decay(100, settings) == pytest.approx(0.5 ** (512 / 2560))

@@ -89,7 +89,8 @@ def processes(folder, argv, size=2, trouble=None):
 def training(name, run, verb="train", **changes):
     """The command line that trains a run of params.yaml, changed, for twelve steps on the images."""
     spec = laptop().spec(verb, run, "0")
-    short = {"train": {"steps": 12, "batch": 8, "warmup": 2, "save_every": 100, "checkpoints": []} | changes.pop("train", {})}
+    short = {"train": {"steps": 12, "batch": 8, "save_every": 100, "checkpoints": []} | changes.pop("train", {})}
+    short["train"]["warmup"] = short["train"]["steps"]
     spec = changed(spec, {"run": changes | (short if verb == "train" else {"estimator": short})})
     outputs = {out: f"{name}.{out}" for out in ("net", "curve")}
     return [verb, write_job(f"{name}.json", spec, {"data": "data.safetensors"}, outputs), "--code", "0"]
