@@ -136,8 +136,8 @@ def test_the_plan_knows_the_table_and_its_rules(rewritten, monkeypatch, tmp_path
     found = plan.Plan(params.load(given, "laptop"))
     spec = found.table_spec("soft_diffusion", "G")
     assert list(found.table_inputs("soft_diffusion", "G")) == ["reported"]
-    assert (spec["run"], spec["steps"]) == (None, [10, 27])
-    assert [(row["rule"], row["run"]) for row in spec["rows"]] == [("momentum", None)] * 2
+    assert (spec.run, spec.steps) == (None, [10, 27])
+    assert [(row["rule"], row["run"]) for row in spec.rows] == [("momentum", None)] * 2
     for rule, message in (("momentun", "did you mean 'momentum'?"), ("ddpm-learned", "row a: rule is 'ddpm-learned'")):
         layouts.write_text(yaml.safe_dump({"G": layout | {"rows": [{"id": "a", "label": "a", "rule": rule}]}}))
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
