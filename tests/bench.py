@@ -260,7 +260,7 @@ def pipeline():
     found = subprocess.run([sys.executable, "-m", "snakemake", "-n"], capture_output=True, text=True)
     idle = "Nothing to be done" in found.stdout + found.stderr
     print(f"snakemake -n                     {time.perf_counter() - began:9.1f}   s, {'nothing to do' if idle else 'jobs pending'}")
-    for path in sorted(Path("results").glob("*/tables/cost.csv")):
+    for path in sorted(Path("results").glob("*/cost.csv")):
         with open(path, newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["peak_mb"]]
         seconds = sum(float(row["seconds"]) for row in rows)

@@ -177,15 +177,6 @@ def spectrograms(rows: dict[str, Any], seconds: float) -> Any:
     return figure
 
 
-def nothing(message: str) -> Any:
-    """A figure that says why there is nothing to see."""
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(4.4, 1.2))
-    axis.text(0.5, 0.5, message, ha="center", va="center")
-    axis.set_axis_off()
-    return figure
-
-
 def errors(rows: dict[str, tuple[list[float], list[float], list[float]]]) -> Any:
     """Two panels over 1 - alpha_bar: MSE of alpha_bar and of log(1 - alpha_bar), a line per estimator."""
     plt = pyplot()

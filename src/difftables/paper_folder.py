@@ -42,6 +42,8 @@ READS: dict[str, tuple[str, ...]] = {
     "phases": ("data",),
     "progress": ("records", "floor"),
 }
+# Kinds whose picture needs no row that is run: closed forms, and those of the table's run itself.
+CLOSED, OF_RUN = ("schedules", "gaussian"), ("noised", "errors", "robustness")
 STUDIES = ("errors", "robustness", "gradients", "variance")  # of a trained run, each a rule of its own
 
 
@@ -67,6 +69,17 @@ class Paper:
 def samplers_of(layout: Spec, key: str = "sampler") -> list[str]:
     """The samplers that a table's rows name."""
     return [row[key] for row in layout.get("rows", []) if key in row]
+
+
+def drawn(layout: Spec, run: str | None, rows: list[Spec]) -> bool:
+    """Whether a table has a picture: its kind has one, and what it shows is run.  Args: run: of the table; rows: bound to runs."""
+    kind, bound = layout["kind"], [row for row in rows if run and row["run"]]
+    if kind == "summary":  # of all its metrics it draws one ratio, of the terms of two runs
+        metrics, parts = {column.get("metric") for column in layout["columns"]}, set(layout.get("ratio") or ())
+        return "nll" in metrics and bool(parts) and parts <= {row["id"] for row in bound}
+    if kind == "phases":
+        return any(run or row["points"] != "data" for row in rows)
+    return kind in CLOSED or bool(run if kind in OF_RUN else bound)
 
 
 def heard(names: Iterable[str], asked: list[int]) -> list[int]:

@@ -30,7 +30,6 @@ HEADER = [
     "status",
     "run",
     "failed",
-    "real_time_factor",
     "row_id",
     "column_id",
     "metric_id",
@@ -62,7 +61,6 @@ class Cell:
     status: str = "measured"  # measured; estimated, by the table itself, of data alone; literature, closed-form or not-run
     run: str = ""  # fingerprints of what made it
     failed: int | None = None  # samples that could not be scored, over all seeds; None where that cannot happen
-    real_time_factor: float | None = None  # seconds of one thread for a second of audio
     values: list[float] = field(default_factory=list)  # in one order for all rows, so that seeds pair up
     draws: bool = False  # values are bootstrap draws, not independent repetitions
     part: str = ""  # of the table's runs that the row names, if any
@@ -167,18 +165,16 @@ def fill(cell: Cell, records: list[Any], files: list[Any]) -> None:
         cell.value, cell.sd = mean_sd(cell.values)
     if records[0].get("failed") is not None:  # samples that could not be scored are counted, and are in no mean
         cell.failed = sum(r["failed"] for r in records)
-    if "real_time_factor" in records[0]:
-        cell.real_time_factor = sum(r["real_time_factor"] for r in records) / len(records)
     cell.nfe, cell.unit, cell.better, cell.n = (records[0][key] for key in ("nfe", "unit", "better", "n"))
     cell.seeds = f"{len(files)}x{len(records) // len(files)}"
     cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
 
 
-def write_cells(path: Path, cells: Iterable[Cell]) -> None:
-    """Write cells as CSV with HEADER."""
-    from difftables.io import write_csv
+def cells_text(cells: Iterable[Cell]) -> str:
+    """Cells as CSV with HEADER."""
+    from difftables.io import csv_text
 
-    write_csv(path, HEADER, (cell.line() for cell in cells))
+    return csv_text(HEADER, (cell.line() for cell in cells))
 
 
 def short(value: float | None, sd: float | None = None) -> str:

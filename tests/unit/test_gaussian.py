@@ -10,12 +10,12 @@ import torch
 import yaml
 
 from difftables import params, plan
-from difftables.cli.table import banner
 from difftables.corruptions import blur, blur_gain, dct, inverse_dct
 from difftables.gaussian import Problem, frechet, remainder, variances
 from difftables.names import ConfigError
 from difftables.paper_numbers import Number
 from difftables.render import RENDERERS
+from difftables.render.page import banner
 from difftables.render.sources import Sources
 from difftables.solvers import walk
 from difftables.tables import Reported, markdown
@@ -112,7 +112,7 @@ def test_cells_are_closed_forms_at_the_tables_own_steps(tmp_path):
     text = markdown(rendered.grid)
     assert "| Momentum | 0.019 | 2.0e-03 |" in text
     assert "at the foot" in text
-    assert rendered.figure is not None
+    assert rendered.draw() is not None
 
 
 def test_a_closed_form_is_not_said_to_be_not_run(tmp_path):
@@ -136,8 +136,8 @@ def test_the_plan_knows_the_table_and_its_rules(rewritten, monkeypatch, tmp_path
     found = plan.Plan(params.load(given, "laptop"))
     spec = found.table_spec("soft_diffusion", "G")
     assert list(found.table_inputs("soft_diffusion", "G")) == ["reported"]
-    assert (spec["run"], spec["steps"]) == (None, [10, 27])
-    assert [(row["rule"], row["run"]) for row in spec["rows"]] == [("momentum", None)] * 2
+    assert (spec.run, spec.steps) == (None, [10, 27])
+    assert [(row["rule"], row["run"]) for row in spec.rows] == [("momentum", None)] * 2
     for rule, message in (("momentun", "did you mean 'momentum'?"), ("ddpm-learned", "row a: rule is 'ddpm-learned'")):
         layouts.write_text(yaml.safe_dump({"G": layout | {"rows": [{"id": "a", "label": "a", "rule": rule}]}}))
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:

@@ -1,8 +1,11 @@
+import json
 import subprocess
 import sys
+from pathlib import Path
 
+from difftables import job_costs
 from difftables.claims import metric_of, verdict
-from difftables.cli.report import metrics, wide
+from difftables.index import metrics, wide
 from difftables.tables import Cell
 
 CLAIM = {"claim": "a beats b", "table": "T", "better": "a", "than": "b"}
@@ -113,3 +116,25 @@ def test_most_tables_are_made_without_torch():
     """It takes two seconds to import, on every one of them."""
     asked = "import sys, difftables.render, difftables.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked]).returncode == 0
+
+
+def test_costs_have_a_line_for_each_job_and_each_step_count(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Path("results/smoke/store")
+    files = {
+        "benchmarks/sample/digits-s0-ddim.tsv": "s\th:m:s\tmax_rss\n12.5\t0:0:12\t300.25\n",
+        "provenance/sample/digits/0/ddim.json": json.dumps({"cost": {"5": {"seconds": 2.5, "threads": 1, "real_time_factor": 0.125}}}),
+        "provenance/train/digits/0.json": json.dumps({"cost": {"training": {"seconds": 9.0, "target_share": 0.25}}}),
+        "schedules/digits/s0/ddim.json": json.dumps({"method": "searched", "records": {"5": {"network_evaluations": 600}}}),
+    }
+    for name, text in files.items():
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_text(text)
+    benchmark, *costs = [store / name for name in files]
+    assert job_costs.text([benchmark], costs).splitlines() == [
+        "job,seconds,peak_mb,detail",
+        "sample/digits-s0-ddim,12.5,300.25,",
+        "sample/digits/0/ddim 5 steps,2.5,,threads=1 real_time_factor=0.125",
+        "train/digits/0 training,9,,target_share=0.25",
+        "schedules/digits/s0/ddim 5 steps,,,network_evaluations=600",
+    ]

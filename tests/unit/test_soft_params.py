@@ -232,7 +232,7 @@ def test_a_layout_names_its_panels_and_gives_the_papers_curves_one():
     values = {50: [2.0, 2.2], 100: [1.0, 1.2]}
     records = [record(row["run"], "s", values, {50: 50, 100: 100}) for row in rows]
     rendered = steps(sources(layout, rows, [50, 100, 1000], records))
-    here, masks, paper = rendered.figure.axes
+    here, masks, paper = rendered.draw().axes
     assert [axis.get_title() for axis in (here, masks, paper)] == ["here", "masks", "the paper"]
     curves = [
         {line.get_label(): line.get_xydata().tolist() for line in axis.lines if line.get_label()[0] != "_"} for axis in (here, masks, paper)

@@ -77,6 +77,7 @@ localrules:
     download,
     extract,
     table,
+    plain_table,
     report,
 
 

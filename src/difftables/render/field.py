@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from difftables import figures_field
@@ -94,8 +95,8 @@ def variance(sources: Sources) -> Rendered:
         ]
     grid = Grid(spec["layout"]["title"], ["", *columns], lines, [*notes, *about(sources), *spec["layout"]["foot"]])
     titles = {"v": r"V: variance of the target, over $\sigma^2$", "d": r"D: error of the net, over $\sigma^2$"}
-    figure = figures_field.variance({titles[metric_id]: rows for metric_id, rows in panels.items()}) if panels["v"] else None
-    return Rendered(cells, grid, figure)
+    draw = partial(figures_field.variance, {titles[metric_id]: rows for metric_id, rows in panels.items()})
+    return Rendered(cells, grid, draw if panels["v"] else None)
 
 
 def progress(sources: Sources) -> Rendered:
@@ -131,7 +132,7 @@ def progress(sources: Sources) -> Rendered:
     foot = [*said, *measured_notes(sources), *nets, *spec["layout"]["foot"], *quoted]
     grid = Grid(spec["layout"]["title"], ["", *map(str, steps), LAST, SELECTED], lines, foot)
     floor = mean_sd(sources.floor["values"])[0] if sources.floor else None
-    return Rendered(cells + more, grid, figures_field.progress(curves, named, floor) if curves else None)
+    return Rendered(cells + more, grid, partial(figures_field.progress, curves, named, floor) if curves else None)
 
 
 def _selected(cells: list[Cell], named: str) -> tuple[Cell, str]:

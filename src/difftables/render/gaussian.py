@@ -1,5 +1,7 @@
 """Samplers on the exact Gaussian problem: closed forms."""
 
+from functools import partial
+
 from difftables import figures_gaussian
 from difftables.gaussian import Problem, frechet, remainder
 from difftables.metrics.catalogue import METRICS
@@ -34,5 +36,5 @@ def gaussian(sources: Sources) -> Rendered:
         "tends to with more steps, and dotted in the plot. Below it a lack of variance makes up for the noise that is left.",
         *spec["layout"]["foot"],
     ]
-    figure = figures_gaussian.against_steps(curves, METRIC, floor) if cells else None
-    return Rendered(cells, steps_grid(spec["layout"]["title"], "frechet", spec["steps"], cells, notes), figure)
+    draw = partial(figures_gaussian.against_steps, curves, METRIC, floor) if cells else None
+    return Rendered(cells, steps_grid(spec["layout"]["title"], "frechet", spec["steps"], cells, notes), draw)

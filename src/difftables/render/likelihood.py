@@ -1,5 +1,7 @@
 """Bits per dimension: whole chains, shorter ones, and the terms behind them."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from difftables import figures_bound
@@ -66,7 +68,7 @@ def chains(sources: Sources) -> Rendered:
         points = [(int(c.nfe), c.value, c.sd or 0.0) for c in mine if c.value is not None]
         curves |= {row["label"]: (row["stride"] == "even", points)} if points else {}
     grid = Grid(spec["layout"]["title"], ["", *map(str, spec["steps"])], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, figures_bound.against_calls(curves) if sources.likelihood else None)
+    return Rendered(cells, grid, partial(figures_bound.against_calls, curves) if sources.likelihood else None)
 
 
 def terms(sources: Sources) -> Rendered:
@@ -86,15 +88,16 @@ def terms(sources: Sources) -> Rendered:
         cells += mine
         lines.append((row["label"], mine, "own"))
     grid = Grid(spec["layout"]["title"], ["", *PARTS.values()], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, figures_bound.terms(curves) if curves else None)
+    return Rendered(cells, grid, partial(figures_bound.terms, curves) if curves else None)
 
 
-def ratio(sources: Sources) -> Any:
-    """The per-timestep ratio of two runs' terms, where a layout asks for it: a figure or None."""
+def ratio(sources: Sources) -> Callable[[], Any] | None:
+    """What draws the ratio of two runs' terms at each timestep, where a layout asks for it, or None."""
     parts = sources.spec["layout"].get("ratio")
     rows = {row["id"]: row for row in sources.spec["rows"]}
     files = {file["shared"]["run"]: file for file in sources.likelihood}
     if not parts or any(rows[part]["run"] not in files for part in parts):
         return None
     over, under = (files[rows[part]["run"]]["profile"]["terms"]["learned"] for part in parts)
-    return figures_bound.ratio([a / b for a, b in zip(over, under, strict=True)], *(rows[part]["part"] for part in parts))
+    names = [rows[part]["part"] for part in parts]
+    return partial(figures_bound.ratio, [a / b for a, b in zip(over, under, strict=True)], *names)

@@ -1,6 +1,8 @@
 """Stable Target Field: where the target of denoising score matching varies most, for points whose posterior is exact."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -123,14 +125,14 @@ def phases(sources: Sources) -> Rendered:
             f"Gaussians: {problem['points']} points in {problem['dimensions']} dimensions, half of them around u, half around -u, |u| = 1, "
             f"each with std {problem['width']:g} in every direction."
         )
-    figure = None
+    draw: Callable[[], Any] | None = None
     if curves:
         last = list(curves.values())[-1]
         drawn = {name: list(zip(c.sigma.tolist(), c.share.tolist(), strict=True)) for name, c in curves.items()}
-        figure = figures_field.phases(drawn, last.edges())
+        draw = partial(figures_field.phases, drawn, last.edges())
         said.append(f"Shaded in the plot: the phases of {list(curves)[-1]}.")
     grid_ = Grid(spec["layout"]["title"], ["", *columns], lines, [*notes, *said, *spec["layout"]["foot"]])
-    return Rendered(cells, grid_, figure)
+    return Rendered(cells, grid_, draw)
 
 
 def _cell(sources: Sources, row: dict[str, Any], column: str, metric_id: str, curve: Curve | None, place: int) -> Cell:

@@ -1,7 +1,10 @@
 """What a schedule does, without any net: closed forms, and noised images."""
 
-from operator import itemgetter
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from difftables import figures_bound
 from difftables.assemble import training_schedule
@@ -43,13 +46,13 @@ def schedules(sources: Sources) -> Rendered:
         lines.append((f"{name} (T = {total})", mine, "own"))
     heads = [cell.column for cell in cells[: len(cells) // max(1, len(lines))]]
     grid = Grid(spec["layout"]["title"], ["", *heads], lines, list(spec["layout"]["foot"]))
-    return Rendered(cells, grid, figures_bound.schedules(curves, ratios))
+    return Rendered(cells, grid, partial(figures_bound.schedules, curves, ratios))
 
 
 def noised(sources: Sources) -> Rendered:
     """The same images and noise at evenly spaced timesteps of each schedule."""
-    spec, cells, lines, rows = sources.spec, list[Cell](), [], list[tuple[int, str, Any]]()
-    names = []
+    spec, cells, lines = sources.spec, list[Cell](), []
+    names, shown = list[str](), dict[str, Tensor]()
     for name, schedule in _levels(sources).items():
         total = len(schedule) - 1
         places = sorted({round(i * (total - 1) / (PLACES - 1)) for i in range(PLACES)})
@@ -59,14 +62,20 @@ def noised(sources: Sources) -> Rendered:
         mine = [_cell(sources, name, times[i], names[i], alpha_bar[place].item(), "alpha-bar") for i, place in enumerate(places)]
         cells += mine
         lines.append((f"{name} (T = {total})", mine, "own"))
-        if sources.data is None:
-            continue
-        data, _ = load_tensors(sources.data, "data")
-        clean = to_unit(data["images"][data["held_out"].bool()][:SHOWN])
-        noise = SampleNoise([("noised", i) for i in range(SHOWN)])(clean)
-        for i in range(len(clean)):
-            at = alpha_bar[places].float().reshape(-1, 1, 1, 1)
-            picture = to_uint8((at.sqrt() * clean[i] + (1 - at).sqrt() * noise[i]).clamp(-1, 1))
-            rows.append((i, f"{name}, image {i + 1}", picture))
+        shown[name] = alpha_bar[places].float().reshape(-1, 1, 1, 1)
     grid = Grid(spec["layout"]["title"], ["", *names], lines, list(spec["layout"]["foot"]))
-    return Rendered(cells, grid, images({name: picture for _, name, picture in sorted(rows, key=itemgetter(0))}) if rows else None)
+    return Rendered(cells, grid, partial(_pictures, sources.data, shown) if sources.data is not None else None)
+
+
+def _pictures(path: Path, shown: dict[str, Tensor]) -> Any:
+    """A row for each image and schedule.  Args: shown: alpha_bar of each schedule, [T', 1, 1, 1]."""
+    data, _ = load_tensors(path, "data")
+    clean = to_unit(data["images"][data["held_out"].bool()][:SHOWN])
+    noise = SampleNoise([("noised", i) for i in range(SHOWN)])(clean)
+    return images(
+        {
+            f"{name}, image {i + 1}": to_uint8((at.sqrt() * clean[i] + (1 - at).sqrt() * noise[i]).clamp(-1, 1))
+            for i in range(len(clean))
+            for name, at in shown.items()
+        }
+    )

@@ -1,5 +1,6 @@
 """What a table is made from, and what comes out."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ class Sources:
     likelihood: list[Any] = field(default_factory=list)
     curves: dict[str, Path] = field(default_factory=dict)  # by run, of the first training seed
     curve_runs: dict[str, str] = field(default_factory=dict)  # fingerprints of those trainings
-    costs: dict[str, float] = field(default_factory=dict)  # by run: share of a training step that its target takes
     levels: dict[str, Path] = field(default_factory=dict)  # by run: strengths chosen on data, where they were
+    machine: str = ""  # what kind of machine the records were measured on
 
 
 @dataclass
@@ -33,8 +34,13 @@ class Rendered:
 
     cells: list[Cell]
     grid: Grid
-    figure: Any = None
+    draw: Callable[[], Any] | None = None  # makes the figure; texts alone do not need it
     more: list[Grid] = field(default_factory=list)  # further tables below it
+
+
+def machines(provenances: Iterable[dict[str, Any]]) -> str:
+    """The kinds of machines that records were measured on, each once.  Args: provenances: each with its `machine`."""
+    return "; ".join(dict.fromkeys(each["machine"] for each in provenances))
 
 
 def cell_of(sources: Sources, row: dict[str, Any], column: str, metric_id: str, head: str = "", **more: Any) -> Cell:

@@ -1,9 +1,11 @@
 """Speech: rows by samplers, metrics beside each other at one step count, each metric against steps; and what it sounds like."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from difftables import figures
-from difftables.io import load_tensors
+from difftables.io import load_tensors, tensor_names
 from difftables.metrics.catalogue import fits, short_name
 from difftables.paper_folder import heard
 from difftables.render.sources import Rendered, Sources, cell_of, literature
@@ -52,13 +54,11 @@ def speech(sources: Sources) -> Rendered:
         has = dict.fromkeys(steps for steps, _ in mine)
         shown = layout["shown"] if layout["shown"] in has else next(iter(has), layout["shown"])
         here = [mine.get((shown, metric)) for metric in metrics]
-        cost = next((c for c in here if c is not None and c.real_time_factor is not None), None)
-        factor = f"{cost.real_time_factor:.2g}" if cost else ""
-        lines.append((f"{row['label']} ({shown})", [*here, factor], "own"))
+        lines.append((f"{row['label']} ({shown})", here, "own"))
         known = next((c.paper_dataset for c in here if c is not None and c.paper_value), None)
         if known is not None:
-            lines.append((f"paper: {known}", [c if c is not None and c.paper_value else None for c in here] + [None], "paper"))
-    grid = Grid(layout["title"], ["", *metrics.values(), "real-time factor"], lines, [])
+            lines.append((f"paper: {known}", [c if c is not None and c.paper_value else None for c in here], "paper"))
+    grid = Grid(layout["title"], ["", *metrics.values()], lines, [])
     if not sources.records:
         grid.notes = list(layout["foot"])
         return Rendered(cells, grid)
@@ -67,17 +67,10 @@ def speech(sources: Sources) -> Rendered:
     for wanted in ("pesq", "stoi", "mcd"):
         for metric_id in (each for each in metrics if fits(each, wanted)):
             rows = [c for c in cells if not c.paper_value or c.status == "measured"]
-            plain = steps_grid(f"{metrics[metric_id]} against steps", metric_id, spec["steps"], [_without_paper(c) for c in rows], [])
-            plain.lines = [line for line in plain.lines if any(line[1])]
+            plain = steps_grid(f"{metrics[metric_id]} against steps", metric_id, spec["steps"], rows, [])
+            plain.lines = [line for line in plain.lines if line[2] == "own" and any(line[1])]
             more.append(plain)
-    return Rendered(cells, grid, figures.metrics_against_steps(_curves(sources, cells, metrics)), more)
-
-
-def _without_paper(cell: Cell) -> Cell:
-    """The same cell for the tables against steps, which have no paper lines."""
-    shown = Cell(**vars(cell))
-    shown.paper_value = ""
-    return shown
+    return Rendered(cells, grid, partial(figures.metrics_against_steps, _curves(sources, cells, metrics)), more)
 
 
 def how_measured(sources: Sources) -> list[str]:
@@ -110,8 +103,7 @@ def how_measured(sources: Sources) -> list[str]:
         "PESQ: package pesq (ITU-T P.862), after SciPy's polyphase resampling where the rate is neither 8 nor 16 kHz; nb and wb are "
         "narrow and wide band. STOI, ESTOI: package pystoi. MCD-13: c1 to c13 of the data's own mel bands, frame by frame, in dB. "
         "log-mel distance: mean absolute difference of log10 mel power.",
-        "Real-time factor: seconds of one thread for a second of audio, net and estimator, without loading. "
-        f"Machine: {sources.records[0]['shared']['machine']}.",
+        f"Machine: {sources.machine}.",
     ]
 
 
@@ -129,30 +121,35 @@ def _curves(sources: Sources, cells: list[Cell], metrics: dict[str, str]) -> dic
 
 def listen(sources: Sources) -> Rendered:
     """WAV files of a few utterances of each row, and the spectrograms of the first."""
+    spec, layout = sources.spec, sources.spec["layout"]
+    if not sources.records or sources.data is None or sources.audio is None:
+        return Rendered([], Grid(layout["title"], ["", "audio"], [], list(layout["foot"])))
+    count = len(list(sources.audio.glob("reference-*.wav")))
+    folder = f"../audio/{sources.audio.name}"
+    lines: list[tuple[str, list[Any], str]] = [("reference", [_links(folder, "reference", count)], "own")]
+    first: dict[str, tuple[Path, int]] = {}
+    for row in (row for row in spec["rows"] if row["run"]):
+        path = sources.samples[row["run"], row["sampler"]]
+        steps, stem = heard(tensor_names(path), spec["steps"]), row["sampler"]
+        first[f"{row['label']} ({steps[0]})"] = path, steps[0]
+        links = "; ".join(f"{n} steps: {_links(folder, f'{stem}-{n}', count)}" for n in steps)
+        lines.append((row["label"], [links], "own"))
+    grid = Grid(layout["title"], ["", "WAV files by steps and utterance"], lines, list(layout["foot"]))
+    return Rendered([], grid, partial(_spectrograms, spec, sources.data, count, first))
+
+
+def _spectrograms(spec: dict[str, Any], data: Path, count: int, first: dict[str, tuple[Path, int]]) -> Any:
     from difftables import config_data
     from difftables.media.speech import FULL_SCALE, Speech
 
     import torch  # isort: skip
 
-    spec, layout = sources.spec, sources.spec["layout"]
-    if not sources.records or sources.data is None or sources.audio is None:
-        return Rendered([], Grid(layout["title"], ["", "audio"], [], list(layout["foot"])))
-    speech = Speech(config_data.Speech(**spec["data"]), sources.data, torch.device("cpu"))
-    count = len(list(sources.audio.glob("reference-*.wav")))
+    speech = Speech(config_data.Speech(**spec["data"]), data, torch.device("cpu"))
     x0, _ = speech.excerpts("test", count)
     pictures = {"reference": speech.mel(x0[:1])[0].numpy()}
-    folder = f"../audio/{sources.audio.name}"
-    lines: list[tuple[str, list[Any], str]] = [("reference", [_links(folder, "reference", count)], "own")]
-    for row in (row for row in spec["rows"] if row["run"]):
-        tensors, _ = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")
-        steps = heard(tensors, spec["steps"])
-        shown = steps[0]
-        pictures[f"{row['label']} ({shown})"] = speech.mel(tensors[f"samples/{shown}"][0][:1].float() / FULL_SCALE)[0].numpy()
-        stem = row["sampler"]
-        links = "; ".join(f"{n} steps: {_links(folder, f'{stem}-{n}', count)}" for n in steps)
-        lines.append((row["label"], [links], "own"))
-    grid = Grid(layout["title"], ["", "WAV files by steps and utterance"], lines, list(layout["foot"]))
-    return Rendered([], grid, figures.spectrograms(pictures, speech.spec.hop / speech.spec.rate))
+    for name, (path, steps) in first.items():
+        pictures[name] = speech.mel(load_tensors(path, "samples")[0][f"samples/{steps}"][0][:1].float() / FULL_SCALE)[0].numpy()
+    return figures.spectrograms(pictures, speech.spec.hop / speech.spec.rate)
 
 
 def _links(folder: str, stem: str, count: int) -> str:

@@ -1,5 +1,6 @@
 """Rows by samplers, columns by step counts; and the samples themselves."""
 
+from functools import partial
 from typing import Any
 
 from difftables import figures
@@ -48,16 +49,20 @@ def steps(sources: Sources) -> Rendered:
             "Values at this N do not compare with values at another.",
             "KID, precision, recall and inception score of the same samples are in the CSV.",
             f"Real against real at the same N: {floor:.2f} ± {floor_sd or 0:.2f} ({len(sources.floor['values'])} splits). "
-            f"Machine: {sources.records[0]['shared']['machine']}.",
+            f"Machine: {sources.machine}.",
             *about(sources),
             *notes,
         ]
     notes += [*said, *elsewhere(cells, spec["steps"])]
     shown = min(spec["steps"], key=lambda count: abs(count - 10))
     quoted = {spec["layout"]["paper_panel"]: list(curves(cells).values())} if "paper_panel" in spec["layout"] else {}
-    panels, levels = _panels(sources, cells), _levels(sources, shown)
-    figure = figures.against_steps(panels, metric, floor, levels, shown, quoted) if sources.records else None
-    return Rendered(cells, steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes), figure)
+    grid = steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes)
+    draw = partial(_draw, sources, _panels(sources, cells), metric, floor, shown, quoted)
+    return Rendered(cells, grid, draw if sources.records else None)
+
+
+def _draw(sources: Sources, panels: Any, metric: str, floor: float | None, shown: int, quoted: Any) -> Any:
+    return figures.against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted)
 
 
 def style_of(row: dict[str, Any]) -> str:
@@ -121,16 +126,20 @@ def images(sources: Sources) -> Rendered:
     notes = [
         f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
         "Bold: best of a column; †: not distinguishable from it (95 % paired-seed t interval, not corrected for the number of pairs).",
-        *([f"Machine: {sources.records[0]['shared']['machine']}."] if sources.records else []),
+        *([f"Machine: {sources.machine}."] if sources.records else []),
         *about(sources),
         *spec["layout"]["foot"],
         *said,
     ]
     grid = steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes)
-    if not sources.records or sources.data is None:
-        return Rendered(cells, grid)
+    pictured = sources.records and sources.data is not None
+    return Rendered(cells, grid, partial(_pictures, sources, count) if pictured else None)
+
+
+def _pictures(sources: Sources, count: int) -> Any:
+    assert sources.data is not None
     data, _ = load_tensors(sources.data, "data")
     rows = {"training images": data["images"][~data["held_out"].bool()][:SHOWN]}
-    for row in (row for row in spec["rows"] if row["run"]):
+    for row in (row for row in sources.spec["rows"] if row["run"]):
         rows[row["label"]] = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")[0][f"samples/{count}"][0][:SHOWN]
-    return Rendered(cells, grid, figures.images(rows))
+    return figures.images(rows)

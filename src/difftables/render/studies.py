@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from difftables import figures
 from difftables.paper_tables import STATISTICS
@@ -42,7 +43,7 @@ def errors(sources: Sources) -> Rendered:
         *(f"Paper, {c.row}: {c.paper_value} ({c.metric}). Source: {c.paper_source}" for c in quotes),
     ]
     grid = Grid(spec["layout"]["title"], ["", *(f"{1 - level:.2g}" for level in shown)], lines, [*notes, *spec["layout"]["foot"]])
-    return Rendered(cells + quotes, grid, figures.errors(curves) if curves else None)
+    return Rendered(cells + quotes, grid, partial(figures.errors, curves) if curves else None)
 
 
 def _quantile(q: float) -> Callable[[list[float]], float]:
@@ -104,4 +105,4 @@ def robustness(sources: Sources) -> Rendered:
         *spec["layout"]["foot"],
     ]
     grid = Grid(spec["layout"]["title"], ["", *heads], lines, notes)
-    return Rendered(cells, grid, figures.spread(groups, shared["metric"], shared["better"] == "lower"))
+    return Rendered(cells, grid, partial(figures.spread, groups, shared["metric"], shared["better"] == "lower"))

@@ -1,5 +1,6 @@
 """Rows by nets, a column for each metric; and the same metrics against training compute."""
 
+from functools import partial
 from typing import Any
 
 from difftables import figures_training
@@ -45,18 +46,12 @@ def own(sources: Sources, row: dict[str, Any], column: dict[str, Any]) -> Cell:
     return cell
 
 
-def target_cost(sources: Sources, row: dict[str, Any]) -> str | None:
-    """What the target takes of a training step, as text: seconds differ from run to run, and cells do not."""
-    share = sources.costs.get(row["run"])
-    return f"{100 * share:.2g} %" if share is not None else None
-
-
 def reported(sources: Sources, row: dict[str, Any], column: dict[str, Any], cell: Cell) -> Cell | None:
     """The paper's number for a row and a column: written into the cell, which is returned, or None."""
     where = dict(row["paper"])
     if "dataset" in column:
         where["dataset"] = column["dataset"]
-    if {"select", "cost"} & set(column):
+    if "select" in column:
         return None
     name = column["paper"] if "paper" in column else reported_name(column["metric"])
     found = [number for number in sources.reported.find(where) if number.metric == name] if "dataset" in where else []
@@ -68,9 +63,8 @@ def lines_of(sources: Sources) -> tuple[list[Cell], list[tuple[str, list[Any], s
     spec, columns = sources.spec, sources.spec["layout"]["columns"]
     cells, lines = list[Cell](), list[tuple[str, list[Any], str]]()
     for row in spec["rows"]:
-        mine = [None if {"dataset", "cost"} & set(column) else own(sources, row, column) for column in columns]
-        shown = [target_cost(sources, row) if "cost" in c else cell for c, cell in zip(columns, mine, strict=True)]
-        lines.append((row["label"], shown, "own"))
+        mine = [None if "dataset" in column else own(sources, row, column) for column in columns]
+        lines.append((row["label"], mine, "own"))
         cells += [cell for cell in mine if cell is not None]
         if "paper" in row:
             theirs = [_quote(sources, row, c, cell) for c, cell in zip(columns, mine, strict=True)]
@@ -109,7 +103,7 @@ def measured_notes(sources: Sources) -> list[str]:
         f"{name} (FD), N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, mean ± sd over "
         f"{spec['seeds']} sampling seeds. Real against real at {at}: {floor:.2f} ± {sd or 0:.2f}. Bold: best of a column; †: not "
         "distinguishable from it (95 % paired t interval, each pair by itself, not corrected for the number of pairs). "
-        f"Machine: {sources.records[0]['shared']['machine']}.",
+        f"Machine: {sources.machine}.",
         *said,
     ]
 
@@ -145,4 +139,4 @@ def compute(sources: Sources) -> Rendered:
     foot = [*measured_notes(sources), *likelihood.notes(sources), *about(sources), *layout["foot"]]
     more, notes = quotes(sources)
     grid = Grid(layout["title"], ["", "compute (multiply-adds)", "NLL", "FD"], lines, [*foot, *notes])
-    return Rendered(cells + more, grid, figures_training.compute(curves, label(**spec["metric"])) if curves else None)
+    return Rendered(cells + more, grid, partial(figures_training.compute, curves, label(**spec["metric"])) if curves else None)

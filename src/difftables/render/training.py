@@ -1,6 +1,7 @@
 """Training itself: learning curves of the bound, and how noisy its gradient is."""
 
 import csv
+from functools import partial
 from typing import Any
 
 from difftables import figures_training
@@ -34,7 +35,7 @@ def learning(sources: Sources) -> Rendered:
         cells += mine
         lines.append((row["label"], mine, "own"))
     grid = Grid(spec["layout"]["title"], ["", *HEADS], lines, [*about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, figures_training.learning(curves) if curves else None)
+    return Rendered(cells, grid, partial(figures_training.learning, curves) if curves else None)
 
 
 def _bins(points: list[tuple[int, float]], start: float, length: float) -> list[float]:
@@ -95,7 +96,7 @@ def gradients(sources: Sources) -> Rendered:
         lines,
         [*notes, *about(sources), *spec["layout"]["foot"]],
     )
-    return Rendered(cells, grid, figures_training.bars(bars, "noise scale (samples)") if bars else None)
+    return Rendered(cells, grid, partial(figures_training.bars, bars, "noise scale (samples)") if sources.records else None)
 
 
 def noise(record: dict[str, Any], batch: int, batches: int) -> tuple[list[float], float]:
