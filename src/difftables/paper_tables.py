@@ -35,7 +35,6 @@ STATISTICS = ("best", "median", "tenth", "spread")
 QUARTERS = ("first-quarter", "second-quarter", "third-quarter", "last-quarter")
 TERMS = ("decoder", "first-tenth", "rest", "prior", "nll")
 STUDIED = ("vlb-uniform", "vlb-importance", "hybrid-uniform")  # objective and density of the study of gradients
-ESTIMATORS = ("estimator", "oracle", "known-mel")
 
 
 class Table(Frozen):
@@ -65,7 +64,6 @@ class TableOfRows(Table):
     rows: Sequence[Row]
 
     def rows_told(self) -> list[str]:
-        """Its rows."""
         return [row.id for row in self.rows]
 
 
@@ -89,7 +87,7 @@ class Steps(Grid):
 
 
 class Images(Grid):
-    """Pictures of samples and their metric."""
+    """Pictures of samples."""
 
     kind: Literal["images"]
     rows: list[GridRow]
@@ -124,7 +122,7 @@ class Errors(Table):
 
     def rows_told(self) -> list[str]:
         """The estimators."""
-        return list(ESTIMATORS)
+        return ["estimator", "oracle", "known-mel"]
 
 
 class Robustness(TableOfRows):
@@ -155,13 +153,14 @@ class Summary(TableOfRows):
     quotes: list[Quoted] = Field(default_factory=list)
     ratio: Annotated[list[Slug], Field(min_length=2, max_length=2)] | None = None  # rows whose bounds are compared term by term
 
+    def _measured(self) -> dict[str, str]:
+        return {column.id: column.metric for column in self.columns if column.metric and not (column.dataset or column.select)}
+
     def metrics_told(self) -> tuple[str, ...]:
-        """Those of the columns that are measured here."""
-        return tuple(column.metric for column in self.columns if column.metric and not (column.dataset or column.select))
+        return tuple(self._measured().values())
 
     def columns_told(self) -> list[str]:
-        """The columns that are measured here."""
-        return [column.id for column in self.columns if column.metric and not (column.dataset or column.select)]
+        return list(self._measured())
 
 
 class Compute(TableOfRows):
@@ -174,8 +173,7 @@ class Compute(TableOfRows):
     quotes: list[Quoted] = Field(default_factory=list)
 
     def columns_told(self) -> list[str]:
-        """One for each metric."""
-        return ["fd", "nll"]
+        return list(self.METRICS)
 
 
 class Terms(TableOfRows):
@@ -187,7 +185,6 @@ class Terms(TableOfRows):
     rows: list[TermsRow]
 
     def columns_told(self) -> list[str]:
-        """Parts of the bound."""
         return list(TERMS)
 
 
@@ -209,7 +206,6 @@ class OfSchedules(Table):
     schedules: Annotated[list[Text], Field(min_length=1)]
 
     def rows_told(self) -> list[str]:
-        """The schedules."""
         return self.schedules
 
 
@@ -292,7 +288,6 @@ class Progress(TableOfRows):
     quotes: list[Quoted] = Field(default_factory=list)
 
     def rows_told(self) -> list[str]:
-        """The lines."""
         return list(dict.fromkeys(row.line for row in self.rows))
 
 

@@ -88,11 +88,8 @@ def test_an_own_operator_is_a_function_and_a_line(checkout):
     )
     row = '    - {id: mix, label: "own operator", run: mix, sampler: soft-momentum}\n'
     layout = "workflow/papers/soft_diffusion/tables.yaml"
-    checkout.edit(
-        layout,
-        '    - {id: uniform, label: "uniform levels", run: uniform',
-        row + '    - {id: uniform, label: "uniform levels", run: uniform',
-    )
+    following = '    - {id: uniform, label: "uniform levels"'
+    checkout.edit(layout, following, row + following)
     assert checkout.jobs() == {"train": 1, "sample": 1, "measure": 1, "table": 1, "report": 1}
     checkout.snakemake(f"{TABLES}/soft_diffusion/ablations.md")
     (found,) = [row for row in cells(checkout, "ablations") if row["row"] == "own operator" and row["metric"].startswith("FD")]

@@ -138,7 +138,7 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
 
     def specs(p):
         return {
-            "train": p.train_spec("digits", "0"), "estimator": p.estimator_spec("digits", "0"),
+            "train": p.train_spec("digits", "0"), "estimator": p.train_estimator_spec("digits", "0"),
             "strided": p.sample_spec("digits", "ddim-strided"), "fitted": p.sample_spec("digits", "ddim-fitted"),
             "adjusted": p.sample_spec("digits", "ddim-adjusted"), "oracle": p.sample_spec("digits", "ddim-oracle"),
             "searched": p.search_spec("digits", "ddim-searched"), "frozen": p.search_spec("digits", "ddim-frozen"),
@@ -153,7 +153,7 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
         ("runs.digits.oracle.levels", 13, {"oracle", "errors"}),
         ("search.images.budget", 99999, {"searched"}),
         ("search.speech.budget", 99999, set()),
-        ("evaluation.images.neighbours", [5], {"measure"}),
+        ("evaluation.images.neighbours", [3, 5, 7], {"measure"}),
         ("evaluation.speech.n", 5, set()),
         ("samplers.ddim-fitted.clip", 2.0, {"fitted"}),
         ("evaluation.images.error_n", 77, {"errors"}),
@@ -166,13 +166,13 @@ def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
     """Steps, seeds and family of a sampler stand in place of the table's, the evaluation's and the run's."""
     monkeypatch.chdir(ROOT)
     p = plan.Plan(params.load(ROOT / "params.yaml", "laptop"))
-    assert p.sample_spec("voice", "wavegrad-full")["steps"] == [1000]
-    assert p.sample_spec("voice", "wavegrad-full")["seeds"] == [0]
-    assert p.sample_spec("voice", "wavegrad-linear")["seeds"] == [0, 1, 2]
-    assert p.sample_spec("voice", "wavegrad-adjusted-fibonacci")["run"]["adjust"]["family"] == "fibonacci"
-    assert p.search_spec("voice", "wavegrad-searched")["steps"] == [6]
-    assert "features" not in p.measure_spec("voice", "0", "wavegrad-linear")
-    assert p.errors_spec("voice", "0")["estimates"] == ["estimator", "known_mel"]
+    assert p.sample_spec("voice", "wavegrad-full").steps == [1000]
+    assert p.sample_spec("voice", "wavegrad-full").seeds == [0]
+    assert p.sample_spec("voice", "wavegrad-linear").seeds == [0, 1, 2]
+    assert p.sample_spec("voice", "wavegrad-adjusted-fibonacci").run.adjust.family == "fibonacci"
+    assert p.search_spec("voice", "wavegrad-searched").steps == [6]
+    assert p.measure_spec("voice", "0", "wavegrad-linear").features is None
+    assert p.errors_spec("voice", "0").estimates == ["estimator", "known_mel"]
     assert p.data_inputs("voice") == {"sentences": ["workflow/speech/sentences.txt"]}
     changed = plan.Plan(edited("data.voice.excerpt", 0.5))
     assert changed.sample_spec("digits", "ddim-fitted") == p.sample_spec("digits", "ddim-fitted")
@@ -188,7 +188,7 @@ def test_a_sampler_with_more_steps_than_training_is_named_before_any_job(edited,
 def test_the_study_of_robustness_adjusts_in_the_family_of_its_row(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = plan.Plan(edited("samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec("voice", "0")
-    assert {s["family"] for s in found["samplers"]} == {"fibonacci"}
+    assert {s.family for s in found.samplers} == {"fibonacci"}
 
 
 def test_the_readmes_line_for_own_recordings_is_valid(edited):
@@ -203,6 +203,6 @@ def test_the_readmes_line_for_own_recordings_is_valid(edited):
 def test_a_data_set_with_few_images_has_a_floor_of_its_own(monkeypatch):
     monkeypatch.chdir(ROOT)
     found = plan.read("paper")
-    assert found.reference_spec("ffhq")["evaluation"]["n"] == 50000
-    assert found.reference_spec("afhqv2")["evaluation"]["n"] == 7900 < 15803 / 2
-    assert "floor_n" not in found.data_spec("afhqv2")["data"]  # which is read, and trained on, all the same
+    assert found.reference_spec("ffhq").evaluation.n == 50000
+    assert found.reference_spec("afhqv2").evaluation.n == 7900 < 15803 / 2
+    assert found.data_spec("afhqv2").data.floor_n is None  # which is read, and trained on, all the same

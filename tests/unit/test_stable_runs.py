@@ -1,6 +1,5 @@
 """Runs with a stable target, and EDM's, in params.yaml and in training: what is refused, and what n = 1 comes to."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +8,11 @@ import pytest
 import torch
 
 from difftables import params, plan
-from difftables.cli import job as jobs
 from difftables.cli import train
+from difftables.cli.job import Job, dumped
 from difftables.data.images import split
-from difftables.io import load_tensors, read_json, save_tensors
+from difftables.io import load_tensors, save_tensors
+from difftables.job_specs import TrainSpec
 from difftables.level import Level
 from difftables.names import ConfigError
 from difftables.solvers import walk
@@ -81,25 +81,26 @@ def test_what_does_not_fit_is_one_line_before_any_job(edited, changes, message):
 def described(monkeypatch, run, *keys):
     """Parts of a run of params.yaml, as its training is told them."""
     monkeypatch.chdir(ROOT)
-    spec = plan.read("laptop").train_spec(run, "0")["run"]
+    spec = dumped(plan.read("laptop").train_spec(run, "0"))["run"]
     return [spec[key] for key in keys]
 
 
 def fit(tmp_path, monkeypatch, name, **changes):
-    """Train a run of params.yaml for six steps on 100 made-up images: its weights and its record."""
+    """Train a run of params.yaml for six steps on 100 made-up images: its weights and its cost."""
     monkeypatch.chdir(ROOT)
-    spec = json.loads(json.dumps(plan.read("laptop").train_spec("stf-ve-dsm", "0")))
+    spec = dumped(plan.read("laptop").train_spec("stf-ve-dsm", "0"))
     spec["run"] |= {key: value for key, value in changes.items() if key != "classes"}
-    spec["run"]["train"] |= {"steps": 6, "batch": 8, "save_every": 100, "checkpoints": []}
+    spec["run"]["train"] |= {"steps": 6, "warmup": 2, "batch": 8, "save_every": 100, "checkpoints": []}
     monkeypatch.chdir(tmp_path)
-    spec["run"]["data"]["classes"] = changes.get("classes", 0)
+    spec["run"]["data"] |= {"classes": changes.get("classes"), "reader": "folder", "root": "made-up"}
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(110) // 50  # the last 10 are of class 2
     held = split(110, 10, 0) if "classes" not in changes else torch.arange(110) >= 101
     save_tensors(Path("data.safetensors"), {"images": images, "labels": labels, "held_out": held}, {"kind": "data"})
-    outputs = [f"{out}={name}.{out}" for out in ("net", "curve", "record")]
-    train.run(jobs.parse("train", ["data=data.safetensors", "--spec", json.dumps(spec), "--out", *outputs]))
-    return load_tensors(Path(f"{name}.net"), "net")[0], read_json(Path(f"{name}.record"))
+    outputs = {out: [Path(f"{name}.{out}")] for out in ("net", "curve")}
+    job = Job("train", TrainSpec.model_validate(spec), "0", inputs={"data": [Path("data.safetensors")]}, outputs=outputs)
+    train.run(job)
+    return load_tensors(Path(f"{name}.net"), "net")[0], job.cost["training"]
 
 
 def test_one_reference_trains_to_the_bits_of_denoising_score_matching(tmp_path, monkeypatch):
