@@ -20,6 +20,7 @@ from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clippe
 from difftables.processes import FAMILIES
 from difftables.registry import GIVEN_TO_NETS
 from difftables.steps import RULES
+from difftables.variants import Variants
 
 Spec = SimpleNamespace
 
@@ -86,7 +87,7 @@ def family(steps: int, training: Level, adjust: Spec) -> Level:
     return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
 
 
-SCHEDULES: dict[str, Callable[..., Level]] = {
+SCHEDULES: Variants[Callable[..., Level]] = {
     "strided": strided,
     "even": even,
     "whole-stride": whole_stride,

@@ -9,6 +9,7 @@ from functools import partial
 from difftables import costs
 from difftables.costs import COSTS, Spec, extraction
 from difftables.plan import Plan
+from difftables.variants import Variants
 
 Wildcards = Mapping[str, str]
 Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `costs.forward`
@@ -116,7 +117,7 @@ def variance(plan: Plan, w: Wildcards, forward: Forward) -> float:
     return e["variance_levels"] * e["variance_n"] * forward(spec["run"]["net"], spec["run"]["data"])
 
 
-RULES: dict[str, Callable[[Plan, Wildcards, Forward], float]] = {
+RULES: Variants[Callable[[Plan, Wildcards, Forward], float]] = {
     "train": train, "train_estimator": train_estimator, "search_schedule": search_schedule, "sample": sample, "measure": measure,
     "reference": reference, "likelihood": likelihood, "errors": errors, "robustness": robustness, "gradients": gradients,
     "variance": variance,

@@ -7,12 +7,13 @@ from typing import Any
 import yaml
 
 from difftables.names import ConfigError, nearest
+from difftables.variants import Variants
 
 Spec = dict[str, Any]
 PAPERS = Path("workflow/papers")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, five times as fast, where PyYAML has it
 # What a table of each kind is made from; render.RENDERERS has the function of each.
-READS: dict[str, tuple[str, ...]] = {
+READS: Variants[tuple[str, ...]] = {
     "steps": ("records", "samples", "floor"),
     "images": ("records", "samples", "floor", "data"),
     "speech": ("records", "samples"),

@@ -10,6 +10,7 @@ from torch import Tensor
 from difftables.level import Level
 from difftables.precond import Denoiser, parts
 from difftables.schedules import of_kind
+from difftables.variants import Variants
 
 
 @dataclass(frozen=True)
@@ -102,4 +103,4 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
     return torch.as_tensor(found.y[:, -1]).reshape(x.shape).to(x)
 
 
-PATHS: dict[str, Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}
+PATHS: Variants[Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}

@@ -7,6 +7,7 @@ import torch
 
 from difftables import schedules, soft
 from difftables.level import Level, concatenate
+from difftables.variants import Variants
 
 Rate = float  # between 0 and 1, ends left out
 Positive = float  # above zero
@@ -68,7 +69,7 @@ def soft_scheduled(
     return soft.along(chosen, steps, lowest, highest, reached)
 
 
-FAMILIES: dict[str, Callable[..., Level]] = {
+FAMILIES: Variants[Callable[..., Level]] = {
     "linear": linear, "fibonacci": fibonacci, "scaled-linear": scaled_linear, "cosine": cosine, "sub-linear": sub_linear,
     "exploding": exploding, "soft": soft_uniform, "soft-scheduled": soft_scheduled,
 }  # fmt: skip

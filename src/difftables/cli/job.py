@@ -126,9 +126,9 @@ def finish(job: Job) -> None:
 
     Raises: ValueError; Snakemake then drops the outputs.
     """
-    fingerprint._module.cache_clear()
+    fingerprint.forget()
     if fingerprint.code(job.verb, job.raw) != job.code:
-        raise ValueError("the code or the lock file was edited while this job ran; run snakemake again")
+        raise ValueError("the code was edited while this job ran; run snakemake again")
 
 
 def fail(verb: str, error: BaseException) -> int:

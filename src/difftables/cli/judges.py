@@ -9,6 +9,7 @@ from torch import Tensor
 
 from difftables.cli.job import Job
 from difftables.io import load_tensors, sha256
+from difftables.variants import Variants
 
 if TYPE_CHECKING:
     from difftables.media.speech import Speech
@@ -173,6 +174,6 @@ def speech_table(job: Job) -> tuple[Judge, dict[str, Any]]:
     return judge, {"samples": int(speech.tensors["held_out"].sum()), "sha256": sha256(job.input("data"))}
 
 
-SEARCH: dict[str, Callable[[Job], Judge]] = {"images": images_search, "speech": speech_search}
-ROBUSTNESS: dict[str, Callable[[Job], Judge]] = {"images": images_robustness, "speech": speech_robustness}
-TABLE: dict[str, Callable[[Job], tuple[Judge, dict[str, Any]]]] = {"images": images_table, "speech": speech_table}
+SEARCH: Variants[Callable[[Job], Judge]] = {"images": images_search, "speech": speech_search}
+ROBUSTNESS: Variants[Callable[[Job], Judge]] = {"images": images_robustness, "speech": speech_robustness}
+TABLE: Variants[Callable[[Job], tuple[Judge, dict[str, Any]]]] = {"images": images_table, "speech": speech_table}

@@ -1,8 +1,10 @@
 """Rule search_schedule: schedules by grid search or by freezing what adjustment did; one file for all step counts."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from difftables.cli.job import Job
+from difftables.variants import Variants
 
 if TYPE_CHECKING:
     from difftables.level import Level
@@ -80,4 +82,4 @@ def frozen(job: Job, steps: int) -> "tuple[Level, dict[str, Any]]":
     return search.mean_schedule(levels), cost
 
 
-METHODS = {"searched": searched, "frozen": frozen}
+METHODS: Variants[Callable[[Job, int], tuple[Any, dict[str, Any]]]] = {"searched": searched, "frozen": frozen}

@@ -8,12 +8,13 @@ from difftables.data.archives import cifar10, imagenet64, lsun
 from difftables.data.images import digits, folder
 from difftables.data.speech import folder as speech_folder
 from difftables.data.speech import ljspeech, voice
+from difftables.variants import Variants
 
-READERS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+READERS: Variants[Callable[..., tuple[Tensor, Tensor]]] = {
     "digits": digits,
     "folder": folder,
     "cifar10": cifar10,
     "imagenet64": imagenet64,
     "lsun": lsun,
 }
-SPEECH_READERS: dict[str, Callable[..., list[Tensor]]] = {"voice": voice, "ljspeech": ljspeech, "folder": speech_folder}
+SPEECH_READERS: Variants[Callable[..., list[Tensor]]] = {"voice": voice, "ljspeech": ljspeech, "folder": speech_folder}

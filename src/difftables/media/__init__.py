@@ -7,8 +7,9 @@ import torch
 
 from difftables.media.images import Images
 from difftables.media.speech import Speech
+from difftables.variants import Variants
 
-MEDIA: dict[str, type[Images] | type[Speech]] = {"images": Images, "speech": Speech}
+MEDIA: Variants[type[Images] | type[Speech]] = {"images": Images, "speech": Speech}
 
 
 def of(data: Spec, path: Path | None, device: torch.device) -> Images | Speech:
