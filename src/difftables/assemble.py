@@ -4,43 +4,44 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import torch
 from torch import nn
 
 from difftables import schedules, strides
+from difftables.config_data import Images, Speech
+from difftables.config_run import Adjustment, Net, Schedule
+from difftables.config_sampling import Sampling
 from difftables.corruptions import CORRUPTIONS
 from difftables.estimator import fitted
 from difftables.io import kept_at, load_into, load_tensors
+from difftables.job_specs import RunSpec
 from difftables.level import Level
 from difftables.nets import NETS
-from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, clipped, precondition
+from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, precondition
 from difftables.processes import FAMILIES
-from difftables.registry import GIVEN_TO_NETS
-from difftables.steps import RULES
 from difftables.variants import Variants
 
-Spec = SimpleNamespace
 
-
-def training_schedule(spec: Spec, levels: Path | None = None) -> Level:
+def training_schedule(spec: Schedule, levels: Path | None = None) -> Level:
     """The schedule a run is trained on, noisiest first, the clean level last.  Args: levels: a file that its family reads, if any."""
-    options: dict[str, Any] = {key: value for key, value in vars(spec).items() if key != "family"}
-    return FAMILIES[spec.family](**options, **({} if levels is None else {"levels": levels}))
+    return FAMILIES[spec.family](steps=spec.steps, **(spec.model_extra or {}), **({} if levels is None else {"levels": levels}))
 
 
-def build_net(spec: Spec, data: Spec) -> nn.Module:
+def build_net(spec: Net, data: Images | Speech) -> nn.Module:
     """A network by its kind; size and channels, or bands and hop, come from the data set, where the network asks for them."""
-    options: dict[str, Any] = {key: value for key, value in vars(spec).items() if key != "kind"}
     kind = NETS[spec.kind]
     asked = inspect.signature(kind).parameters
-    options |= {key: getattr(data, key) for key in GIVEN_TO_NETS if key in asked}
-    return kind(**options)
+    given = {"bands": data.bands, "hop": data.hop} if isinstance(data, Speech) else of_images(data)
+    return kind(**spec.model_extra or {}, **{key: value for key, value in given.items() if key in asked})
 
 
-def load_net(spec: Spec, data: Spec, path: Path, kind: str, device: torch.device, at: int | None = None) -> nn.Module:
+def of_images(data: Images) -> dict[str, int]:
+    """What a data set of images decides of its nets: 0 classes where they are given no labels."""
+    return {"size": data.size, "channels": data.channels, "classes": data.classes or 0}
+
+
+def load_net(spec: Net, data: Images | Speech, path: Path, kind: str, device: torch.device, at: int | None = None) -> nn.Module:
     """A trained network from its file, ready to evaluate.  Args: at: a training step whose weights were kept; None: the last."""
     net = build_net(spec, data)
     tensors, _ = load_tensors(path, kind)
@@ -51,38 +52,38 @@ def load_net(spec: Spec, data: Spec, path: Path, kind: str, device: torch.device
     return net.eval().requires_grad_(False).to(device)
 
 
-def denoiser(spec: Spec, net: nn.Module, training: Level) -> Denoiser:
+def denoiser(spec: RunSpec, net: nn.Module, training: Level) -> Denoiser:
     """D of a run around its net."""
     coefficients = partial(PRECONDITIONINGS[spec.precondition], sigma_data=spec.sigma_data)
-    return precondition(net, coefficients, CONDITIONINGS[spec.conditioning](training), getattr(spec.net, "variance", False))
+    return precondition(net, coefficients, CONDITIONINGS[spec.conditioning](training), bool((spec.net.model_extra or {}).get("variance")))
 
 
-def strided(steps: int, training: Level, adjust: Spec | None) -> Level:
+def strided(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """A sub-sequence of the training schedule."""
     return schedules.strided(training, steps)
 
 
-def even(steps: int, training: Level, adjust: Spec | None) -> Level:
+def even(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Evenly spaced timesteps with both ends, rounded: the stride of Improved DDPM."""
     return schedules.at_timesteps(training, strides.even(len(training) - 1, steps))
 
 
-def whole_stride(steps: int, training: Level, adjust: Spec | None) -> Level:
+def whole_stride(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """One integer stride from timestep 0: `ddimN` of Improved DDPM's code."""
     return schedules.at_timesteps(training, strides.whole(len(training) - 1, steps))
 
 
-def trailing(steps: int, training: Level, adjust: Spec | None) -> Level:
+def trailing(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Evenly in time from the noisiest level down."""
     return schedules.at_timesteps(training, strides.trailing(len(training) - 1, steps))
 
 
-def power_law(steps: int, training: Level, adjust: Spec | None) -> Level:
+def power_law(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Evenly spaced in sigma^(1/7) between the ends of the training schedule: EDM's grid."""
     return schedules.power_law(training, steps)
 
 
-def family(steps: int, training: Level, adjust: Spec) -> Level:
+def family(steps: int, training: Level, adjust: Adjustment) -> Level:
     """The schedule of the adjustment's family that ends where training does."""
     return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
 
@@ -97,9 +98,9 @@ SCHEDULES: Variants[Callable[..., Level]] = {
 }
 
 
-def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | None, file: Path | None) -> Level:
+def first_schedule(sampler: Sampling, steps: int, training: Level, adjust: Adjustment | None, file: Path | None) -> Level:
     """The schedule a sampler starts out with: computed, or read from a file."""
-    if getattr(sampler, "sections", None):
+    if sampler.sections:
         return schedules.at_timesteps(training, strides.sections(len(training) - 1, sampler.sections))
     if sampler.schedule in SCHEDULES:
         return SCHEDULES[sampler.schedule](steps, training, adjust)
@@ -110,4 +111,4 @@ def first_schedule(sampler: Spec, steps: int, training: Level, adjust: Spec | No
     return found[steps]
 
 
-__all__ = ["CORRUPTIONS", "RULES", "clipped"]
+__all__ = ["CORRUPTIONS"]

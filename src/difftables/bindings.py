@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from difftables import registry, strides
-from difftables.config import Sampler
+from difftables.config_sampling import PathSolver, Sampler
 from difftables.layouts import PAPERS, READS, read_layout, samplers_of
 from difftables.names import ConfigError, nearest
 from difftables.params import Loaded
+from difftables.search_methods import METHODS
 
 Row = tuple[str, int, str]  # run, training seed, sampler
 
@@ -33,7 +34,7 @@ class Bindings:
                 for sampler in samplers_of(layout[name], "sampler") + samplers_of(layout[name], "adjusted"):
                     if sampler not in params.samplers and sampler not in params.left_out:
                         raise ConfigError(f"{where}: {name} needs the sampler {sampler!r}{nearest(sampler, params.samplers)}")
-                known = [rule for rule in registry.names("steps.RULES") if rule != "ddpm-learned"]  # which asks a net for its variance
+                known = [rule for rule in registry.names("steps.RULES") if not registry.takes("steps.RULES", rule, "v")]
                 for rule in samplers_of(layout[name], "rule"):
                     if rule not in known:
                         raise ConfigError(f"{where}: {name} has rule {rule!r}{nearest(rule, known)}")
@@ -107,6 +108,11 @@ class Bindings:
         """images or speech."""
         return self.params.data[self.params.runs[run].data].medium
 
+    def drawn_by(self, sampler: str) -> Sampler:
+        """The sampler that a row's samples, or those of the search for its schedule, are drawn with: what it asks of a run."""
+        row = self.params.samplers[sampler]
+        return METHODS[row.schedule].drawn_by(row) if row.schedule in METHODS else row
+
     def has_variance(self, run: str) -> bool:
         """Whether a run's net speaks of the variance."""
         return bool((self.params.nets[self.params.runs[run].net].model_extra or {}).get("variance"))
@@ -121,30 +127,41 @@ class Bindings:
         row, longest, steps = self.params.samplers[name], self.chain(run), self.steps(run, name)
         if max(steps, default=0) > longest:
             raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
-        if row.rule == "ddpm-learned" and not self.has_variance(run):
+        solver, used = row.solver, self.drawn_by(name)
+        if solver.needs_variance and not self.has_variance(run):
             net = self.params.runs[run].net
             raise ConfigError(
-                f"samplers.{name} has rule ddpm-learned, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
+                f"samplers.{name}.solver reads the variance, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
             )
-        corruption = self.params.runs[run].corruption
-        if corruption != "scale" and (row.adapt or row.schedule in ("fitted", "searched", "frozen")):
+        corruption, ends = self.params.runs[run].corruption, self.params.runs[run].ends
+        fitted = used.adapt is not None or used.schedule == "fitted"
+        if corruption != "scale" and (fitted or row.schedule in METHODS):
             raise ConfigError(
                 f"samplers.{name} fits or adjusts noise alone, but corruption {corruption!r} of run {run!r} has a strength beside it; "
                 "leave `adapt` out and use schedule trailing, strided or even"
             )
-        if row.second and corruption != "scale":
+        if corruption != "scale" and not solver.operators:
             raise ConfigError(
-                f"samplers.{name} has second: true, which is for noise alone, but run {run!r} has corruption {corruption!r}; leave it out"
+                f"samplers.{name} has solver {solver.kind}, which is for noise alone, but run {run!r} has corruption {corruption!r}; "
+                "use solver walk"
             )
+        if used.adapt is not None and (ends is not None or not solver.per_sample):
+            why = f"run {run!r} has ends, which take" if ends is not None else f"solver {solver.kind} takes"
+            raise ConfigError(f"samplers.{name} adjusts its levels sample by sample, but {why} one level at a time; use a fixed schedule")
         family = self.params.schedules[self.params.runs[run].schedule].family
-        fit = {"exploding": ("exploding",), "linear": ("linear", "scaled-linear", "cosine", "fibonacci")}
-        if row.ode is not None and family not in fit.get(row.ode, (family,)):
+        process = registry.text("processes.PROCESS", family)
+        if process != "vp" and (fitted or row.schedule in METHODS):
             raise ConfigError(
-                f"samplers.{name} follows the {row.ode} ODE, but run {run!r} was trained on schedule family {family!r}; change its ode"
+                f"samplers.{name} fits rates of a variance-preserving schedule, but run {run!r} was trained on schedule family {family!r}; "
+                "use schedule trailing, strided or power-law"
             )
-        estimated = row.adapt == "estimator" or row.schedule == "frozen"
-        fitted = row.adapt is not None or row.schedule in ("fitted", "frozen")
-        self._need(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (row.adapt == "oracle"), *["adjust"] * fitted)
+        if isinstance(solver, PathSolver) and registry.text("ode.PROCESS", solver.path) != process:
+            raise ConfigError(
+                f"samplers.{name}.solver follows path {solver.path}, but run {run!r} was trained on schedule family {family!r}; "
+                "change its path"
+            )
+        estimated = used.adapt == "estimator"
+        self._need(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (used.adapt == "oracle"), *["adjust"] * fitted)
         try:
             self._check_schedule(row, name, longest, steps)
         except ValueError as error:

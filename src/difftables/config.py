@@ -6,79 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from difftables import registry
-from difftables.config_data import Data, Download, Features, Frozen, one_of
+from difftables.config_data import Data, Download, Features, Frozen
 from difftables.config_run import Net, Run, Schedule
+from difftables.config_sampling import Sampler, Searches
 from difftables.names import nearest
+from difftables.search_methods import METHODS
 
 SCALES = ("smoke", "laptop", "gpu", "paper")
 LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
-
-
-class Churn(Frozen):
-    """Noise added before each step, of EDM's stochastic sampler."""
-
-    amount: PositiveFloat
-    lowest: Annotated[float, Field(ge=0)]
-    highest: PositiveFloat
-    noise: PositiveFloat
-
-
-class Sampler(Frozen):
-    """A row of a table: how samples are drawn from a trained net."""
-
-    rule: Annotated[str, one_of("steps.RULES")]
-    schedule: str  # strided, fitted, searched, frozen, or the path of a schedule file
-    adapt: Annotated[str, one_of("estimates.ESTIMATES")] | None = None
-    prior: Annotated[str, one_of("priors.PRIORS")] | None = None  # where sampling starts, in place of the run's
-    noisy_end: bool = False  # whether the last step adds its noise as the others do
-    second: bool = False  # whether steps are corrected by the slope at their end (Heun), at the price of a second network call
-    churn: Churn | None = None
-    snr: PositiveFloat | None = None  # of a Langevin step before each step, the corrector
-    ode: Annotated[str, one_of("ode.PATHS")] | None = None  # the probability flow that RK45 follows in place of steps
-    tolerance: PositiveFloat = 1e-5  # of RK45, absolute and relative
-    clip: PositiveFloat | None = None  # bound on the predicted clean sample
-    estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
-    family: Annotated[str, one_of("estimator.FAMILIES")] | None = None  # of fitted and refitted rates, in place of the run's
-    sections: list[PositiveInt] | None = None  # section counts in place of `schedule`; they add up to the steps
-    steps: list[PositiveInt] | None = None  # in place of the table's
-    seeds: list[NonNegativeInt] | None = None  # in place of the evaluation's
-
-    @model_validator(mode="after")
-    def _known_schedule(self) -> "Sampler":
-        known = [*registry.names("assemble.SCHEDULES"), *registry.names("cli.search.METHODS")]
-        if self.schedule not in known and not self.schedule.endswith(".csv"):
-            raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
-        if self.second and self.rule != "ddim":
-            raise ValueError(f"has second: true, which corrects rule ddim alone, not {self.rule}")
-        if self.churn and self.snr:
-            raise ValueError("has both churn and snr; a step is preceded by one of them")
-        if self.ode and self.steps != [1]:
-            raise ValueError("has ode, which takes as many steps as it needs; set steps: [1], and look at the NFE")
-        if self.sections and self.steps != [sum(self.sections)]:
-            raise ValueError(f"has sections {self.sections}; set steps: [{sum(self.sections)}], their sum")
-        return self
-
-
-class Search(Frozen):
-    """The grid search and the frozen mean schedule."""
-
-    grid: Annotated[str, one_of("search.GRIDS")]
-    decades: Annotated[list[float], Field(min_length=2, max_length=2)]  # log10 of the ladder's ends
-    digits: Annotated[int, Field(ge=1, le=9)]  # mantissas 1 .. digits
-    groups: PositiveInt  # steps beyond this many share mantissas in neighbouring groups
-    samples: Annotated[int, Field(ge=2)]  # per candidate
-    draws: PositiveInt = 1  # of noise for each sample; of use where samples are given something, as utterances are
-    budget: PositiveInt  # network evaluations per step count
-    batch: PositiveInt  # samples at once
-    frozen_samples: PositiveInt  # trajectories behind the frozen mean schedule
-    seed: NonNegativeInt
-
-
-class Searches(Frozen):
-    """The search by medium."""
-
-    images: Search
-    speech: Search
 
 
 class Evaluation(Frozen):
@@ -236,7 +171,7 @@ class Params(Frozen):
         data = self.data[run.data]
         if data.medium == "speech":
             n, search = self.evaluation.speech.n, self.search.speech
-            other = max(search.samples, search.frozen_samples)
+            other = max(getattr(search, method.samples) for method in METHODS.values())
             if data.held_out < n + other:
                 raise ValueError(
                     f"data.{run.data}.held_out is {data.held_out}, but {n} utterances are measured (evaluation.speech.n) and "

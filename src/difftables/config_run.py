@@ -94,21 +94,23 @@ class Oracle(Frozen):
     shrinkage: Fraction  # of the kernel's covariance towards a sphere
 
 
-class EstimatorConfig(Frozen):
-    """The noise-level estimator of a run."""
+class EstimatorNet(Frozen):
+    """The noise-level estimator of a run, as far as one needs it who asks it."""
 
     net: Net
+
+
+class EstimatorConfig(EstimatorNet):
+    """The noise-level estimator of a run."""
+
     density: Annotated[str, one_of("densities.DENSITIES")]
     penalty: Annotated[str, one_of("losses.PENALTIES")]
     train: Training
 
 
-class Run(Frozen):
-    """A trained net with everything that made it."""
+class Backbone(Frozen):
+    """What a net is trained to say, and of what."""
 
-    data: str
-    net: str
-    schedule: str
     corruption: Annotated[str, one_of("corruptions.CORRUPTIONS")]
     prior: Annotated[str, one_of("priors.PRIORS")]
     precondition: Annotated[str, one_of("precond.PRECONDITIONINGS")]
@@ -122,6 +124,14 @@ class Run(Frozen):
     sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
     objective: Annotated[str, one_of("vlb.OBJECTIVES")] = "simple"  # what is made of the weighed error
     vlb_weight: PositiveFloat = 0.001  # lambda of `hybrid`
+
+
+class Run(Backbone):
+    """A trained net with everything that made it."""
+
+    data: str
+    net: str
+    schedule: str
     given: Literal["labels"] | None = None  # what the net of images is told besides
     train: Training
     seeds: list[NonNegativeInt]  # of training

@@ -3,12 +3,10 @@
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from difftables import fingerprint
-from difftables.registry import GIVEN_TO_NETS
-
-Spec = Mapping[str, Any]
+from difftables.config_data import Features, Images, Speech
+from difftables.config_run import Net
 
 COSTS = Path("workflow/costs.csv")
 UTTERANCE = 10.0  # s, where all of an utterance is spoken: LJSpeech's longest
@@ -19,9 +17,13 @@ class Unknown(LookupError):
     """A net that nobody has counted."""
 
 
-def key(net: Spec, data: Spec) -> str:
+def key(net: Net, data: Images | Speech) -> str:
     """What a net on a shape of data is called in COSTS: a hash of all that decides its multiply-adds."""
-    return fingerprint.job(net, {name: data[name] for name in (*GIVEN_TO_NETS, "segment") if name in data})
+    if isinstance(data, Speech):
+        shape = data.model_dump(include={"bands", "hop", "segment"})
+    else:
+        shape = {"size": data.size, "channels": data.channels, "classes": data.classes or 0}
+    return fingerprint.job(net.model_dump(), shape)
 
 
 def counted(path: Path = COSTS) -> dict[str, float]:
@@ -32,7 +34,7 @@ def counted(path: Path = COSTS) -> dict[str, float]:
         return {row["key"]: float(row["multiply_adds"]) for row in csv.DictReader(file)}
 
 
-def forward(known: Mapping[str, float], net: Spec, data: Spec, whole: bool = False) -> float:
+def forward(known: Mapping[str, float], net: Net, data: Images | Speech, whole: bool = False) -> float:
     """Multiply-adds of one sample through a net.
 
     Args: known: of `counted`; whole: whether speech is what gets generated, an utterance or its excerpt, not a training segment.
@@ -41,15 +43,15 @@ def forward(known: Mapping[str, float], net: Spec, data: Spec, whole: bool = Fal
     try:
         found = known[key(net, data)]
     except KeyError:
-        raise Unknown(net["kind"]) from None
-    if whole and data["medium"] == "speech":
-        found *= (data["excerpt"] or UTTERANCE) * data["rate"] / (data["segment"] * data["hop"])
+        raise Unknown(net.kind) from None
+    if whole and isinstance(data, Speech):
+        found *= (data.excerpt or UTTERANCE) * data.rate / (data.segment * data.hop)
     return found
 
 
-def extraction(spec: Spec) -> float:
+def extraction(features: Features | None) -> float:
     """Multiply-adds of one sample through the feature network of a job, if it has one; speech is judged on the CPU."""
-    if "features" not in spec:
+    if features is None:
         return 0.0
-    cost, side = FEATURES[spec["features"]["net"]]
-    return cost * (spec["features"]["pixels"] / side) ** 2
+    cost, side = FEATURES[features.net]
+    return cost * (features.pixels / side) ** 2

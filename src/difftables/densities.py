@@ -5,8 +5,7 @@ from collections.abc import Callable
 import torch
 
 from difftables.importance import LossAware
-from difftables.level import Level
-from difftables.schedules import of_kind
+from difftables.level import Level, same_process
 from difftables.variants import Variants
 
 MEAN, SPREAD = -1.2, 1.2  # of log sigma in EDM
@@ -22,12 +21,15 @@ def between(schedule: Level, count: int, stream: torch.Generator) -> Level:
 
     s ~ U{1..S}, sqrt(alpha_bar) ~ U(l_s, l_{s-1})
 
+    Raises: ValueError for a schedule whose alpha does not tell its std.
     Source: WaveGrad (Chen et al. 2020), Sec. 3.2; used for the estimator of San-Roman et al. 2021.
     """
+    if schedule.process not in ("vp", "sub-vp"):
+        raise ValueError(f"density between needs a schedule of process vp or sub-vp, not {schedule.process or 'an unknown one'}")
     s = torch.randint(len(schedule) - 1, (count,), generator=stream)
     mix = torch.rand(count, generator=stream, dtype=torch.float64)
     alpha = torch.lerp(schedule.alpha[s], schedule.alpha[s + 1], mix)
-    return Level.variance_preserving(alpha**2)
+    return Level.variance_preserving(alpha**2) if schedule.process == "vp" else Level.sub_variance_preserving(alpha)
 
 
 def log_sigma(schedule: Level, count: int, stream: torch.Generator) -> Level:
@@ -36,12 +38,12 @@ def log_sigma(schedule: Level, count: int, stream: torch.Generator) -> Level:
     Source: ours, for short trainings: of WaveGrad's draws 4 % fall below sigma = 0.1, where a vocoder's last steps are.
     """
     ends = schedule.sigma[[0, -2]].log()
-    return of_kind(schedule, torch.lerp(ends[0], ends[1], torch.rand(count, generator=stream, dtype=torch.float64)).exp())
+    return same_process(schedule, torch.lerp(ends[0], ends[1], torch.rand(count, generator=stream, dtype=torch.float64)).exp())
 
 
 def log_normal(schedule: Level, count: int, stream: torch.Generator) -> Level:
     """log sigma ~ N(MEAN, SPREAD^2), whatever the training schedule; [count].  Source: Karras et al. 2022 (EDM), Table 1."""
-    return of_kind(schedule, (MEAN + SPREAD * torch.randn(count, generator=stream, dtype=torch.float64)).exp())
+    return same_process(schedule, (MEAN + SPREAD * torch.randn(count, generator=stream, dtype=torch.float64)).exp())
 
 
 # loss_aware is a class: it remembers losses, and is made for a schedule by `of`.

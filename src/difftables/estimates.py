@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace as Spec
 
 import torch
 from torch import Tensor
 
 from difftables import schedules
 from difftables.assemble import load_net
+from difftables.config_run import Adjustment
 from difftables.data.images import to_unit
 from difftables.estimator import Adjust, alpha_bar_of
+from difftables.job_specs import RunSpec
 from difftables.level import Level
 from difftables.media.images import Images
 from difftables.media.speech import Speech
@@ -20,18 +21,20 @@ from difftables.variants import Variants
 Estimate = Callable[..., Tensor]  # x, [B, ...], and as `cond` what the net is given besides, to alpha_bar, [B]
 
 
-def trained(run: Spec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def trained(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The estimator net of a run: x, [B, ...], to alpha_bar, [B], inside the levels of the training schedule."""
+    assert run.estimator is not None, "the plan asks such a run for its estimator"
     net = load_net(run.estimator.net, run.data, files["estimator"], "estimator", device)
     lowest = training.alpha_bar[0].item()
     return lambda x, cond=None: alpha_bar_of(net(x), lowest)
 
 
-def oracle(run: Spec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def oracle(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The exact estimator for a density of training samples, under a training density uniform over the schedule.
 
     Half of the levels lie evenly in index and half evenly in log sigma; each counts for the stretch of indices it stands for.
     """
+    assert run.oracle is not None, "the plan asks such a run for its oracle"
     clean, spec = to_unit(Images(run.data, files["data"], device).own).to(device), run.oracle
     even = torch.linspace(0, len(training) - 2, spec.levels // 2 + 1).round().long().tolist()
     index = torch.tensor(sorted({*even, *schedules.evenly_in_log_sigma(training, spec.levels // 2 + 1)}))
@@ -41,20 +44,21 @@ def oracle(run: Spec, training: Level, files: dict[str, Path], device: torch.dev
     return lambda x, cond=None: exact(x)
 
 
-def known_mel(run: Spec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def known_mel(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The likeliest level of a noisy utterance whose clean mel spectrogram is known, as a vocoder knows it."""
     speech = Speech(run.data, files["data"], device)
     exact = MelOracle(speech.weights, run.data.hop, training)
     return lambda x, cond: exact(x, cond)
 
 
-ESTIMATES: Variants[Callable[[Spec, Level, dict[str, Path], torch.device], Estimate]] = {
+ESTIMATES: Variants[Callable[[RunSpec, Level, dict[str, Path], torch.device], Estimate]] = {
     "estimator": trained, "oracle": oracle, "known_mel": known_mel,
 }  # fmt: skip
 
 
-def adjustment(sampler: Spec, run: Spec, estimate: Estimate) -> Adjust:
-    """The adjustment of a sampler around an estimate of alpha_bar."""
-    adjust = run.adjust
-    on = sampler.estimate_on or adjust.estimate_on
-    return Adjust(estimate, first=adjust.first, family=adjust.family, mode=adjust.mode, on=on, update=adjust.update)
+def adjustment(adjust: Adjustment, estimate: Estimate, estimate_on: str | None = None, family: str | None = None) -> Adjust:
+    """The adjustment of a run around an estimate of alpha_bar.  Args: estimate_on, family: in place of the run's."""
+    return Adjust(
+        estimate, first=adjust.first, family=family or adjust.family, mode=adjust.mode, on=estimate_on or adjust.estimate_on,
+        update=adjust.update,
+    )  # fmt: skip

@@ -123,12 +123,12 @@ def fitted(alpha_bar: float, steps: int, first: float, family: str = "linear", m
 def levels_of(betas: Tensor) -> list[Level]:
     """Per-sample schedules: rates [B, N], least noisy first, to N + 1 levels of [B], noisiest first."""
     log_alpha_bar = torch.log1p(-betas).cumsum(dim=1).flip(1)
-    steps = [Level((each / 2).exp(), (-torch.expm1(each)).sqrt()) for each in log_alpha_bar.unbind(1)]
+    steps = [Level((each / 2).exp(), (-torch.expm1(each)).sqrt(), process="vp") for each in log_alpha_bar.unbind(1)]
     return [*steps, Level.clean(len(betas)).to(betas.device)]
 
 
 class Adjust:
-    """The `adapt` of `steps.sample`: refit the levels still to come to the estimated noise of the sample.
+    """The `adapt` of a solver: refit the levels still to come to the estimated noise of the sample.
 
     Args:
         estimate: x, [B, ...], and what else is known of the samples, to alpha_bar, [B].

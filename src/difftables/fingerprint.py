@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from difftables.syntax import Module, Part, Symbol, parsed
 
 PACKAGE = "difftables"
@@ -40,7 +42,7 @@ class Walk:
 def code(verb: str, spec: Any = None) -> str:
     """Fingerprint of `difftables VERB` run on `spec`: of its code and of the packages that this imports, in their versions.
 
-    Args: spec: as JSON has it, with all defaults, whose texts choose variants as any others do.
+    Args: spec: a model, or JSON. Where JSON lacks a key, the default chooses variants for all jobs, and so others may count too.
     """
     versions = [f"{name} {version}" for name, version in packages(verb, spec).items()]
     return hashlib.sha256("\n".join([*walk(verb, spec).lines, *versions]).encode()).hexdigest()[:16]
@@ -72,7 +74,7 @@ def forget() -> None:
 
 def walk(verb: str, spec: Any = None) -> Walk:
     """What `difftables VERB` reaches with a spec, of which it is told no more than what some option may depend on."""
-    texts, keys = _texts(spec)
+    texts, keys = _texts({verb: [verb, spec]})
     options = _walk(verb, None, frozenset()).options
     return _walk(verb, frozenset(t for t in texts if ("variant", t) in options), frozenset(k for k in keys if ("field", k) in options))
 
@@ -193,7 +195,9 @@ def _packages_of(module: str) -> set[str]:
 
 
 def _texts(value: Any) -> tuple[set[str], set[str]]:
-    """All text in a JSON value, and all keys."""
+    """All text in a value as JSON has it, and all keys; of a model those of its defaults too."""
+    if isinstance(value, BaseModel):
+        return _texts(value.model_dump(mode="json"))
     if isinstance(value, str):
         return {value}, set()
     inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list | tuple) else []

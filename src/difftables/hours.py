@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from difftables import costs
-from difftables.costs import COSTS, Spec, extraction
+from difftables.config_sampling import Sampling
+from difftables.costs import COSTS, extraction
+from difftables.job_specs import RunSpec
 from difftables.plan import Plan
+from difftables.search_methods import METHODS
 from difftables.variants import Variants
 
 Wildcards = Mapping[str, str]
@@ -18,107 +21,96 @@ PASSES = 3  # of a training step over one forward pass: going back takes twice a
 RK45_CALLS = 150  # of the net, at a tolerance of 1e-5: a round number of the size that papers tell
 
 
-def calls(sampler: Spec, steps: int) -> int:
-    """NFE of a chain of N steps: N; with Heun's correction 2 N - 1, with a corrector before each step 2 N, of RK45 a constant."""
-    if sampler.get("ode"):
-        return RK45_CALLS
-    if sampler.get("second"):
-        return 2 * steps - 1
-    return 2 * steps if sampler.get("snr") else steps
-
-
-def chain(run: Spec, sampler: Spec, steps: int, forward: Forward, whole: bool = True) -> float:
-    """Multiply-adds of drawing one sample; an exact estimator (oracle, known mel) is left out."""
-    found = calls(sampler, steps) * forward(run["net"], run["data"], whole)
-    if sampler["adapt"] == "estimator":
-        update = run["adjust"]["update"]
+def chain(run: RunSpec, sampler: Sampling, steps: int, forward: Forward, whole: bool = True) -> float:
+    """Multiply-adds of drawing one sample, RK45's calls a constant; an exact estimator (oracle, known mel) is left out."""
+    calls = sampler.solver.calls(steps)
+    found = (RK45_CALLS if calls is None else calls) * forward(run.net, run.data, whole)
+    if sampler.adapt == "estimator" and run.adjust and run.estimator:
+        update = run.adjust.update
         estimates = steps - 1 if update is None else sum(left < steps for left in update)
-        found += estimates * forward(run["estimator"]["net"], run["data"], whole)
+        found += estimates * forward(run.estimator.net, run.data, whole)
     return found
 
 
 def train(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """steps x batch x 3 forward; references of a stable target are left out."""
-    run = plan.train_spec(w["run"], w["seed"])["run"]
-    return run["train"]["steps"] * run["train"]["batch"] * PASSES * forward(run["net"], run["data"])
+    run = plan.train_spec(w["run"], w["seed"]).run
+    return run.train.steps * run.train.batch * PASSES * forward(run.net, run.data)
 
 
 def train_estimator(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """steps x batch x 3 forward."""
-    run = plan.estimator_spec(w["run"], w["seed"])["run"]
-    training = run["estimator"]["train"]
-    return training["steps"] * training["batch"] * PASSES * forward(run["estimator"]["net"], run["data"])
+    run = plan.train_estimator_spec(w["run"], w["seed"]).run
+    training = run.estimator.train
+    return training.steps * training.batch * PASSES * forward(run.estimator.net, run.data)
 
 
 def search_schedule(plan: Plan, w: Wildcards, forward: Forward) -> float:
-    """The whole grid, or as much of it as the budget allows, and features of what it drew; or chains that get frozen."""
+    """What the method draws, and features where it is judged."""
     spec, found = plan.search_spec(w["run"], w["sampler"]), 0.0
-    run, sampler, search = spec["run"], spec["sampler"], spec["search"]
-    for steps in spec["steps"]:
-        if spec["method"] == "frozen":
-            found += search["frozen_samples"] * chain(run, sampler, steps, forward)
-            continue
-        samples = search["samples"] * search["draws"]
-        candidates = min(search["digits"] ** min(steps, search["groups"]), max(1, search["budget"] // (samples * steps)))
-        found += candidates * samples * (chain(run, sampler, steps, forward, whole=False) + extraction(spec))
+    method, sampler = METHODS[spec.method], spec.sampler
+    search = getattr(plan.params.search, plan.medium(w["run"]))
+    for steps in spec.steps:
+        each = chain(spec.run, sampler, steps, forward, method.whole) + extraction(spec.features)
+        found += method.chains(search, steps, sampler.solver.calls(steps) or steps) * each
     return found
 
 
 def sample(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """n x seeds x the sum of the chains over step counts."""
     spec = plan.sample_spec(w["run"], w["sampler"])
-    chains = sum(chain(spec["run"], spec["sampler"], steps, forward) for steps in spec["steps"])
-    return spec["n"] * len(spec["seeds"]) * chains
+    chains = sum(chain(spec.run, spec.sampler, steps, forward) for steps in spec.steps)
+    return spec.n * len(spec.seeds) * chains
 
 
 def measure(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """n x seeds x step counts, features alone: distances between them are taken on the CPU."""
     spec, drawn = plan.measure_spec(w["run"], w["seed"], w["sampler"]), plan.sample_spec(w["run"], w["sampler"])
-    return drawn["n"] * len(drawn["seeds"]) * len(drawn["steps"]) * extraction(spec)
+    return drawn.n * len(drawn.seeds) * len(drawn.steps) * extraction(spec.features)
 
 
 def reference(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """Features of as many images as are measured: how many real ones there are is known once they are read."""
-    return plan.params.evaluation.images.n * extraction({"features": plan.features()})
+    return plan.params.evaluation.images.n * extraction(plan.features())
 
 
 def likelihood(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """n x T: shorter chains ask nothing new."""
     spec = plan.likelihood_spec(w["run"], w["seed"])
-    return spec["evaluation"]["likelihood_n"] * max(spec["steps"]) * forward(spec["run"]["net"], spec["run"]["data"], True)
+    return spec.evaluation.likelihood_n * max(spec.steps) * forward(spec.run.net, spec.run.data, True)
 
 
 def errors(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """levels x n, of the estimator."""
     spec = plan.errors_spec(w["run"], w["seed"])
-    e, run = spec["evaluation"], spec["run"]
-    return e["error_levels"] * e["error_n"] * forward(run["estimator"]["net"], run["data"], True)
+    e, run = spec.evaluation, spec.run
+    return e.error_levels * e.error_n * forward(run.estimator.net, run.data, True)
 
 
 def robustness(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """schedules x n x the chains of all samplers, and features."""
     spec = plan.robustness_spec(w["run"], w["seed"])
-    e = spec["evaluation"]
-    each = sum(chain(spec["run"], sampler, e["robustness_steps"], forward) + extraction(spec) for sampler in spec["samplers"])
-    return e["robustness_schedules"] * e["robustness_n"] * each
+    e = spec.evaluation
+    each = sum(chain(spec.run, sampler, e.robustness_steps, forward) + extraction(spec.features) for sampler in spec.samplers)
+    return e.robustness_schedules * e.robustness_n * each
 
 
 def gradients(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """Three objectives x batches x batch x 3 forward; the warm-up is left out."""
     spec = plan.gradients_spec(w["run"], w["seed"])
-    e = spec["evaluation"]
-    return 3 * e["gradient_batches"] * e["gradient_batch"] * PASSES * forward(spec["run"]["net"], spec["run"]["data"])
+    e = spec.evaluation
+    return 3 * e.gradient_batches * e.gradient_batch * PASSES * forward(spec.run.net, spec.run.data)
 
 
 def variance(plan: Plan, w: Wildcards, forward: Forward) -> float:
     """levels x n; sums over the data are left out."""
     spec = plan.variance_spec(w["run"], w["seed"])
-    e = spec["evaluation"]
-    return e["variance_levels"] * e["variance_n"] * forward(spec["run"]["net"], spec["run"]["data"])
+    e = spec.evaluation
+    return e.variance_levels * e.variance_n * forward(spec.run.net, spec.run.data)
 
 
 RULES: Variants[Callable[[Plan, Wildcards, Forward], float]] = {
-    "train": train, "train_estimator": train_estimator, "search_schedule": search_schedule, "sample": sample, "measure": measure,
+    "train": train, "train_estimator": train_estimator, "search": search_schedule, "sample": sample, "measure": measure,
     "reference": reference, "likelihood": likelihood, "errors": errors, "robustness": robustness, "gradients": gradients,
     "variance": variance,
 }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 from difftables.io import canonical
 from difftables.plan import Files, Plan
+from difftables.search_methods import METHODS
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _drawn(plan: Plan) -> Iterator[Made]:
     for run, number, sampler in plan.rows_used():
         row = (run, str(number), sampler)
         samples, costs = plan.samples(*row), plan.samples(*row, suffix=".cost.json")
-        if plan.params.samplers[sampler].schedule in ("searched", "frozen"):
+        if plan.params.samplers[sampler].schedule in METHODS:
             inputs, record = plan.search_inputs(*row), plan.searched(*row, suffix=".cost.json")
             yield Made("search_schedule", "search", "search", (run, sampler), run, (plan.searched(*row),), inputs, record)
         yield Made("sample", "sample", "sample", (run, sampler), run, (samples,), plan.sample_inputs(*row), costs)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from difftables.level import Level
+from difftables.level import PROCESSES, Level
 from difftables.precond import Denoiser, parts
-from difftables.schedules import of_kind
 from difftables.variants import Variants
 
 
@@ -17,10 +16,10 @@ from difftables.variants import Variants
 class Path:
     """A diffusion against time, t from 1 (noise) to `end`: sigma(t), its slope, and that of log alpha.
 
-    Args: training: a schedule of the same kind, whose alpha is 1 everywhere or variance preserving.
+    Args: process: of level.PROCESSES, ties alpha to sigma.
     """
 
-    training: Level
+    process: str
     end: float
     sigma: Callable[[float], float]
     slope: Callable[[float], float]  # d sigma / dt
@@ -28,7 +27,7 @@ class Path:
 
     def at(self, t: float) -> Level:
         """The level of time t, [1]."""
-        return of_kind(self.training, torch.tensor([self.sigma(t)], dtype=torch.float64))
+        return PROCESSES[self.process](torch.tensor([self.sigma(t)], dtype=torch.float64))
 
 
 def exploding(training: Level) -> Path:
@@ -47,7 +46,7 @@ def exploding(training: Level) -> Path:
     def fading(t: float) -> float:
         return 0.0
 
-    return Path(training, 1e-5, sigma, slope, fading)
+    return Path("ve", 1e-5, sigma, slope, fading)
 
 
 def preserving(training: Level, beta_d: float = 19.9, beta_min: float = 0.1) -> Path:
@@ -68,7 +67,7 @@ def preserving(training: Level, beta_d: float = 19.9, beta_min: float = 0.1) -> 
     def fading(t: float) -> float:
         return -0.5 * rate(t)
 
-    return Path(training, 1e-3, sigma, slope, fading)
+    return Path("vp", 1e-3, sigma, slope, fading)
 
 
 def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limit: int = 20000) -> Tensor:
@@ -104,3 +103,5 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
 
 
 PATHS: Variants[Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}
+# The process of each path, which the plan holds against that of the run's schedule.
+PROCESS = {"exploding": "ve", "linear": "vp"}

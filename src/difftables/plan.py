@@ -1,16 +1,23 @@
 """What the workflow makes: file names and the jobs behind each table. No torch in here."""
 
-from collections.abc import Callable
+import hashlib
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from difftables import fingerprint, registry
 from difftables.config import Table
-from difftables.io import canonical
+from difftables.config_data import Frozen
+from difftables.config_sampling import Sampler
+from difftables.io import canonical, write_text
 from difftables.layouts import PAPERS, READS, STUDIES
-from difftables.params import load
+from difftables.params import Loaded, load
+from difftables.search_methods import METHODS
 from difftables.specs import Specs
 
 Files = dict[str, list[str]]  # what a rule reads, by name
+MEASURED = ("records", "likelihood")  # inputs of tables whose provenance tells the machine
+JOBS = Path(".cache/jobs")
 
 
 class Plan(Specs):
@@ -19,6 +26,10 @@ class Plan(Specs):
     Args: params: a checked configuration.
     Raises: ConfigError when tables.yaml names something that params.yaml has not.
     """
+
+    def __init__(self, params: Loaded) -> None:
+        super().__init__(params)
+        self._written: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
 
     # -- files ------------------------------------------------------------------------------------------------
 
@@ -66,16 +77,16 @@ class Plan(Specs):
         made = (prior or self.params.runs[run].prior) in registry.names("priors.FROM_DATA")
         return {"data": [self.data_of(run)]} if made else {}
 
-    def samples(self, run: str, seed: str | int, sampler: str, suffix: str = ".safetensors") -> str:
-        """The file of a row's samples, or of what they cost."""
-        return f"{self.store}/samples/{run}/s{seed}/{sampler}{suffix}"
+    def samples(self, run: str, seed: str | int, sampler: str) -> str:
+        """The file of a row's samples."""
+        return f"{self.store}/samples/{run}/s{seed}/{sampler}.safetensors"
 
     def record(self, run: str, seed: str | int, sampler: str) -> str:
         """The file of a row's metrics."""
         return f"{self.store}/records/{run}/s{seed}/{sampler}.json"
 
     def searched(self, run: str, seed: str | int, sampler: str, suffix: str = ".csv") -> str:
-        """The file of a row's searched schedules, or of what they cost."""
+        """The file of a row's searched schedules, or of what was counted."""
         return f"{self.store}/schedules/{run}/s{seed}/{sampler}{suffix}"
 
     def likelihood(self, run: str, seed: str | int) -> str:
@@ -105,13 +116,9 @@ class Plan(Specs):
 
     def sample_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What sampling one row reads."""
-        row, found = self.params.samplers[sampler], self.nets(run, seed) | self.given_inputs(run)
-        found |= self.start_inputs(run, row.prior)
-        if row.adapt == "estimator":
-            found["estimator"] = [self.net(run, seed, "estimator")]
-        if row.adapt == "oracle":
-            found["data"] = [self.data_of(run)]
-        if row.schedule in ("searched", "frozen"):
+        row = self.params.samplers[sampler]
+        found = self.drawing_inputs(run, seed, row)
+        if row.schedule in METHODS:
             found["schedules"] = [self.searched(run, seed, sampler)]
         elif row.schedule.endswith(".csv"):
             found["schedules"] = [row.schedule]
@@ -120,10 +127,17 @@ class Plan(Specs):
     def search_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What a search reads."""
         row = self.params.samplers[sampler]
-        found = self.nets(run, seed) | self.given_inputs(run) | self.start_inputs(run, row.prior)
-        if row.schedule == "frozen":
-            return found | {"estimator": [self.net(run, seed, "estimator")]}
-        return found | self.judge_inputs(run)
+        method = METHODS[row.schedule]
+        return self.drawing_inputs(run, seed, method.drawn_by(row)) | (self.judge_inputs(run) if method.judged else {})
+
+    def drawing_inputs(self, run: str, seed: str, sampler: Sampler) -> Files:
+        """What a sampler reads, its schedule left out."""
+        found = self.nets(run, seed) | self.given_inputs(run) | self.start_inputs(run, sampler.prior)
+        if sampler.adapt == "estimator":
+            found["estimator"] = [self.net(run, seed, "estimator")]
+        if sampler.adapt == "oracle":
+            found["data"] = [self.data_of(run)]
+        return found
 
     def robustness_inputs(self, run: str, seed: str) -> Files:
         """What the study of robustness reads."""
@@ -158,17 +172,14 @@ class Plan(Specs):
             "levels": [file for run in used for file in self.levels(run).get("levels", [])],
             "audio": [f"{self.tables}/audio/{bound.run}"] if drawn else [],
             "likelihood": [self.likelihood(run, seed) for run, seed in nets],
-            "trained": [self.net(run, self.params.runs[run].seeds[0]).replace(".safetensors", ".json") for run in used],
             "curves": [self.curve(run, self.params.runs[run].seeds[0]) for run in used],
             **{kind: [self.study(run, seed, kind) for run, seed in nets] for kind in STUDIES},
         }
         for name in READS[layout["kind"]]:
             if name == "likelihood" and "NLL" not in [column.get("metric") for column in layout.get("columns", [{"metric": "NLL"}])]:
                 continue
-            if name == "trained" and layout["kind"] == "summary" and not any("cost" in column for column in layout["columns"]):
-                continue
             found["records" if name in STUDIES else name] = list(dict.fromkeys(known[name]))
-        return found
+        return found | {"made": [self.makers[path] for name in MEASURED for path in found.get(name, [])]}
 
     def curve(self, run: str, seed: int, kind: str = "net") -> str:
         """The loss curve of a run's training."""
@@ -187,7 +198,7 @@ class Plan(Specs):
 
     def curves(self) -> list[str]:
         """Loss curves of all trainings that some table uses."""
-        with_estimator = {run for run, _, sampler in self.rows_used() if self.params.samplers[sampler].adapt == "estimator"}
+        with_estimator = {run for run, _, sampler in self.rows_used() if self.drawn_by(sampler).adapt == "estimator"}
         with_estimator |= {row["run"] for row in self.all_rows() if "adjusted" in row}
         with_estimator |= {
             table.run for paper, tables in self.params.tables.items() for name, table in tables.items()
@@ -199,10 +210,18 @@ class Plan(Specs):
             for kind in ("net", *(["estimator"] if run in with_estimator else []))
         ]  # fmt: skip
 
+    @cached_property
+    def makers(self) -> dict[str, str]:
+        """The provenance of each record that a table may read, by the record's file."""
+        runs = [(run, seed) for run in self.params.runs for seed in self.params.runs[run].seeds]
+        found = {self.record(*row): self.made("measure", *row) for row in self.rows_used()}
+        found |= {self.study(*run, kind): self.made(kind, *run) for run in runs for kind in STUDIES}
+        return found | {self.likelihood(*run): self.made("likelihood", *run) for run in runs}
+
     def searches(self) -> list[str]:
-        """Cost records of all searches that some row uses."""
-        searching = [row for row in self.rows_used() if self.params.samplers[row[2]].schedule in ("searched", "frozen")]
-        return sorted({self.searched(*row, suffix=".cost.json") for row in searching})
+        """Records of all searches that some row uses."""
+        searching = [row for row in self.rows_used() if self.params.samplers[row[2]].schedule in METHODS]
+        return sorted({self.searched(*row, suffix=".json") for row in searching})
 
     def benchmarks(self) -> list[str]:
         """Cost records of the jobs that take time: training, search, sampling."""
@@ -211,18 +230,36 @@ class Plan(Specs):
         jobs += [f"sample/{run}-s{seed}-{sampler}" for run, seed, sampler in self.rows_used()]
         for path in self.searches():
             run, seed, name = path.rsplit("/", 3)[1:]
-            jobs.append(f"search_schedule/{run}-{seed}-{name.removesuffix('.cost.json')}")
+            jobs.append(f"search/{run}-{seed}-{name.removesuffix('.json')}")
         return [f"{self.store}/benchmarks/{job}.tsv" for job in sorted(set(jobs))]
 
     # -- for the rules ------------------------------------------------------------------------------------------
 
-    def cfg(self, rule: str, *wildcards: str) -> Callable[[Any], str]:
-        """A rule's spec as canonical JSON, names and values, as a function of its wildcards."""
-        return lambda w: canonical(getattr(self, f"{rule}_spec")(*(w[name] for name in wildcards)))
+    def made(self, verb: str, *of: str | int) -> str:
+        """The file with the provenance of a job.  Args: of: its wildcards."""
+        return "/".join([self.store, "provenance", verb, *map(str, of)]) + ".json"
 
-    def code(self, verb: str, rule: str, *wildcards: str) -> Callable[[Any], str]:
-        """Fingerprint of the code behind a rule, as a function of its wildcards."""
-        return lambda w: fingerprint.code(verb, getattr(self, f"{rule}_spec")(*(w[name] for name in wildcards)))
+    def spec(self, verb: str, *of: str) -> Frozen:
+        """What a job is told.  Args: of: arguments of its spec."""
+        return getattr(self, f"{verb}_spec")(*of)
+
+    def job(self, verb: str, of: tuple[str, ...], inputs: Files, outputs: Files, write: bool) -> str:
+        """The path of a job's file: it holds spec, inputs and outputs, and is named by their hash.  Args: write: unless it is there."""
+        text = canonical({"spec": self.written(verb, *of), "inputs": inputs, "outputs": outputs})
+        path = JOBS / f"{verb}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+        if write and not path.exists():
+            write_text(path, text)
+        return str(path)
+
+    def written(self, verb: str, *of: str) -> dict[str, Any]:
+        """A job's spec as it is hashed: without the values that equal a default."""
+        if (verb, of) not in self._written:
+            self._written[verb, of] = self.spec(verb, *of).model_dump(mode="json", exclude_defaults=True)
+        return self._written[verb, of]
+
+    def code(self, verb: str, *of: str) -> str:
+        """Fingerprint of the code behind a job."""
+        return fingerprint.code(verb, self.spec(verb, *of))
 
 
 def read(scale: str | None = None) -> Plan:

@@ -39,8 +39,7 @@ def sub_linear(steps: int, first: Rate, last: Rate) -> Level:
 
     Source: Song et al. 2021 (score SDE), sub-VP SDE; with discrete rates in place of their integral.
     """
-    found = linear(steps, first, last)
-    return Level(found.alpha, 1 - found.alpha_bar)
+    return Level.sub_variance_preserving(linear(steps, first, last).alpha)
 
 
 def exploding(steps: int, lowest: Positive, highest: Positive) -> Level:
@@ -72,4 +71,9 @@ def soft_scheduled(
 FAMILIES: Variants[Callable[..., Level]] = {
     "linear": linear, "fibonacci": fibonacci, "scaled-linear": scaled_linear, "cosine": cosine, "sub-linear": sub_linear,
     "exploding": exploding, "soft": soft_uniform, "soft-scheduled": soft_scheduled,
+}  # fmt: skip
+# What ties alpha to the noise in each family, which the plan reads: a key of level.PROCESSES.
+PROCESS = {
+    "linear": "vp", "fibonacci": "vp", "scaled-linear": "vp", "cosine": "vp", "sub-linear": "sub-vp",
+    "exploding": "ve", "soft": "ve", "soft-scheduled": "ve",
 }  # fmt: skip

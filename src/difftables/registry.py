@@ -34,6 +34,22 @@ def names(where: str) -> list[str]:
     return list(_entries(where))
 
 
+def text(where: str, key: str) -> str:
+    """The entry of a dict of text, e.g. text("ode.PROCESS", "linear")."""
+    return str(ast.literal_eval(_entries(where)[key]))
+
+
+def takes(where: str, key: str, name: str) -> bool:
+    """Whether a variant has an argument of a name: a function, or a `partial` of one."""
+    value = _entries(where)[key]
+    if isinstance(value, ast.Call):
+        value = value.args[0]
+    definition = _definition(where.rsplit(".", 1)[0], value.id) if isinstance(value, ast.Name) else None
+    if not isinstance(definition, ast.FunctionDef):
+        raise LookupError(f"{where}[{key!r}] is no function of this project")
+    return name in {a.arg for a in (*definition.args.args, *definition.args.kwonlyargs)}
+
+
 def arguments(where: str, key: str) -> dict[str, tuple[str, bool]]:
     """Arguments of a variant: name to (annotation as text, has a default)."""
     value = _entries(where)[key]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from difftables.io import write_text
-from difftables.level import Level, concatenate
+from difftables.level import Level, concatenate, same_process
 
 
 def linear(steps: int, first: float, last: float) -> Tensor:
@@ -65,7 +65,7 @@ def from_betas(betas: Tensor) -> Level:
     log_alpha_bar = torch.log1p(-betas.double()).cumsum(0).flip(0)
     alpha = torch.cat([(log_alpha_bar / 2).exp(), torch.ones(1, dtype=torch.float64)])
     std = torch.cat([(-torch.expm1(log_alpha_bar)).sqrt(), torch.zeros(1, dtype=torch.float64)])
-    return Level(alpha, std)
+    return Level(alpha, std, process="vp")
 
 
 def betas_of(schedule: Level) -> Tensor:
@@ -85,12 +85,7 @@ def power_law(schedule: Level, steps: int, rho: float = 7.0) -> Level:
         raise ValueError(f"a power law has both ends of the schedule, so that it takes 2 steps at least, not {steps}")
     ends = schedule.sigma[[0, -2]] ** (1 / rho)
     sigma = torch.lerp(ends[0], ends[1], torch.arange(steps, dtype=torch.float64) / (steps - 1)) ** rho
-    return concatenate([of_kind(schedule, sigma), Level.clean()])
-
-
-def of_kind(schedule: Level, sigma: Tensor) -> Level:
-    """Levels of noise level sigma, [K], variance exploding where a schedule is, else variance preserving."""
-    return Level.variance_exploding(sigma) if bool((schedule.alpha == 1).all()) else Level.variance_preserving(1 / (1 + sigma**2))
+    return concatenate([same_process(schedule, sigma), Level.clean()])
 
 
 def strided(schedule: Level, steps: int) -> Level:

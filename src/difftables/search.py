@@ -67,12 +67,12 @@ class Found:
     betas: Tensor
     score: float
     scores: list[float]
-    evaluations: int  # of the network: candidates x samples x steps
+    evaluations: int  # of the network: candidates x samples x calls of a chain
     seconds: float
 
 
 def grid_search(
-    candidates: Tensor, run: Callable[[list[Level], int], Tensor], score: Callable[[Tensor], float], samples: int, batch: int
+    candidates: Tensor, run: Callable[[list[Level], int], Tensor], score: Callable[[Tensor], float], samples: int, batch: int, calls: int
 ) -> Found:
     """Score every candidate on the same noise and return the lowest.
 
@@ -89,7 +89,7 @@ def grid_search(
         levels = [concatenate([schedule[i].expand(samples) for schedule in each]) for i in range(part.shape[1] + 1)]
         scores += [score(x) for x in run(levels, len(part)).split(samples)]
     best = min(range(len(scores)), key=scores.__getitem__)
-    evaluations = len(candidates) * samples * candidates.shape[1]
+    evaluations = len(candidates) * samples * calls
     return Found(candidates[best], scores[best], scores, evaluations, time.perf_counter() - began)
 
 

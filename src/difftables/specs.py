@@ -1,101 +1,144 @@
-"""What each job is told: its spec, as plain JSON. No torch in here."""
+"""What each job is told, as the model that it reads. No torch in here."""
 
 from pathlib import PurePosixPath
 from typing import Any
 
+from difftables import job_specs as specs
 from difftables.bindings import Bindings
-from difftables.config import Sampler, Table
+from difftables.config import Table
+from difftables.config_data import Features, Images, Speech
+from difftables.config_run import Adjustment, Backbone, EstimatorNet
+from difftables.config_sampling import Compared, Sampler, Sampling
 from difftables.layouts import PAPERS, READS, read_yaml
 from difftables.params import Loaded
+from difftables.search_methods import METHODS
 
-Spec = dict[str, Any]
-OF_BACKBONE = (
-    "corruption", "prior", "precondition", "conditioning", "density", "target", "weight", "penalty",
-    "references", "seen", "sigma_data",
-)  # fmt: skip
+OBJECTIVE = {"objective", "vlb_weight"}  # of these a job that evaluates a net asks for what it reads
+OF_BACKBONE = set(Backbone.model_fields) - OBJECTIVE
 
 
 class Specs(Bindings):
-    """What each job of one scale is told, as plain JSON.  Args, Raises: of Bindings."""
+    """What each job of one scale is told.  Args, Raises: of Bindings."""
 
     def __init__(self, params: Loaded) -> None:
         super().__init__(params)
         self.root = f"results/{params.scale}"
         self.store, self.tables = f"{self.root}/store", f"{self.root}/tables"
 
-    def run(self, name: str, *parts: str) -> Spec:
-        """A run with its data set, net and schedule in place of their names, and the `parts` a job depends on."""
-        run = self.params.runs[name].model_dump()
-        data = self.dataset(run["data"])
-        resolved = {
-            "data": data | ({"classes": data["classes"] if run["given"] else 0} if data["medium"] == "images" else {}),
-            "net": self.params.nets[run["net"]].model_dump(),
-            "schedule": self.params.schedules[run["schedule"]].model_dump(),
-        }
-        return resolved | {key: run[key] for key in OF_BACKBONE} | {key: run[key] for key in parts}
+    # -- runs and data sets -------------------------------------------------------------------------------------
 
-    def view(self, name: str, *parts: str) -> Spec:
+    def dataset(self, name: str, labelled: bool = True) -> Images | Speech:
+        """A data set as its jobs see it: where its files lie in place of the name of its archive.  Args: labelled: for a net given labels."""
+        found = self.params.data[name]
+        own: dict[str, Any] = {"archive": None}
+        if found.archive is not None:
+            own["root"] = str(PurePosixPath(self.params.downloads[found.archive].folder(found.archive)) / (found.root or ""))
+        if isinstance(found, Images):
+            own |= {"floor_n": None} | ({} if labelled else {"classes": None})
+        return found.model_copy(update=own)
+
+    def parts(self, name: str, *parts: str) -> dict[str, Any]:
+        """Fields of RunSpec: data set, net and schedule in place of their names, and the `parts` of a run that a job reads."""
+        run = self.params.runs[name]
+        resolved = {
+            "data": self.dataset(run.data, run.given is not None), "net": self.params.nets[run.net],
+            "schedule": self.params.schedules[run.schedule],
+        }  # fmt: skip
+        return resolved | {key: getattr(run, key) for key in (*OF_BACKBONE, *parts)}
+
+    def view(self, name: str, *parts: str, **own: Any) -> specs.RunSpec:
         """A run as one that evaluates its net sees it: with the checkpoint it takes, and the run whose net has its ends."""
         run = self.params.runs[name]
         ends = {"ends": self.view(run.ends), "share": run.share} if run.ends else {}
-        return self.run(name, *parts) | ({"at": run.at} if run.at else {}) | ends
+        return specs.RunSpec(**self.parts(name, *parts) | {"at": run.at} | ends | own)
 
-    def sampler_run(self, name: str, sampler: Sampler) -> Spec:
+    def sampler_run(self, name: str, sampler: Sampler) -> specs.RunSpec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
-        parts = ["adjust"] if sampler.adapt or sampler.schedule == "fitted" else []
-        spec = self.view(name, *parts, *(["estimator"] if sampler.adapt == "estimator" else []))
-        if "adjust" in spec:
-            spec["adjust"]["family"] = sampler.family or spec["adjust"]["family"]
-        if sampler.adapt is None and "adjust" in spec:  # a fitted schedule reads the family alone
-            spec["adjust"] = {key: spec["adjust"][key] for key in ("family", "first")}
+        run, own = self.params.runs[name], dict[str, Any]()
+        adjust = run.adjust if sampler.adapt or sampler.schedule == "fitted" else None
+        if adjust is not None:
+            family = sampler.family or adjust.family
+            # A fitted schedule that nothing adjusts reads the family alone.
+            own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.adapt else Adjustment(family=family, first=adjust.first)
         if sampler.prior is not None:
-            spec["prior"] = sampler.prior
+            own["prior"] = sampler.prior
         if sampler.adapt == "oracle":
-            spec["oracle"] = self.run(name, "oracle")["oracle"]
-        if sampler.adapt == "estimator":
-            spec["estimator"] = {"net": spec["estimator"]["net"]}
-        return spec
+            own["oracle"] = run.oracle
+        if sampler.adapt == "estimator" and run.estimator is not None:
+            own["estimator"] = EstimatorNet(net=run.estimator.net)
+        return self.view(name, **own)
 
-    def row(self, sampler: str) -> Spec:
+    @staticmethod
+    def as_drawn(sampler: Sampler) -> Sampling:
         """A sampler as its jobs see it: what names other parts of the spec is left to those."""
-        return self.params.samplers[sampler].model_dump(exclude={"family", "steps", "seeds", "prior"})
+        return Sampling(**{key: getattr(sampler, key) for key in Sampling.model_fields})
 
-    def dataset(self, name: str) -> Spec:
-        """A data set as its jobs see it: where its files lie in place of the name of its archive."""
-        found = self.params.data[name]
-        spec = found.model_dump(exclude={"archive", "floor_n"})
-        if found.archive is None:
-            return spec
-        return spec | {"root": str(PurePosixPath(self.params.downloads[found.archive].folder(found.archive)) / (found.root or ""))}
+    def estimated_run(self, name: str) -> specs.RunSpec:
+        """A run with its adjustment, and its estimator's net."""
+        run = self.params.runs[name]
+        return self.view(name, "adjust", estimator=EstimatorNet(net=run.estimator.net) if run.estimator else None)
 
-    def data_spec(self, data: str) -> Spec:
+    def features(self) -> Features:
+        """The feature network that all metrics of images use."""
+        return self.params.features[self.params.evaluation.images.features]
+
+    def features_of(self, run: str) -> Features | None:
+        """The feature network where a run's metrics use one."""
+        return self.features() if self.medium(run) == "images" else None
+
+    def evaluation(self, run: str, *keys: str) -> dict[str, Any]:
+        """Numbers of a run's evaluation: those of `keys` that its medium has."""
+        found = getattr(self.params.evaluation, self.medium(run))
+        return found.model_dump(include=set(keys))
+
+    def numbers(self, run: str, keys: set[str]) -> specs.SearchNumbers:
+        """Numbers of the search of a run's medium."""
+        return specs.SearchNumbers(**getattr(self.params.search, self.medium(run)).model_dump(include=keys))
+
+    def names(self, run: str, seed: str, sampler: str | None = None) -> specs.Names:
+        """What a record says of where it comes from."""
+        return specs.Names(run=run, train_seed=int(seed), dataset=self.params.runs[run].data, sampler=sampler)
+
+    # -- data ---------------------------------------------------------------------------------------------------
+
+    def data_spec(self, data: str) -> specs.DataSpec:
         """Of rule data."""
-        return {"data": self.dataset(data)}
+        return specs.DataSpec(data=self.dataset(data))
 
-    def download_spec(self, file: str) -> Spec:
+    def download_spec(self, file: str) -> specs.FetchSpec:
         """Of rule download."""
         found = next(d for d in self.params.downloads.values() if d.url and PurePosixPath(d.path).name == file)
-        return found.model_dump(include={"url", "sha256", "size"})
+        return specs.FetchSpec(**found.model_dump(include={"url", "sha256", "size"}))
 
-    def extract_spec(self, archive: str) -> Spec:
+    def extract_spec(self, archive: str) -> specs.ExtractSpec:
         """Of rule extract."""
         found = self.params.downloads[archive]
-        return {"archive": found.path, "sha256": found.sha256, "by_hand": found.by_hand}
+        return specs.ExtractSpec(archive=found.path, sha256=found.sha256, by_hand=found.by_hand)
 
-    def weights_spec(self, name: str) -> Spec:
+    def weights_spec(self, name: str) -> specs.FetchSpec:
         """Of rule weights."""
         known = {f.url.rsplit("/", 1)[1]: f for f in self.params.features.values() if f.url}
-        return {"url": known[name].url, "sha256": known[name].sha256}
+        return specs.FetchSpec(**known[name].model_dump(include={"url", "sha256"}))
 
-    def reference_spec(self, data: str) -> Spec:
+    def reference_spec(self, data: str) -> specs.ReferenceSpec:
         """Of rule reference; its n is that of the floor."""
-        own = self.params.evaluation.images.model_dump(include={"n", "floor_repeats"})
-        own["n"] = getattr(self.params.data[data], "floor_n", None) or own["n"]
-        return {"features": self.features(), "evaluation": own, "scale": self.params.scale}
+        own, found = self.params.evaluation.images, self.params.data[data]
+        n = found.floor_n if isinstance(found, Images) and found.floor_n else own.n
+        return specs.ReferenceSpec(features=self.features(), evaluation=specs.Floor(n=n, floor_repeats=own.floor_repeats))
 
-    def train_spec(self, run: str, seed: str) -> Spec:
+    # -- training -----------------------------------------------------------------------------------------------
+
+    def train_spec(self, run: str, seed: str) -> specs.TrainSpec:
         """Of rule train."""
-        return {"run": self.run(run, "train", "objective", "vlb_weight"), "seed": int(seed)}
+        return specs.TrainSpec(run=specs.TrainedRun(**self.parts(run, "train", *OBJECTIVE)), seed=int(seed))
+
+    def train_estimator_spec(self, run: str, seed: str) -> specs.TrainEstimatorSpec:
+        """Of rule train_estimator."""
+        full = self.parts(run, "estimator")
+        own = specs.EstimatorRun(**{key: full[key] for key in specs.EstimatorRun.model_fields})
+        return specs.TrainEstimatorSpec(run=own, seed=int(seed))
+
+    # -- schedules ----------------------------------------------------------------------------------------------
 
     def levels_name(self, run: str) -> str:
         """What tells a run's chosen levels from others: runs with one data set, schedule and corruption share them."""
@@ -106,170 +149,90 @@ class Specs(Bindings):
         """A run with the levels of that name."""
         return next(run for run in self.params.runs if self.levels_name(run) == chosen)
 
-    def levels_spec(self, chosen: str) -> Spec:
+    def levels_spec(self, chosen: str) -> specs.LevelsSpec:
         """Of rule levels."""
-        full = self.run(self.levels_run(chosen))
-        names = {"levels": chosen, "dataset": self.params.runs[self.levels_run(chosen)].data}
-        return {key: full[key] for key in ("data", "schedule", "corruption")} | {"names": names, "scale": self.params.scale}
+        run = self.levels_run(chosen)
+        full = self.parts(run)
+        return specs.LevelsSpec(
+            data=full["data"], schedule=full["schedule"], corruption=full["corruption"], levels=chosen, dataset=self.params.runs[run].data
+        )
 
-    def likelihood_spec(self, run: str, seed: str) -> Spec:
-        """Of rule likelihood: the bound of the whole chain, and of the shorter ones that a table asks for."""
-        used = {steps for row in self.all_rows() if row["run"] == run and row["kind"] == "chains" for steps in row["asked"]}
-        training = self.params.runs[run].train
-        return {
-            "run": self.view(run), "steps": sorted({*used, self.chain(run)}), "evaluation": self.evaluation(run, "likelihood_n", "batch"),
-            "trained": {"steps": self.params.runs[run].at or training.steps, "batch": training.batch},
-            "variance": "learned" if self.has_variance(run) else "large", "names": self.names(run, seed), "scale": self.params.scale,
-        }  # fmt: skip
-
-    def gradients_spec(self, run: str, seed: str) -> Spec:
-        """Of rule gradients."""
-        own = ("gradient_batch", "gradient_batches")
-        return {
-            "run": self.view(run, "vlb_weight"), "evaluation": self.evaluation(run, *own), "names": self.names(run, seed),
-            "scale": self.params.scale,
-        }  # fmt: skip
-
-    def variance_spec(self, run: str, seed: str) -> Spec:
-        """Of rule variance."""
-        return {
-            "run": self.view(run), "evaluation": self.evaluation(run, "variance_levels", "variance_n"), "names": self.names(run, seed),
-            "scale": self.params.scale,
-        }  # fmt: skip
-
-    def estimator_spec(self, run: str, seed: str) -> Spec:
-        """Of rule train_estimator."""
-        full = self.run(run, "estimator")
-        return {"run": {key: full[key] for key in ("data", "schedule", "corruption", "estimator")}, "seed": int(seed)}
-
-    def search_spec(self, run: str, sampler: str) -> Spec:
-        """Of rule search_schedule, for the row that asks for it; what gets frozen is that row, adjusted."""
+    def search_spec(self, run: str, sampler: str) -> specs.SearchSpec:
+        """Of rule search, for the row that asks for it, and the sampler that its method draws with."""
         row = self.params.samplers[sampler]
-        adjusted = {"schedule": "fitted", "adapt": "estimator"}
-        used = row.model_copy(update=adjusted if row.schedule == "frozen" else {})
-        search = getattr(self.params.search, self.medium(run)).model_dump()
-        own = ("frozen_samples", "seed") if row.schedule == "frozen" else tuple(key for key in search if key != "frozen_samples")
-        return {
-            "run": self.sampler_run(run, used), "sampler": used.model_dump(exclude={"family", "steps", "seeds", "prior"}),
-            "method": row.schedule, "steps": self.steps(run, sampler), "search": {key: search[key] for key in own},
-            "batch": self.evaluation(run)["batch"], **self.features_of(run),
-        }  # fmt: skip
+        method = METHODS[row.schedule]
+        used = method.drawn_by(row)
+        return specs.SearchSpec(
+            run=self.sampler_run(run, used), sampler=self.as_drawn(used), method=row.schedule, steps=self.steps(run, sampler),
+            search=self.numbers(run, set(method.reads)), features=self.features_of(run) if method.judged else None,
+            **self.evaluation(run, "batch"),
+        )  # fmt: skip
 
-    def sample_spec(self, run: str, sampler: str) -> Spec:
+    # -- samples and what is measured ---------------------------------------------------------------------------
+
+    def sample_spec(self, run: str, sampler: str) -> specs.SampleSpec:
         """Of rule sample."""
         row = self.params.samplers[sampler]
-        spec = {"run": self.sampler_run(run, row), "sampler": self.row(sampler), "steps": self.steps(run, sampler)}
-        spec |= self.evaluation(run, "n", "seeds", "batch")
-        return spec | ({"seeds": row.seeds} if row.seeds else {})
+        numbers = self.evaluation(run, "n", "seeds", "batch") | ({"seeds": row.seeds} if row.seeds else {})
+        return specs.SampleSpec(run=self.sampler_run(run, row), sampler=self.as_drawn(row), steps=self.steps(run, sampler), **numbers)
 
-    def measure_spec(self, run: str, seed: str, sampler: str) -> Spec:
+    def measure_spec(self, run: str, seed: str, sampler: str) -> specs.MeasureSpec:
         """Of rule measure."""
-        names = self.names(run, seed) | {"sampler": sampler}
-        own = ("n", "kid_subsets", "kid_subset_size", "neighbours", "is_splits")
-        data = self.dataset(self.params.runs[run].data)
-        data = data if data["medium"] == "speech" else {"medium": "images"}
-        spec = {"names": names, "data": data, "evaluation": self.evaluation(run, *own), "scale": self.params.scale}
-        return spec | self.features_of(run)
+        own = specs.Measures(**self.evaluation(run, *specs.Measures.model_fields))
+        return specs.MeasureSpec(
+            names=self.names(run, seed, sampler), speech=self.speech(run), evaluation=own, features=self.features_of(run)
+        )
 
-    def errors_spec(self, run: str, seed: str) -> Spec:
+    def speech(self, run: str) -> Speech | None:
+        """The data set of a run where it is speech."""
+        found = self.dataset(self.params.runs[run].data)
+        return found if isinstance(found, Speech) else None
+
+    def errors_spec(self, run: str, seed: str) -> specs.ErrorsSpec:
         """Of rule errors."""
-        full = self.run(run, "estimator", "oracle")
-        full["estimator"] = {"net": full["estimator"]["net"]}
-        return {
-            "run": {key: full[key] for key in ("data", "schedule", "corruption", "estimator", "oracle")},
-            "estimates": ["estimator", {"images": "oracle", "speech": "known_mel"}[self.medium(run)]],
-            "evaluation": self.evaluation(run, "error_levels", "error_n"), "names": self.names(run, seed), "scale": self.params.scale,
-        }  # fmt: skip
+        full = self.parts(run, "estimator", "oracle")
+        full["estimator"] = EstimatorNet(net=full["estimator"].net)
+        return specs.ErrorsSpec(
+            run=specs.EstimatedRun(**{key: full[key] for key in specs.EstimatedRun.model_fields}),
+            estimates=["estimator", {"images": "oracle", "speech": "known_mel"}[self.medium(run)]],
+            evaluation=specs.ErrorLevels(**self.evaluation(run, "error_levels", "error_n")), names=self.names(run, seed),
+        )  # fmt: skip
 
-    def robustness_spec(self, run: str, seed: str) -> Spec:
+    def robustness_spec(self, run: str, seed: str) -> specs.RobustnessSpec:
         """Of rule robustness: the adjusted samplers that the figures name, fixed against adjusted."""
-        samplers: list[Spec] = []
+        samplers, adjust = list[Compared](), self.params.runs[run].adjust
         for line in (row for row in self.all_rows() if row["run"] == run and "adjusted" in row):
-            family = self.params.samplers[line["adjusted"]].family or self.run(run, "adjust")["adjust"]["family"]
-            adjusted = self.row(line["adjusted"]) | {"family": family}
-            pair = (("fixed", adjusted | {"adapt": None}), ("adjusted", adjusted))
-            samplers += [{"label": f"{line['label']}, {word}", **row} for word, row in pair]
-        own = ("robustness_schedules", "robustness_n", "robustness_steps")
-        search = getattr(self.params.search, self.medium(run)).model_dump(include={"grid", "decades", "digits", "groups", "seed"})
-        return {
-            "run": self.sampler_run(run, Sampler(rule="ddim", schedule="fitted", adapt="estimator")), "samplers": samplers,
-            "search": search, "names": self.names(run, seed), "evaluation": self.evaluation(run, *own),
-            "batch": self.evaluation(run)["batch"], "scale": self.params.scale, **self.features_of(run),
-        }  # fmt: skip
+            named = self.params.samplers[line["adjusted"]]
+            row = dict(self.as_drawn(named)) | {"family": named.family or (adjust.family if adjust else None)}
+            for word, adapt in (("fixed", None), ("adjusted", named.adapt)):
+                samplers.append(Compared(**row | {"adapt": adapt, "label": f"{line['label']}, {word}"}))
+        own = set(specs.RandomSchedules.model_fields)
+        return specs.RobustnessSpec(
+            run=self.estimated_run(run), samplers=samplers,
+            search=self.numbers(run, {"grid", "decades", "digits", "groups", "seed"}), names=self.names(run, seed),
+            evaluation=specs.RandomSchedules(**self.evaluation(run, *own)), features=self.features_of(run), **self.evaluation(run, "batch"),
+        )  # fmt: skip
 
-    def listen_spec(self, run: str) -> Spec:
-        """Of rule listen."""
-        data = self.dataset(self.params.runs[run].data)
-        steps = sorted({steps for table in self._listening(run) for steps in table.steps})
-        return {"data": data, "evaluation": self.evaluation(run, "listen"), "samplers": self.listened(run), "steps": steps}
-
-    def table_spec(self, paper: str, table: str) -> Spec:
-        """Of rule table: the layout, what runs it, and the words for its foot."""
-        bound = self.params.tables[paper][table]
-        run = self.params.runs[bound.run] if bound.run else None
-        features = self.params.features[self.params.evaluation.images.features]
-        used = self.evaluation(bound.run, "n", "seeds") if bound.run else self.params.evaluation.images.model_dump(include={"n", "seeds"})
-        data = self.dataset(run.data) if run else {"medium": "images"}
-        spec = {
-            "paper": paper, "table": table, "layout": self.layouts[paper][table], "rows": self.rows(paper, table), "steps": bound.steps,
-            "run": bound.run,
-            "dataset": run.data if run else None, "metric": {"net": features.net, "pixels": features.pixels}, "scale": self.params.scale,
-            "n": used["n"], "seeds": len(used["seeds"]), "train_seeds": len(run.seeds) if run else 0,
-            "data": data if data["medium"] == "speech" else {"medium": "images"},
-        }  # fmt: skip
-        if run and data["medium"] == "speech":
-            spec["model"] = {"precondition": run.precondition, "density": run.density, "steps": run.train.steps, "batch": run.train.batch}
-        layout = self.layouts[paper][table]
-        told = layout.get("about") or layout["kind"] == "progress"
-        if told or set(READS[layout["kind"]]) & {"likelihood", "curves", "gradients", "variance"}:
-            spec["about"] = {name: self.about(name) for name in dict.fromkeys(row["run"] for row in self.rows(paper, table)) if name}
-        if layout["kind"] == "course":
-            spec["courses"] = {row["run"]: self.course(row["run"]) for row in spec["rows"] if row["run"]}
-        if "schedules" in layout:
-            spec["schedules"] = {name: self.params.schedules[name].model_dump() for name in layout["schedules"]}
-        return spec
-
-    def course(self, run: str) -> Spec:
-        """What corrupts the samples of a run, and the name of its chosen levels, if any."""
+    def likelihood_spec(self, run: str, seed: str) -> specs.LikelihoodSpec:
+        """Of rule likelihood: the bound of the whole chain, and of the shorter ones that a table asks for."""
+        used = {steps for row in self.all_rows() if row["run"] == run and row["kind"] == "chains" for steps in row["asked"]}
         found = self.params.runs[run]
-        return {
-            "schedule": self.params.schedules[found.schedule].model_dump(),
-            "corruption": found.corruption,
-            "levels": self.levels_name(run),
-        }
+        return specs.LikelihoodSpec(
+            run=self.view(run), steps=sorted({*used, self.chain(run)}),
+            evaluation=specs.Likelihoods(**self.evaluation(run, "likelihood_n", "batch")),
+            trained=specs.Budget(steps=found.at or found.train.steps, batch=found.train.batch),
+            variance="learned" if self.has_variance(run) else "large", names=self.names(run, seed),
+        )  # fmt: skip
 
-    def about(self, run: str) -> Spec:
-        """What a table's foot says of a run."""
-        found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
-        return {
-            "schedule": found.schedule, "chain": self.chain(run), "objective": found.objective, "density": found.density,
-            "steps": found.at or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
-            "dropout": net.get("dropout"), "references": found.references,
-        }  # fmt: skip
+    def gradients_spec(self, run: str, seed: str) -> specs.GradientsSpec:
+        """Of rule gradients."""
+        own = specs.GradientBatches(**self.evaluation(run, "gradient_batch", "gradient_batches"))
+        return specs.GradientsSpec(run=self.view(run, "vlb_weight"), evaluation=own, names=self.names(run, seed))
 
-    def report_spec(self) -> Spec:
-        """Of rule report."""
-        claims = {paper: read_yaml(PAPERS / paper / "claims.yaml") for paper in self.params.tables}
-        # Pairs, not mappings: canonical JSON sorts keys, a page has an order.
-        titles = [[paper, list(tables)] for paper, tables in self.params.tables.items()]
-        return {"scale": self.params.scale, "claims": claims, "tables": titles}
-
-    def features(self) -> Spec:
-        """The feature network that all metrics of images use."""
-        return self.params.features[self.params.evaluation.images.features].model_dump()
-
-    def features_of(self, run: str) -> Spec:
-        """The feature network where a run's metrics use one."""
-        return {"features": self.features()} if self.medium(run) == "images" else {}
-
-    def evaluation(self, run: str, *keys: str) -> Spec:
-        """Numbers of a run's evaluation: those of `keys` that its medium has, or all."""
-        found = getattr(self.params.evaluation, self.medium(run)).model_dump()
-        return {key: found[key] for key in keys if key in found} if keys else found
-
-    def names(self, run: str, seed: str) -> Spec:
-        """What a record says of where it comes from."""
-        return {"run": run, "train_seed": int(seed), "dataset": self.params.runs[run].data}
+    def variance_spec(self, run: str, seed: str) -> specs.VarianceSpec:
+        """Of rule variance."""
+        own = specs.TargetLevels(**self.evaluation(run, "variance_levels", "variance_n"))
+        return specs.VarianceSpec(run=self.view(run), evaluation=own, names=self.names(run, seed))
 
     def _listening(self, run: str) -> list[Table]:
         return [
@@ -284,3 +247,53 @@ class Specs(Bindings):
             if table.run == run and self.layouts[paper][name]["kind"] == "listen"
             for row in self.rows(paper, name) if row["run"]
         ))  # fmt: skip
+
+    def listen_spec(self, run: str) -> specs.ListenSpec:
+        """Of rule listen."""
+        steps = sorted({steps for table in self._listening(run) for steps in table.steps})
+        data = self.speech(run)
+        assert data is not None, "the plan listens to speech alone"
+        return specs.ListenSpec(data=data, samplers=self.listened(run), steps=steps, **self.evaluation(run, "listen"))
+
+    # -- tables -------------------------------------------------------------------------------------------------
+
+    def table_spec(self, paper: str, table: str) -> specs.TableSpec:
+        """Of rule table: the layout, what runs it, and the words for its foot."""
+        bound, layout, rows = self.params.tables[paper][table], self.layouts[paper][table], self.rows(paper, table)
+        run = self.params.runs[bound.run] if bound.run else None
+        used = getattr(self.params.evaluation, self.medium(bound.run)) if bound.run else self.params.evaluation.images
+        speech = self.speech(bound.run) if bound.run else None
+        model = None
+        if run and speech:
+            model = {"precondition": run.precondition, "density": run.density, "steps": run.train.steps, "batch": run.train.batch}
+        noted = layout.get("about") or layout["kind"] == "progress"
+        noted = noted or set(READS[layout["kind"]]) & {"likelihood", "curves", "gradients", "variance"}
+        runs = [name for name in dict.fromkeys(row["run"] for row in rows) if name]
+        return specs.TableSpec(
+            paper=paper, table=table, layout=layout, rows=rows, steps=bound.steps, run=bound.run, dataset=run.data if run else None,
+            metric={"net": self.features().net, "pixels": self.features().pixels}, scale=self.params.scale, n=used.n, seeds=len(used.seeds),
+            train_seeds=len(run.seeds) if run else 0, speech=speech, model=model,
+            about={name: self.about(name) for name in runs} if noted else {},
+            courses={name: self.course(name) for name in runs} if layout["kind"] == "course" else {},
+            schedules={name: self.params.schedules[name] for name in layout.get("schedules", [])},
+        )  # fmt: skip
+
+    def course(self, run: str) -> specs.Course:
+        """What corrupts the samples of a run, and the name of its chosen levels, if any."""
+        found = self.params.runs[run]
+        return specs.Course(schedule=self.params.schedules[found.schedule], corruption=found.corruption, levels=self.levels_name(run))
+
+    def about(self, run: str) -> dict[str, Any]:
+        """What a table's foot says of a run."""
+        found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
+        return {
+            "schedule": found.schedule, "chain": self.chain(run), "objective": found.objective, "density": found.density,
+            "steps": found.at or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
+            "dropout": net.get("dropout"), "references": found.references,
+        }  # fmt: skip
+
+    def report_spec(self) -> specs.ReportSpec:
+        """Of rule report."""
+        claims = {paper: read_yaml(PAPERS / paper / "claims.yaml") for paper in self.params.tables}
+        titles = [(paper, list(tables)) for paper, tables in self.params.tables.items()]
+        return specs.ReportSpec(scale=self.params.scale, claims=claims, tables=titles)

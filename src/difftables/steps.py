@@ -1,9 +1,8 @@
-"""Samplers of the (a, b) family, x' = A' D + a eps + b n, and the one loop that walks a schedule."""
+"""Steps of the (a, b) family, x' = A' D + a eps + b n, and what is done to a sample before a step. `solvers` walks them."""
 
 import math
 from collections.abc import Callable
 from functools import partial
-from inspect import signature
 
 import torch
 from torch import Tensor
@@ -14,7 +13,6 @@ from difftables.schedules import timestep
 from difftables.variants import Variants
 
 Rule = Callable[..., tuple[Tensor, Tensor]]  # (now, nxt) to (a, b), or (now, nxt, v) where it wants what the net says of the variance
-Adapt = Callable[[Tensor, Tensor, list[Level]], list[Level]]
 
 
 def transition(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
@@ -93,7 +91,7 @@ def euler_maruyama(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
     return torch.where(stays, a, 0.0), torch.where(stays, nxt.alpha * c.sqrt(), 0.0)
 
 
-def heun(x: Tensor, now: Level, nxt: Level, noise: Tensor) -> Tensor:
+def euler(x: Tensor, now: Level, nxt: Level, noise: Tensor) -> Tensor:
     """Where a straight line of slope `noise` leads: x' / alpha' = x / alpha + (sigma' - sigma) eps.
 
     With eps the mean of a step's two ends it is Heun's method for dx / dsigma = eps, x here and there divided by alpha.
@@ -156,11 +154,11 @@ class Langevin:
 
 
 def langevin_rate(level: Level, schedule: Level) -> Tensor:
-    """r of a Langevin step, [B]: 1 where the schedule's alpha is, else 1 - beta of the level's step in it.
+    """r of a Langevin step, [B]: 1 where the schedule is variance exploding, else 1 - beta of the level's step in it.
 
     Source: Song et al. 2021 (score SDE), correctors of the VE and the VP SDE.
     """
-    if bool((schedule.alpha == 1).all()):
+    if schedule.process == "ve":
         return torch.ones_like(level.std)
     place = len(schedule) - 2 - timestep(level, schedule)
     return (schedule.alpha_bar[place] / schedule.alpha_bar[place + 1]).to(level.std)
@@ -172,39 +170,3 @@ RULES: Variants[Rule] = {
     "naive": naive, "momentum": partial(ancestral, mix=1.0), "flow": flow,
     "euler-maruyama": euler_maruyama,
 }  # fmt: skip
-
-
-def sample(
-    x: Tensor, schedule: Level | list[Level], *, denoise: Denoiser, corrupt: Callable[[Tensor, Level], Tensor],
-    rule: Rule, randn: Callable[[Tensor], Tensor], adapt: Adapt | None = None, noisy_end: bool = False,
-    before: Callable[[Tensor, Level], tuple[Tensor, Level]] | None = None, second: bool = False,
-) -> Tensor:  # fmt: skip
-    """Walk x down a schedule of N + 1 levels with N calls of the denoiser; the last step adds no noise, unless `noisy_end`.
-
-    Args:
-        x: the start, [B, ...].
-        schedule: N + 1 levels, noisiest first; each entry of a list may hold one level per sample, [B].
-        adapt: shown the step's mean, its noised result and the levels still to come (the first of which the
-            result is said to have); returns as many levels in their place.
-        before: what is done to x and its level before each step, e.g. `Churn`; second: whether each step but the last is corrected
-            by the slope at its end (Heun), for the DDIM rule and a corruption that scales alone.
-    Returns: samples at the last level, [B, ...].
-    """
-    levels, wants_v = [schedule[i] for i in range(len(schedule))], "v" in signature(rule).parameters
-    for i in range(1, len(levels)):
-        now, nxt = levels[i - 1], levels[i]
-        if before is not None:
-            x, now = before(x, now)
-        x0, v = parts(denoise(x, now))
-        noise = (x - corrupt(x0, now)) / now.like(x).std
-        # Variances are small differences: taken in float64, and only then cast to the dtype of x.
-        a, b = rule(now, nxt, v=v) if wants_v else rule(now, nxt)
-        b = b if noisy_end else torch.where(shape(nxt.std, b) > 0, b, 0.0)
-        mean = corrupt(x0, nxt) + shape(a, x) * noise
-        if second and bool((nxt.std > 0).all()):
-            ahead = (mean - corrupt(parts(denoise(mean, nxt))[0], nxt)) / nxt.like(x).std
-            mean = heun(x, now, nxt, 0.5 * (noise + ahead))
-        x = mean + shape(b, x) * randn(x) if bool((b > 0).any()) else mean
-        if adapt is not None and i + 1 < len(levels):
-            levels[i:] = adapt(mean, x, levels[i:])
-    return x

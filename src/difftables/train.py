@@ -5,7 +5,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from difftables.config_run import Training
 from difftables.io import kept_at, replacing
 from difftables.level import Level
 from difftables.parallel import World
@@ -20,24 +20,6 @@ from difftables.parallel import World
 BatchLoss = Callable[[int], tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]]
 ALONE = World()
 CURVE = ["step", "loss", "gradient_norm", "learning_rate", "bound"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Numbers of one training loop; `params.yaml` says what each means."""
-
-    steps: int
-    lr: float
-    warmup: int
-    cosine: bool
-    clip: float | None
-    ema: float
-    precision: str
-    save_every: int
-    checkpoints: tuple[int, ...] = ()
-    half_life: int | None = None
-    from_zero: bool = False
-    batch: int = 1
 
 
 class Clock:
@@ -68,13 +50,13 @@ class State:
     """Everything a killed run needs to go on with the same bits: weights, averages, optimiser, step, curve and the losses of its next row,
     kept weights, memory."""
 
-    def __init__(self, net: nn.Module, plan: Plan, path: Path, memory: nn.Module | None = None) -> None:
+    def __init__(self, net: nn.Module, settings: Training, path: Path, memory: nn.Module | None = None) -> None:
         self.path, self.step, self.curve = path, 0, list[list[float | None]]()
         self.window = list[tuple[float, float, float | None]]()
         self.net, self.memory, self.kept = net, memory or nn.Module(), dict[str, list[Tensor]]()
         self.parameters = list(net.parameters())
         self.average = [p.detach().clone() for p in self.parameters]
-        self.optimiser = torch.optim.Adam(self.parameters, lr=plan.lr, fused=True)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
 
     def save(self) -> None:
         """Write the state whole."""
@@ -100,26 +82,26 @@ class State:
         return True
 
 
-def learning_rate(step: int, plan: Plan) -> float:
+def learning_rate(step: int, settings: Training) -> float:
     """lr min(1, (step + 1) / warmup), or min(1, step / warmup) `from_zero`, then constant or a half cosine to zero."""
-    rise = min(1.0, (step + (not plan.from_zero)) / plan.warmup) if plan.warmup else 1.0
-    past = max(0.0, (step - plan.warmup) / max(1, plan.steps - plan.warmup))
-    return plan.lr * rise * (0.5 * (1 + math.cos(math.pi * past)) if plan.cosine else 1.0)
+    rise = min(1.0, (step + (not settings.from_zero)) / settings.warmup) if settings.warmup else 1.0
+    past = max(0.0, (step - settings.warmup) / max(1, settings.steps - settings.warmup))
+    return settings.lr * rise * (0.5 * (1 + math.cos(math.pi * past)) if settings.cosine else 1.0)
 
 
-def decay(step: int, plan: Plan) -> float:
+def decay(step: int, settings: Training) -> float:
     """What the average keeps of itself: `ema`, or 0.5^(batch / min(half_life, images / 20)), which copies the weights at first.
 
     Source: Karras et al. 2022 (EDM), App. F.2, and its released code.
     """
-    if plan.half_life is None:
-        return plan.ema
-    half = min(plan.half_life, 0.05 * step * plan.batch)
-    return 0.5 ** (plan.batch / half) if half else 0.0
+    if settings.half_life is None:
+        return settings.ema
+    half = min(settings.half_life, 0.05 * step * settings.batch)
+    return 0.5 ** (settings.batch / half) if half else 0.0
 
 
 def train(
-    net: nn.Module, batch_loss: BatchLoss, plan: Plan, state_path: Path, memory: nn.Module | None = None, world: World = ALONE
+    net: nn.Module, batch_loss: BatchLoss, settings: Training, state_path: Path, memory: nn.Module | None = None, world: World = ALONE
 ) -> tuple[dict[str, Tensor], list[list[float | None]]]:
     """Minimise the mean of `batch_loss`, resuming from `state_path` if it is there.
 
@@ -129,58 +111,62 @@ def train(
             by the step, so that a resumed run sees what an undisturbed one would.
         memory: what `batch_loss` remembers from step to step, on the CPU; saved and resumed with the net.
         world: processes that each have a part of every batch, and the same net; the first of them saves and speaks.
-    Returns: the averaged (EMA) weights, those of plan.checkpoints under `kept_at` names, and the curve as rows of CURVE.
+    Returns: the averaged (EMA) weights, those of settings.checkpoints under `kept_at` names, and the curve as rows of CURVE.
     Raises: FloatingPointError naming step and level of a loss that is not finite; SystemExit(143) after SIGTERM,
         with the state saved, both on all processes at once. The last good state stays on disk in both cases.
         ValueError when processes find states of different steps.
     """
-    state = State(net, plan, state_path, memory)
+    state = State(net, settings, state_path, memory)
     if state.load(world):
-        world.say(f"resuming at step {state.step} of {plan.steps}")
+        world.say(f"resuming at step {state.step} of {settings.steps}")
     if len(found := world.whole(torch.tensor([state.step])).unique()) > 1:
         raise ValueError(f"processes found states of different steps, {found.tolist()}; {state_path} must be on a disk that all share")
     device = state.parameters[0].device
     # Reading a loss back stalls a GPU: there it is looked at every 20 steps, and before each save.
     look_every = 1 if device.type == "cpu" else 20
-    every = max(1, plan.steps // 100)
+    every = max(1, settings.steps // 100)
     stopped: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
     recent: list[tuple[int, Tensor, Level, Tensor, Tensor | None]] = []
     net.train()
     try:
         bar = tqdm(
-            range(state.step, plan.steps), initial=state.step, total=plan.steps, desc="train", disable=None if world.rank == 0 else True
+            range(state.step, settings.steps),
+            initial=state.step,
+            total=settings.steps,
+            desc="train",
+            disable=None if world.rank == 0 else True,
         )
         for step in bar:
-            rate = learning_rate(step, plan)
+            rate = learning_rate(step, settings)
             for group in state.optimiser.param_groups:
                 group["lr"] = rate
-            with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                 losses, level, *bound = batch_loss(step)
             state.optimiser.zero_grad(set_to_none=True)
             losses.mean().backward()
             world.average_(p.grad for p in state.parameters if p.grad is not None)
-            norm = nn.utils.clip_grad_norm_(state.parameters, plan.clip or math.inf)
+            norm = nn.utils.clip_grad_norm_(state.parameters, settings.clip or math.inf)
             recent.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
             halt = world.any(bool(stopped))
-            looking = (step + 1) % look_every == 0 or (step + 1) % plan.save_every == 0 or step + 1 == plan.steps or halt
+            looking = (step + 1) % look_every == 0 or (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or halt
             if looking:
                 state.window += [_finite(*each, state, world) for each in recent]
                 recent = []
             state.optimiser.step()
-            torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay(step, plan))
+            torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay(step, settings))
             state.step = step + 1
-            if state.step in plan.checkpoints:
+            if state.step in settings.checkpoints:
                 state.kept[str(state.step)] = [average.clone() for average in state.average]
-            if looking and (len(state.window) >= every or step + 1 == plan.steps):
+            if looking and (len(state.window) >= every or step + 1 == settings.steps):
                 loss, gradient = (sum(row[i] or 0.0 for row in state.window) / len(state.window) for i in (0, 1))
                 bounds = [row[2] for row in state.window if row[2] is not None]
                 state.curve.append([step + 1, loss, gradient, rate, sum(bounds) / len(bounds) if bounds else None])
                 state.window = []
                 bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
                 if not sys.stderr.isatty() and len(state.curve) % 10 == 0:
-                    world.say(f"step {step + 1} of {plan.steps}: loss {loss:.4g}")
-            if world.rank == 0 and (state.step % plan.save_every == 0 or halt):
+                    world.say(f"step {step + 1} of {settings.steps}: loss {loss:.4g}")
+            if world.rank == 0 and (state.step % settings.save_every == 0 or halt):
                 state.save()
             if halt:
                 world.say(f"stopped by SIGTERM at step {state.step}; the same command goes on from there")

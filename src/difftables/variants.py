@@ -1,6 +1,6 @@
-"""The type of a dict of variants, the only dicts whose unused entries leave a job's fingerprint alone."""
+"""A dict of variants: of its entries, only those count for a job whose keys its spec or its code names."""
 
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
-V = TypeVar("V")
-Variants: TypeAlias = dict[str, V]  # key in params.yaml to a function, class or value: NAME: Variants[...] = {...}
+T = TypeVar("T")
+Variants = dict[str, T]

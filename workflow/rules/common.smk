@@ -26,14 +26,27 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error))
 
-cfg, code = plan.cfg, plan.code
 ROOT, STORE, TABLES = plan.root, plan.store, plan.tables
 
 
-def named(files):
-    """Inputs of a rule as name=path arguments; a name may have several paths or none."""
-    pairs = ((name, [paths] if isinstance(paths, str) else paths) for name, paths in files.items())
-    return " ".join(f"{name}={path}" for name, paths in pairs for path in paths)
+def listed(files):
+    """Inputs or outputs of a job by name, each a list of paths."""
+    return {name: [str(paths)] if isinstance(paths, str) else [str(path) for path in paths] for name, paths in files.items()}
+
+
+def job(verb, *wildcards):
+    """The file that tells a job what to do, as a function of its wildcards: what it says and reads is in its name, so a change of it runs the job."""
+    return lambda w, input, output: plan.job(verb, tuple(w[name] for name in wildcards), listed(input), listed(output), not workflow.dryrun)
+
+
+def code(verb, *wildcards):
+    """Fingerprint of the code behind a job, as a function of its wildcards."""
+    return lambda w: plan.code(verb, *(w[name] for name in wildcards))
+
+
+def made(verb, *wildcards):
+    """Where a job leaves its provenance."""
+    return plan.made(verb, *("{" + name + "}" for name in wildcards))
 
 
 LOGS, BENCHMARKS = f"{ROOT}/logs", f"{STORE}/benchmarks"

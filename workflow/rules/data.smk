@@ -1,6 +1,6 @@
 rule weights:
     output:
-        ".cache/weights/{name}",
+        weights=".cache/weights/{name}",
     log:
         f"{LOGS}/weights/{{name}}.log",
     benchmark:
@@ -11,10 +11,10 @@ rule weights:
     resources:
         mem_mb=500,
     params:
-        spec=cfg("weights", "name"),
-        code=code("weights", "weights", "name"),
+        job=job("weights", "name"),
+        code=code("weights", "name"),
     shell:
-        "python -m difftables weights --spec {params.spec:q} --code {params.code} --out weights={output} 2>&1 | tee {log}"
+        "python -m difftables weights {params.job} --code {params.code} 2>&1 | tee {log}"
 
 
 # The bytes of downloads are checked, so that no change of code fetches or unpacks them again: these two rules have no `code`.
@@ -33,9 +33,9 @@ rule download:
     resources:
         mem_mb=500,
     params:
-        spec=cfg("download", "file"),
+        job=job("download", "file"),
     shell:
-        "python -m difftables download --spec {params.spec:q} --out archive={output.archive} 2>&1 | tee {log}"
+        "python -m difftables download {params.job} 2>&1 | tee {log}"
 
 
 rule extract:
@@ -54,10 +54,9 @@ rule extract:
     resources:
         mem_mb=1000,
     params:
-        spec=cfg("extract", "archive"),
-        files=lambda w, input: named(input),
+        job=job("extract", "archive"),
     shell:
-        "python -m difftables extract {params.files} --spec {params.spec:q} --out folder={output.folder} 2>&1 | tee {log}"
+        "python -m difftables extract {params.job} 2>&1 | tee {log}"
 
 
 rule data:
@@ -67,6 +66,7 @@ rule data:
         archive=lambda w: [ancient(folder) for folder in plan.unpacked(w.data)],
     output:
         data=f"{STORE}/data/{{data}}.safetensors",
+        made=made("data", "data"),
     log:
         f"{LOGS}/data/{{data}}.log",
     benchmark:
@@ -77,11 +77,10 @@ rule data:
     resources:
         mem_mb=limits.train_mb,
     params:
-        spec=cfg("data", "data"),
-        code=code("data", "data", "data"),
-        files=lambda w, input: named(input),
+        job=job("data", "data"),
+        code=code("data", "data"),
     shell:
-        "python -m difftables data {params.files} --spec {params.spec:q} --code {params.code} --threads {threads} --out data={output.data} > {log} 2>&1"
+        "python -m difftables data {params.job} --code {params.code} --threads {threads} > {log} 2>&1"
 
 
 rule reference:
@@ -91,6 +90,7 @@ rule reference:
     output:
         features=f"{STORE}/data/{{data}}.features.safetensors",
         floor=f"{STORE}/records/reference/{{data}}.json",
+        made=made("reference", "data"),
     log:
         f"{LOGS}/reference/{{data}}.log",
     benchmark:
@@ -102,9 +102,7 @@ rule reference:
         mem_mb=limits.train_mb,
         gpu=limits.gpu,
     params:
-        spec=cfg("reference", "data"),
-        code=code("reference", "reference", "data"),
-        weights=lambda w, input: f"weights={input.weights}" if input.weights else "",
+        job=job("reference", "data"),
+        code=code("reference", "data"),
     shell:
-        "python -m difftables reference data={input.data} {params.weights} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out features={output.features} floor={output.floor} > {log} 2>&1"
+        "python -m difftables reference {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"

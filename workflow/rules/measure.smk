@@ -2,9 +2,10 @@ rule measure:
     input:
         unpack(lambda w: plan.judge_inputs(w.run)),
         samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
-        cost=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.cost.json",
     output:
-        record=f"{STORE}/records/{{run}}/s{{seed}}/{{sampler}}.json",
+        # Kept from run to run, so that a new step count is measured alone.
+        record=update(f"{STORE}/records/{{run}}/s{{seed}}/{{sampler}}.json"),
+        made=update(made("measure", "run", "seed", "sampler")),
     log:
         f"{LOGS}/measure/{{run}}-s{{seed}}-{{sampler}}.log",
     benchmark:
@@ -17,12 +18,10 @@ rule measure:
         gpu=limits.gpu,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("measure", "run", "seed", "sampler"),
-        code=code("measure", "measure", "run", "seed", "sampler"),
-        files=lambda w, input: named(input),
+        job=job("measure", "run", "seed", "sampler"),
+        code=code("measure", "run", "seed", "sampler"),
     shell:
-        "python -m difftables measure {params.files} --spec {params.spec:q}"
-        " --code {params.code} --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
+        "python -m difftables measure {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule errors:
@@ -31,6 +30,7 @@ rule errors:
         estimator=lambda w: plan.net(w.run, w.seed, "estimator"),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/errors.json",
+        made=made("errors", "run", "seed"),
     log:
         f"{LOGS}/errors/{{run}}-s{{seed}}.log",
     benchmark:
@@ -43,11 +43,10 @@ rule errors:
         gpu=limits.gpu,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("errors", "run", "seed"),
-        code=code("errors", "errors", "run", "seed"),
+        job=job("errors", "run", "seed"),
+        code=code("errors", "run", "seed"),
     shell:
-        "python -m difftables errors data={input.data} estimator={input.estimator} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
+        "python -m difftables errors {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule robustness:
@@ -55,6 +54,7 @@ rule robustness:
         unpack(lambda w: plan.robustness_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/robustness.json",
+        made=made("robustness", "run", "seed"),
     log:
         f"{LOGS}/robustness/{{run}}-s{{seed}}.log",
     benchmark:
@@ -67,13 +67,10 @@ rule robustness:
         gpu=limits.gpu,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("robustness", "run", "seed"),
-        code=code("robustness", "robustness", "run", "seed"),
-        files=lambda w, input: named(input),
+        job=job("robustness", "run", "seed"),
+        code=code("robustness", "run", "seed"),
     shell:
-        "python -m difftables robustness {params.files}"
-        " --spec {params.spec:q} --code {params.code} --threads {threads} --gpus {resources.gpu} --out record={output.record}"
-        " > {log} 2>&1"
+        "python -m difftables robustness {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule likelihood:
@@ -81,6 +78,7 @@ rule likelihood:
         unpack(lambda w: plan.held_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/likelihood/{{run}}/s{{seed}}.json",
+        made=made("likelihood", "run", "seed"),
     log:
         f"{LOGS}/likelihood/{{run}}-s{{seed}}.log",
     benchmark:
@@ -93,12 +91,10 @@ rule likelihood:
         gpu=limits.gpu,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("likelihood", "run", "seed"),
-        code=code("likelihood", "likelihood", "run", "seed"),
-        files=lambda w, input: named(input),
+        job=job("likelihood", "run", "seed"),
+        code=code("likelihood", "run", "seed"),
     shell:
-        "python -m difftables likelihood {params.files} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
+        "python -m difftables likelihood {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule gradients:
@@ -106,6 +102,7 @@ rule gradients:
         unpack(lambda w: plan.held_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/gradients.json",
+        made=made("gradients", "run", "seed"),
     log:
         f"{LOGS}/gradients/{{run}}-s{{seed}}.log",
     benchmark:
@@ -118,12 +115,10 @@ rule gradients:
         gpu=limits.gpu,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("gradients", "run", "seed"),
-        code=code("gradients", "gradients", "run", "seed"),
-        files=lambda w, input: named(input),
+        job=job("gradients", "run", "seed"),
+        code=code("gradients", "run", "seed"),
     shell:
-        "python -m difftables gradients {params.files} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
+        "python -m difftables gradients {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule variance:
@@ -131,6 +126,7 @@ rule variance:
         unpack(lambda w: plan.held_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/variance.json",
+        made=made("variance", "run", "seed"),
     log:
         f"{LOGS}/variance/{{run}}-s{{seed}}.log",
     benchmark:
@@ -143,12 +139,10 @@ rule variance:
         gpu=limits.gpu,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("variance", "run", "seed"),
-        code=code("variance", "variance", "run", "seed"),
-        files=lambda w, input: named(input),
+        job=job("variance", "run", "seed"),
+        code=code("variance", "run", "seed"),
     shell:
-        "python -m difftables variance {params.files} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out record={output.record} > {log} 2>&1"
+        "python -m difftables variance {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule listen:
@@ -156,6 +150,7 @@ rule listen:
         unpack(lambda w: plan.listen_inputs(w.run)),
     output:
         audio=directory(f"{TABLES}/audio/{{run}}"),
+        made=made("listen", "run"),
     log:
         f"{LOGS}/listen/{{run}}.log",
     benchmark:
@@ -166,8 +161,7 @@ rule listen:
     resources:
         mem_mb=limits.train_mb,
     params:
-        spec=cfg("listen", "run"),
-        code=code("listen", "listen", "run"),
-        files=lambda w, input: named(input),
+        job=job("listen", "run"),
+        code=code("listen", "run"),
     shell:
-        "python -m difftables listen {params.files} --spec {params.spec:q} --code {params.code} --out audio={output.audio} > {log} 2>&1"
+        "python -m difftables listen {params.job} --code {params.code} --threads {threads} > {log} 2>&1"

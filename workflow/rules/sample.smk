@@ -2,8 +2,9 @@ rule sample:
     input:
         unpack(lambda w: plan.sample_inputs(w.run, w.seed, w.sampler)),
     output:
-        samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
-        cost=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.cost.json",
+        # Kept from run to run, so that a new step count is drawn alone.
+        samples=update(f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors"),
+        made=update(made("sample", "run", "seed", "sampler")),
     log:
         f"{LOGS}/sample/{{run}}-s{{seed}}-{{sampler}}.log",
     benchmark:
@@ -17,9 +18,7 @@ rule sample:
         launch=LAUNCH,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("sample", "run", "sampler"),
-        code=code("sample", "sample", "run", "sampler"),
-        files=lambda w, input: named(input),
+        job=job("sample", "run", "sampler"),
+        code=code("sample", "run", "sampler"),
     shell:
-        "{resources.launch} -m difftables sample {params.files} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out samples={output.samples} cost={output.cost} > {log} 2>&1"
+        "{resources.launch} -m difftables sample {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"

@@ -6,6 +6,7 @@ rule levels:
         record=f"{STORE}/schedules/levels/{{chosen}}/levels.json",
         png=f"{STORE}/schedules/levels/{{chosen}}/levels.png",
         svg=f"{STORE}/schedules/levels/{{chosen}}/levels.svg",
+        made=made("levels", "chosen"),
     log:
         f"{LOGS}/levels/{{chosen}}.log",
     benchmark:
@@ -17,23 +18,24 @@ rule levels:
     resources:
         mem_mb=limits.train_mb,
     params:
-        spec=cfg("levels", "chosen"),
-        code=code("levels", "levels", "chosen"),
+        job=job("levels", "chosen"),
+        code=code("levels", "chosen"),
     shell:
-        "python -m difftables levels data={input.data} --spec {params.spec:q} --code {params.code}"
-        " --out levels={output.levels} record={output.record} png={output.png} svg={output.svg} > {log} 2>&1"
+        "python -m difftables levels {params.job} --code {params.code} --threads {threads} > {log} 2>&1"
 
 
-rule search_schedule:
+rule search:
     input:
         unpack(lambda w: plan.search_inputs(w.run, w.seed, w.sampler)),
     output:
-        schedules=f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.csv",
-        record=f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.cost.json",
+        # Kept from run to run, so that a new step count is searched alone.
+        schedules=update(f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.csv"),
+        record=update(f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.json"),
+        made=update(made("search", "run", "seed", "sampler")),
     log:
-        f"{LOGS}/search_schedule/{{run}}-s{{seed}}-{{sampler}}.log",
+        f"{LOGS}/search/{{run}}-s{{seed}}-{{sampler}}.log",
     benchmark:
-        f"{BENCHMARKS}/search_schedule/{{run}}-s{{seed}}-{{sampler}}.tsv"
+        f"{BENCHMARKS}/search/{{run}}-s{{seed}}-{{sampler}}.tsv"
     priority: 5
     conda:
         ENVIRONMENT
@@ -43,9 +45,7 @@ rule search_schedule:
         gpu=limits.gpu,
         runtime=limits.sample_minutes,
     params:
-        spec=cfg("search", "run", "sampler"),
-        code=code("search", "search", "run", "sampler"),
-        files=lambda w, input: named(input),
+        job=job("search", "run", "sampler"),
+        code=code("search", "run", "sampler"),
     shell:
-        "python -m difftables search {params.files} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out schedules={output.schedules} record={output.record} > {log} 2>&1"
+        "python -m difftables search {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"

@@ -3,6 +3,7 @@ rule table:
         unpack(lambda w: plan.table_inputs(w.paper, w.table)),
     output:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json", png=".png", svg=".svg"),
+        made=made("table", "paper", "table"),
     log:
         f"{LOGS}/table/{{paper}}-{{table}}.log",
     benchmark:
@@ -13,13 +14,10 @@ rule table:
     resources:
         mem_mb=2000,
     params:
-        spec=cfg("table", "paper", "table"),
-        code=code("table", "table", "paper", "table"),
-        files=lambda w, input: named(input),
+        job=job("table", "paper", "table"),
+        code=code("table", "paper", "table"),
     shell:
-        "python -m difftables table {params.files} --spec {params.spec:q} --code {params.code}"
-        " --out md={output.md} tex={output.tex} csv={output.csv} json={output.json}"
-        " png={output.png} svg={output.svg} > {log} 2>&1"
+        "python -m difftables table {params.job} --code {params.code} --threads {threads} > {log} 2>&1"
 
 
 rule report:
@@ -36,6 +34,7 @@ rule report:
         png=f"{TABLES}/curves.png",
         svg=f"{TABLES}/curves.svg",
         plots=plan.plots(),
+        made=made("report"),
     log:
         f"{LOGS}/report.log",
     benchmark:
@@ -46,11 +45,7 @@ rule report:
     resources:
         mem_mb=1000,
     params:
-        spec=cfg("report"),
-        code=code("report", "report"),
-        files=lambda w, input: named(input),
-        plots=lambda w, output: " ".join(f"plots={path}" for path in output.plots),
+        job=job("report"),
+        code=code("report"),
     shell:
-        "python -m difftables report {params.files} --spec {params.spec:q} --code {params.code}"
-        " --out readme={output.readme} cells={output.cells} metrics={output.metrics} cost={output.cost}"
-        " png={output.png} svg={output.svg} {params.plots} > {log} 2>&1"
+        "python -m difftables report {params.job} --code {params.code} --threads {threads} > {log} 2>&1"

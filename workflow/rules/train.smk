@@ -3,8 +3,8 @@ rule train:
         unpack(lambda w: plan.train_inputs(w.run)),
     output:
         net=f"{STORE}/nets/{{run}}/s{{seed}}/net.safetensors",
-        record=f"{STORE}/nets/{{run}}/s{{seed}}/net.json",
         curve=f"{TABLES}/curves/{{run}}-s{{seed}}-net.csv",
+        made=made("train", "run", "seed"),
     log:
         f"{LOGS}/train/{{run}}-s{{seed}}.log",
     benchmark:
@@ -19,12 +19,10 @@ rule train:
         launch=LAUNCH,
         runtime=limits.train_minutes,
     params:
-        spec=cfg("train", "run", "seed"),
-        code=code("train", "train", "run", "seed"),
-        files=lambda w, input: named(input),
+        job=job("train", "run", "seed"),
+        code=code("train", "run", "seed"),
     shell:
-        "{resources.launch} -m difftables train {params.files} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} record={output.record} > {log} 2>&1"
+        "{resources.launch} -m difftables train {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
 rule train_estimator:
@@ -32,8 +30,8 @@ rule train_estimator:
         unpack(lambda w: plan.train_inputs(w.run)),
     output:
         net=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.safetensors",
-        record=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.json",
         curve=f"{TABLES}/curves/{{run}}-s{{seed}}-estimator.csv",
+        made=made("train_estimator", "run", "seed"),
     log:
         f"{LOGS}/train_estimator/{{run}}-s{{seed}}.log",
     benchmark:
@@ -48,9 +46,7 @@ rule train_estimator:
         launch=LAUNCH,
         runtime=limits.train_minutes,
     params:
-        spec=cfg("estimator", "run", "seed"),
-        code=code("train_estimator", "estimator", "run", "seed"),
-        files=lambda w, input: named(input),
+        job=job("train_estimator", "run", "seed"),
+        code=code("train_estimator", "run", "seed"),
     shell:
-        "{resources.launch} -m difftables train_estimator {params.files} --spec {params.spec:q} --code {params.code}"
-        " --threads {threads} --gpus {resources.gpu} --out net={output.net} curve={output.curve} record={output.record} > {log} 2>&1"
+        "{resources.launch} -m difftables train_estimator {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"

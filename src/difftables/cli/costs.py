@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from difftables.config_data import Images, Speech
+from difftables.config_run import Net
 from difftables.plan import Plan
 
 HEADER = ["key", "net", "data", "parameters", "multiply_adds"]
@@ -37,36 +39,34 @@ def _named(row: list[Any]) -> tuple[str, str, str]:
     return row[2], row[1], row[0]
 
 
-def nets(plan: Plan) -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+def nets(plan: Plan) -> Iterator[tuple[str, str, Net, Images | Speech]]:
     """Name, data set, spec and spec of the data of each net that a plan trains; an estimator is named by its run."""
     for name in plan.runs_trained():
-        spec, run = plan.run(name, "estimator"), plan.params.runs[name]
-        yield run.net, run.data, spec["net"], spec["data"]
-        if spec["estimator"]:
-            yield f"{name} estimator", run.data, spec["estimator"]["net"], spec["data"]
+        spec, run = plan.view(name), plan.params.runs[name]
+        yield run.net, run.data, spec.net, spec.data
+        if run.estimator:
+            yield f"{name} estimator", run.data, run.estimator.net, spec.data
 
 
-def count(net: dict[str, Any], data: dict[str, Any]) -> tuple[int, int]:
+def count(net: Net, data: Images | Speech) -> tuple[int, int]:
     """Parameters, and multiply-adds of a forward pass of one sample: an image, or a training segment of speech.
 
     Convolutions, matrix products and attention; on torch's meta device, which has shapes and no numbers.
     """
     import inspect
-    from types import SimpleNamespace
 
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from difftables import assemble
 
-    built = SimpleNamespace(**data)
     with torch.device("meta"):
-        module = assemble.build_net(SimpleNamespace(**net), built).eval()
-        if built.medium == "images":
-            x = torch.zeros(1, built.channels, built.size, built.size)
-            given = [torch.zeros(1, dtype=torch.int64)] if built.classes else []
+        module = assemble.build_net(net, data).eval()
+        if isinstance(data, Images):
+            x = torch.zeros(1, data.channels, data.size, data.size)
+            given = [torch.zeros(1, dtype=torch.int64)] if data.classes else []
         else:
-            x, given = torch.zeros(1, built.segment * built.hop), [torch.zeros(1, built.bands, built.segment)]
+            x, given = torch.zeros(1, data.segment * data.hop), [torch.zeros(1, data.bands, data.segment)]
         alone = len(inspect.signature(module.forward).parameters) == 1  # an estimator is told nothing besides
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             module(x, *([] if alone else [torch.zeros(1), *given]))

@@ -4,10 +4,10 @@ from difftables.cli.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: data.  In: maybe sentences.  Out: data."""
+    """spec: DataSpec.  In: maybe sentences.  Out: data."""
     from difftables.io import save_tensors
     from difftables.media import MEDIA
 
     spec = job.spec.data
-    meta = {"kind": "data", **job.raw} | ({"rate": spec.rate} if spec.medium == "speech" else {})
+    meta = {"kind": "data"} | ({"rate": spec.rate} if spec.medium == "speech" else {})
     save_tensors(job.output("data"), MEDIA[spec.medium].read(spec), meta)

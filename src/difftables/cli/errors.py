@@ -36,5 +36,5 @@ def run(job: Job) -> None:
                      "mse_alpha_bar": error.square().mean().item(), "bias_alpha_bar": error.mean().item(),
                      "mse_log_noise": gap.square().mean().item(), "bias_log_noise": gap.mean().item()}
                 )  # fmt: skip
-    shared = {**vars(spec.names), "scale": spec.scale, **job.provenance()}
-    write_json(job.output("record"), {"shared": shared, "records": rows})
+    job.seeds = {"training": spec.names.train_seed}
+    write_json(job.output("record"), {"shared": spec.names.model_dump(), "records": rows})

@@ -22,7 +22,7 @@ def run(job: Job) -> None:
     from difftables.vlb import Hybrid, Vlb
 
     spec, chain, device = job.spec, Chain(job), job.device
-    if not getattr(spec.run.net, "variance", False):
+    if not (spec.run.net.model_extra or {}).get("variance"):
         raise ValueError(f"run {spec.names.run} has a net without variance channels; its bound has no gradient to study")
     chain.net.requires_grad_(True)
     parameters = list(chain.net.parameters())
@@ -69,5 +69,6 @@ def run(job: Job) -> None:
         whole = sum(mean.square().sum().item() for mean in total)
         rows.append({"objective": name, "density": density, "squares": squares, "whole": whole, "loss_variance": sum(spread) / count})
         print(f"{name}, {density}: {count} batches of {size}", flush=True)
-    shared = {**vars(spec.names), "batch": size, "batches": count, "warm_up": batch * size, "scale": spec.scale, **job.provenance()}
+    shared = {**spec.names.model_dump(), "batch": size, "batches": count, "warm_up": batch * size}
+    job.seeds = {"training": spec.names.train_seed}
     write_json(job.output("record"), {"shared": shared, "records": rows})

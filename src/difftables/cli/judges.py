@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from difftables.cli.job import Job
-from difftables.io import load_tensors, sha256
+from difftables.io import load_tensors
+from difftables.job_specs import MeasureSpec
 from difftables.variants import Variants
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def images_robustness(job: Job) -> Judge:
 NAMES = ("precision", "recall")
 
 
-def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
+def images_table(job: Job) -> Judge:
     """Frechet distance, KID, precision, recall and inception score against the training images."""
     from difftables.metrics import frechet, scores
 
@@ -88,7 +89,7 @@ def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
             Score(f"IS ({e.is_splits} splits)", scores.inception_score(logits, e.is_splits, 0), "", "higher"),
         ]
 
-    return judge, {"samples": len(reference), "sha256": sha256(job.input("features"))}
+    return judge
 
 
 # -- speech ------------------------------------------------------------------------------------------------------
@@ -97,7 +98,7 @@ def images_table(job: Job) -> tuple[Judge, dict[str, Any]]:
 def _utterances(job: Job) -> "Speech":
     from difftables.media.speech import Speech
 
-    data = job.spec.run.data if hasattr(job.spec, "run") else job.spec.data
+    data = job.spec.speech if isinstance(job.spec, MeasureSpec) else job.spec.run.data
     return Speech(data, job.input("data"), torch.device("cpu"))
 
 
@@ -150,7 +151,7 @@ def speech_robustness(job: Job) -> Judge:
     return lambda audio: [_mean(name, [s[name] for s in in_parallel(_pairs(speech, audio), job.threads, [name])], "MOS-LQO", "higher")]
 
 
-def speech_table(job: Job) -> tuple[Judge, dict[str, Any]]:
+def speech_table(job: Job) -> Judge:
     """PESQ, STOI, ESTOI, MCD and log-mel distance of the test utterances."""
     from difftables.metrics.speech import in_parallel, log_mel_distance, mel_cepstral_distortion, unscorable
 
@@ -171,9 +172,9 @@ def speech_table(job: Job) -> tuple[Judge, dict[str, Any]]:
             scores.append(_mean(name, values, unit, "lower"))
         return scores
 
-    return judge, {"samples": int(speech.tensors["held_out"].sum()), "sha256": sha256(job.input("data"))}
+    return judge
 
 
 SEARCH: Variants[Callable[[Job], Judge]] = {"images": images_search, "speech": speech_search}
 ROBUSTNESS: Variants[Callable[[Job], Judge]] = {"images": images_robustness, "speech": speech_robustness}
-TABLE: Variants[Callable[[Job], tuple[Judge, dict[str, Any]]]] = {"images": images_table, "speech": speech_table}
+TABLE: Variants[Callable[[Job], Judge]] = {"images": images_table, "speech": speech_table}

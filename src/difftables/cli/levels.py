@@ -15,25 +15,26 @@ def run(job: Job) -> None:
     from difftables.io import write_json
     from difftables.level import Level
 
-    spec, s = job.spec, job.spec.schedule
-    images = media.of(spec.data, job.input("data"), job.device).clean()[: s.images]
-    grid = torch.linspace(s.weakest, s.strongest, s.candidates, dtype=torch.float64)
+    spec, s = job.spec, job.spec.schedule.model_extra
+    images = media.of(spec.data, job.input("data"), job.device).clean()[: s["images"]]
+    grid = torch.linspace(s["weakest"], s["strongest"], s["candidates"], dtype=torch.float64)
     began = time.perf_counter()
     candidates = Level.variance_exploding(torch.zeros_like(grid), grid).to(job.device)
     distances = soft.paired_distances(images, candidates, CORRUPTIONS[spec.corruption]).cpu()
     seconds = time.perf_counter() - began
-    epsilon = getattr(s, "epsilon", None)
-    path, longest = soft.chosen(distances, s.nodes, epsilon)
-    wanted = s.nodes if epsilon is None else len(path)
+    epsilon = s.get("epsilon")
+    path, longest = soft.chosen(distances, s["nodes"], epsilon)
+    wanted = s["nodes"] if epsilon is None else len(path)
     ties = f" ({wanted} wanted: no longest edge gives as many)" if len(path) != wanted else ""
     print(f"{len(path)} of {len(grid)} levels{ties}, edges up to {longest:.4g}; distances took {seconds:.2f} s", flush=True)
-    nodes = soft.of_nodes(grid[path], s.lowest, s.highest, s.reached)
+    nodes = soft.of_nodes(grid[path], s["lowest"], s["highest"], s["reached"])
     schedules.write(job.output("levels"), {len(path): nodes})
     edges = [distances[a, b].item() for a, b in pairwise(path)]
     record = {
         "nodes": grid[path].tolist(), "edges": edges, "longest": longest, "whole": distances[0, -1].item(), "wanted": wanted,
         "images": len(images),
     }  # fmt: skip
-    write_json(job.output("record"), {"shared": {**vars(spec.names), "scale": spec.scale, **job.provenance()}, "record": record})
+    job.cost = {"distances": {"seconds": round(seconds, 3)}}
+    write_json(job.output("record"), {"shared": {"levels": spec.levels, "dataset": spec.dataset}, "record": record})
     figure = figures_soft.scheduler(distances.numpy(), grid.tolist(), path, edges, longest)
     figures.save(figure, job.output("png").with_suffix(""))

@@ -13,7 +13,7 @@ def run(job: Job) -> None:
     from difftables.media.speech import Speech
 
     spec, folder = job.spec, job.output("audio")
-    speech, count = Speech(spec.data, job.input("data"), torch.device("cpu")), spec.evaluation.listen
+    speech, count = Speech(spec.data, job.input("data"), torch.device("cpu")), spec.listen
     x0, lengths = speech.excerpts("test", count)
     for i, utterance in enumerate(speech.stored(x0)):
         write_wav(folder / f"reference-{i}.wav", utterance[: lengths[i]].numpy(), spec.data.rate)

@@ -28,6 +28,5 @@ def run(job: Job) -> None:
     record = {
         "metric": label(spec.features.net, spec.features.pixels), "values": floors, "n": n,
         "reference": {"samples": int((~held).sum()), "sha256": sha256(job.output("features"))},
-        "scale": spec.scale, **job.provenance(),
     }  # fmt: skip
     write_json(job.output("floor"), record)

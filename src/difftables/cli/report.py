@@ -15,7 +15,7 @@ def run(job: Job) -> None:
     from difftables.io import read_json, write_csv, write_json, write_text
     from difftables.tables import write_cells
 
-    spec = job.raw
+    spec = job.spec.model_dump()
     cells = [Cell(**cell) for path in job.inputs["tables"] for cell in read_json(path)]
     write_cells(job.output("cells"), cells)
     write_json(job.output("metrics"), metrics(cells, spec["claims"]))
@@ -101,10 +101,10 @@ def cost_rows(benchmarks: list[Path], searches: dict[Path, Any]) -> list[list[An
             line = next(csv.DictReader(file, delimiter="\t"), {})
         rows.append(["/".join(path.with_suffix("").parts[4:]), line.get("s", ""), line.get("max_rss", ""), ""])
     for path, record in searches.items():
-        for steps, cost in record["cost"].items():
+        for steps, cost in record["records"].items():
             shown = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in cost.items() if key != "seconds"}
             detail = " ".join(f"{key}={value}" for key, value in shown.items())
-            rows.append([f"{path.name.removesuffix('.cost.json')} {steps} steps", cost["seconds"], "", detail])
+            rows.append([f"{path.name.removesuffix('.cost.json')} {steps} steps", "", "", detail])
     return rows
 
 

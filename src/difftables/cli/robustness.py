@@ -22,23 +22,24 @@ def run(job: Job) -> None:
     together = max(1, spec.batch // e.robustness_n)
     rows, metric, better, failed = [], "", "", 0
     for sampler in spec.samplers:
-        chain.run.adjust.family = sampler.family
+        adapt = chain.adapt(sampler, sampler.family)
         for start in range(0, len(schedules), together):
             part = schedules[start : start + together]
             levels = [concatenate([s[i].expand(e.robustness_n) for s in part]) for i in range(steps + 1)]
-            x = chain.together(levels, keys, len(part), sampler, "test")
+            x = chain.together(levels, keys, len(part), sampler, adapt, part="test")
             for i, samples in enumerate(chain.medium.stored(x).split(e.robustness_n)):
                 score = judge(samples)[0]
                 metric, better, failed = score.metric, score.better, failed + (score.failed or 0)
                 if score.value is None:
                     raise ValueError(f"{metric} could score no sample of random schedule {start + i}; raise the training steps")
                 rows.append(
-                    {"sampler": sampler.label, "rule": sampler.rule, "schedule": start + i, "value": score.value,
+                    {"sampler": sampler.label, "solver": sampler.solver.kind, "schedule": start + i, "value": score.value,
                      "first_alpha_bar": part[i].alpha_bar[0].item()}
                 )  # fmt: skip
         print(f"{sampler.label}: {len(schedules)} schedules", flush=True)
     shared = {
-        **vars(spec.names), "metric": metric, "better": better, "failed": failed, "steps": steps, "n": e.robustness_n,
-        "grid": len(grid), "scale": spec.scale, **job.provenance(),
+        **spec.names.model_dump(), "metric": metric, "better": better, "failed": failed, "steps": steps, "n": e.robustness_n,
+        "grid": len(grid),
     }  # fmt: skip
+    job.seeds = {"training": spec.names.train_seed, "search": spec.search.seed}
     write_json(job.output("record"), {"shared": shared, "records": rows})

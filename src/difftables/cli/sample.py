@@ -6,49 +6,69 @@ from difftables.cli.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import SimpleNamespace
+    from pathlib import Path
 
     from torch import Tensor, nn
 
-    from difftables.draw import Before, Drawn
+    from difftables.config_sampling import Sampling
+    from difftables.draw import Drawn
     from difftables.estimator import Adjust
+    from difftables.job_specs import RunSpec
     from difftables.level import Level
     from difftables.precond import Denoiser
     from difftables.priors import Known
+    from difftables.solvers import Levels
 
 
 def run(job: Job) -> None:
-    """spec: run, sampler, steps, n, seeds, batch.  In: net, maybe ends, estimator, schedules, data.  Out: samples, cost."""
+    """spec: SampleSpec.  In: net, maybe ends, estimator, schedules, data.  Out: samples, which are kept from run to run, made.
+
+    A step count whose samples lie there already, made from the same spec, code and inputs, is not drawn again.
+    """
     import torch
 
-    from difftables.io import save_tensors, write_json
+    from difftables.io import load_tensors, save_tensors
 
-    spec, chain = job.spec, Chain(job)
-    world = chain.world
-    keys = [("sample", seed, index) for seed in spec.seeds for index in range(spec.n)]
-    tensors, cost = {}, {}
+    spec, seeds, n = job.spec, job.spec.seeds, job.spec.n
+    old, meta = load_tensors(job.output("samples"), "samples") if job.before["columns"] else ({}, {})
+    columns = {steps: job.column(steps, _schedule(job, steps), apart=("schedules",)) for steps in spec.steps}
+    wanted = [steps for steps, column in columns.items() if job.before["columns"].get(str(steps)) != column]
+    kept = [str(steps) for steps in spec.steps if steps not in wanted]
+    tensors = {name: value for name, value in old.items() if name.split("/")[1] in kept}
+    counts = {steps: meta["counts"][steps] for steps in kept}
+    job.cost = {steps: job.before["cost"][steps] for steps in kept}
+    keys = [("sample", seed, index) for seed in seeds for index in range(n)]
+    chain = Chain(job)
     one = chain.medium.stored(torch.zeros(1, *chain.medium.given("test", 1)[0])).nbytes
     need_memory((len(spec.steps) + 1) * len(keys) * one)  # all step counts, one of them in parts
-    for steps in spec.steps:
+    for steps in wanted:
         drawn, adjust = chain.draw(
-            keys, spec.sampler, steps, job.maybe("schedules"), part="test", repeats=len(spec.seeds), keep=chain.medium.stored
+            keys, spec.sampler, steps, job.maybe("schedules"), part="test", repeats=len(seeds), keep=chain.medium.stored
         )
-        tensors[f"samples/{steps}"] = drawn.x.reshape(len(spec.seeds), spec.n, *drawn.x.shape[1:])
+        tensors[f"samples/{steps}"] = drawn.x.reshape(len(seeds), n, *drawn.x.shape[1:])
         used = torch.stack(drawn.levels)
         tensors[f"levels/{steps}"] = torch.quantile(used, torch.tensor([0.5, 0.05, 0.95], dtype=used.dtype), dim=1)
-        estimates = adjust.evaluations if adjust else 0
-        clips = adjust.clips if adjust else 0
-        cost[str(steps)] = {
-            "nfe": drawn.nfe, "network_evaluations": drawn.evaluations, "estimator_evaluations": estimates,
-            "clipped_rates": clips, "v_outside": drawn.outside, "seconds": round(drawn.seconds, 3), "threads": job.threads * world.size,
+        counts[str(steps)] = {
+            "nfe": drawn.nfe, "network_evaluations": drawn.evaluations, "estimator_evaluations": adjust.evaluations if adjust else 0,
+            "clipped_rates": adjust.clips if adjust else 0, "v_outside": drawn.outside,
         }  # fmt: skip
-        if world.rank == 0:
+        job.cost[str(steps)] = {"seconds": round(drawn.seconds, 3), "threads": job.threads * chain.world.size}
+        if chain.world.rank == 0:
             print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
-    if world.rank > 0:
+    if chain.world.rank > 0:
         return
-    # Seconds stay out of the file with the samples: its bytes, and so all fingerprints after it, are the same every time.
-    save_tensors(job.output("samples"), tensors, {"kind": "samples", "seeds": spec.seeds, "n": spec.n, "fingerprint": job.fingerprint})
-    write_json(job.output("cost"), {"cost": cost, **job.provenance()})
+    job.seeds, job.columns = {"sampling": seeds}, {str(steps): column for steps, column in columns.items()}
+    ordered = {steps: counts[steps] for steps in job.columns}
+    save_tensors(job.output("samples"), tensors, {"kind": "samples", "seeds": seeds, "n": n, "counts": ordered})
+
+
+def _schedule(job: Job, steps: int) -> list[list[float]] | None:
+    """The levels that a schedule file has for a step count: all that a sampler reads of the file."""
+    from difftables import schedules
+
+    path = job.maybe("schedules")
+    found = schedules.read(path).get(steps) if path else None
+    return [values.tolist() for values in (found.alpha, found.std, found.strength)] if found is not None else None
 
 
 def need_memory(needed: int) -> None:
@@ -79,14 +99,14 @@ class Chain:
         self.training = assemble.training_schedule(self.run.schedule, job.maybe("levels"))
         self.net, self.denoise = self.part(self.run, "net")
         self.known = self.start()
-        if hasattr(self.run, "ends"):
+        if self.run.ends is not None:
             self.denoise = switched(self.part(self.run.ends, "ends")[1], self.denoise, self.training, self.run.share)
 
-    def part(self, run: "SimpleNamespace", name: str) -> "tuple[nn.Module, Denoiser]":
+    def part(self, run: "RunSpec", name: str) -> "tuple[nn.Module, Denoiser]":
         """The net of a run in the input of that name, and the denoiser around it."""
         from difftables import assemble
 
-        net = assemble.load_net(run.net, run.data, self.job.input(name), "net", self.job.device, getattr(run, "at", None))
+        net = assemble.load_net(run.net, run.data, self.job.input(name), "net", self.job.device, run.at)
         return net, assemble.denoiser(run, net, self.training)
 
     def corruption(self) -> "Callable[[Tensor, Level], Tensor]":
@@ -95,32 +115,16 @@ class Chain:
 
         return assemble.CORRUPTIONS[self.run.corruption]
 
-    def common(self, sampler: "SimpleNamespace") -> dict[str, Any]:
-        """Arguments of `steps.sample` that a sampler decides."""
-        from difftables import assemble
+    def drawn_by(self, sampler: "Sampling", schedule: "Levels") -> dict[str, Any]:
+        """Arguments of `draw.together` that a sampler decides: its solver with all that belongs to it, where it starts, the denoiser."""
+        from difftables.precond import clipped
+        from difftables.solvers import bind, first_level
 
-        denoise = assemble.clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise
         return {
-            "denoise": denoise,
-            "corrupt": self.corruption(),
-            "rule": assemble.RULES[sampler.rule],
-            "noisy_end": getattr(sampler, "noisy_end", False),
-            "second": getattr(sampler, "second", False),
-        }
-
-    def before(self, sampler: "SimpleNamespace") -> "Before | None":
-        """What is done before each step of a sampler, made for a batch."""
-        from functools import partial
-
-        from difftables.steps import Churn, Langevin, langevin_rate
-
-        if getattr(sampler, "churn", None):
-            numbers = vars(sampler.churn)
-            return lambda randn, denoise, steps: Churn(randn, steps, **numbers)
-        if getattr(sampler, "snr", None):
-            rate = partial(langevin_rate, schedule=self.training)
-            return lambda randn, denoise, steps: Langevin(randn, denoise, sampler.snr, rate)
-        return None
+            "solve": bind(sampler.solver, self.training), "start": first_level(sampler.solver, schedule, self.training).to(self.job.device),
+            "denoise": clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise,
+            "corrupt": self.corruption(), "prior": self.prior, "device": self.job.device,
+        }  # fmt: skip
 
     def start(self) -> "Known":
         """What the run's prior is made from."""
@@ -135,48 +139,58 @@ class Chain:
 
         return PRIORS[self.run.prior](randn, like, level, self.known)
 
-    def adapt(self, sampler: "SimpleNamespace") -> "Adjust | None":
-        """The sampler's adjustment, or None."""
+    def adapt(self, sampler: "Sampling", family: str | None = None) -> "Adjust | None":
+        """The sampler's adjustment, or None.  Args: family: of refitted rates, in place of the run's."""
         from difftables.estimates import ESTIMATES, adjustment
 
         if sampler.adapt is None:
             return None
         files = {name: paths[0] for name, paths in self.job.inputs.items() if paths}
-        return adjustment(sampler, self.run, ESTIMATES[sampler.adapt](self.run, self.training, files, self.job.device))
+        estimate = ESTIMATES[sampler.adapt](self.run, self.training, files, self.job.device)
+        return adjustment(self.run.adjust, estimate, sampler.estimate_on, family)
 
-    def first_schedule(self, sampler: "SimpleNamespace", steps: int, file: Any) -> "Level":
+    def first_schedule(self, sampler: "Sampling", steps: int, file: "Path | None") -> "Level":
         """The schedule a sampler starts out with."""
         from difftables import assemble
 
-        found = assemble.first_schedule(sampler, steps, self.training, getattr(self.run, "adjust", None), file)
+        found = assemble.first_schedule(sampler, steps, self.training, self.run.adjust, file)
         if self.run.corruption != "scale" and not bool(found.strength.any()):
             raise ValueError(f"{sampler.schedule}: a schedule for corruption {self.run.corruption!r} needs the column strength")
         return found
 
-    def together(self, levels: "list[Level]", keys: list[Any], many: int, sampler: "SimpleNamespace", part: str, repeats: int = 1) -> Any:
-        """One set of samples for each of `many` schedules as one batch, [many x keys, ...]; the same noise for each set.
+    def together(
+        self, levels: "list[Level]", keys: list[Any], many: int, sampler: "Sampling", adapt: "Adjust | None", *, part: str,
+        repeats: int = 1,
+    ) -> "Tensor":  # fmt: skip
+        """One set of samples for each of `many` schedules, [many x keys, ...], the same noise for each set.
 
-        Args: levels: of `steps.sample`, each [many x keys], schedule by schedule; part, repeats: of `draw`.
+        As one batch where the solver's samples may be at different levels, else set by set.
+
+        Args: levels: noisiest first, each [many x keys], schedule by schedule; part, repeats: of `draw`.
+        Raises: ValueError for a solver that visits no schedule.
         """
         import torch
 
-        from difftables.precond import given
+        from difftables.draw import together
         from difftables.rng import SampleNoise
-        from difftables.steps import sample
 
-        randn, device = SampleNoise(keys), self.job.device
-        shape, cond = self.medium.given(part, len(keys) // repeats)
-        cond = None if cond is None else cond.repeat(many * repeats, *[1] * (cond.dim() - 1))
-        common, adapt = self.common(sampler), self.adapt(sampler)
-        common["denoise"] = given(common["denoise"], cond)
+        if not sampler.solver.walks:
+            raise ValueError(f"solver {sampler.solver.kind} visits no schedule, so that it cannot be drawn at several; use another solver")
+        count, device = len(keys), self.job.device
+        shape, cond = self.medium.given(part, count // repeats)
+        at_once = many if sampler.solver.per_sample and self.run.ends is None else 1
+        cond = None if cond is None else cond.repeat(at_once * repeats, *[1] * (cond.dim() - 1)).to(device)
+        found = []
         with torch.inference_mode():
-            levels = [level.to(device) for level in levels]
-            x = self.prior(randn, torch.empty(many * len(keys), *shape, device=device), levels[0])
-            return sample(x, levels, randn=randn, adapt=adapt and given(adapt, cond), **common)
+            for start in range(0, many * count, at_once * count):
+                part_of = [level[start : start + at_once * count].to(device) for level in levels]
+                drawn_by = self.drawn_by(sampler, part_of)
+                found.append(together(SampleNoise(keys), at_once * count, shape, part_of, adapt=adapt, cond=cond, **drawn_by))
+        return torch.cat(found)
 
     def draw(
-        self, keys: list[Any], sampler: "SimpleNamespace", steps: int, file: Any = None, *, part: str, repeats: int = 1, **more: Any
-    ) -> "tuple[Drawn, Any]":
+        self, keys: list[Any], sampler: "Sampling", steps: int, file: "Path | None" = None, *, part: str, repeats: int = 1, **more: Any
+    ) -> "tuple[Drawn, Adjust | None]":
         """Samples, and the adjustment with its counts; those of all processes on each of them.
 
         Args: part: whose conditions the samples are given; repeats: how often they repeat, one after another; more: of `draw.draw`.
@@ -184,17 +198,13 @@ class Chain:
         import torch
 
         from difftables.draw import draw
-        from difftables.ode import PATHS
 
         adapt = self.adapt(sampler)
         shape, cond = self.medium.given(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         drawn = draw(
-            keys, shape, schedule, prior=self.prior, adapt=adapt,
-            cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)), before=self.before(sampler),
-            path=PATHS[sampler.ode](self.training) if getattr(sampler, "ode", None) else None, tolerance=sampler.tolerance,
-            batch=self.job.spec.batch, device=self.job.device, world=self.world,
-            **self.common(sampler), **more,
+            keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
+            batch=self.job.spec.batch, world=self.world, **self.drawn_by(sampler, schedule), **more,
         )  # fmt: skip
         if adapt is not None:
             counts = self.world.whole(torch.tensor([[adapt.evaluations, adapt.clips]]))

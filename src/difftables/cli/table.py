@@ -9,25 +9,26 @@ from difftables.layouts import READS
 def run(job: Job) -> None:
     """spec: of Plan.table_spec.  In: reported, maybe records, samples, floor, data, audio, levels.  Out: md, tex, csv, json, png, svg."""
     from difftables import figures
-    from difftables.io import read_json, write_json, write_text
+    from difftables.io import read_json, sha256, write_json, write_text
     from difftables.render import RENDERERS
     from difftables.render.sources import Sources
     from difftables.tables import Reported, judge, latex, markdown, write_cells
 
-    spec, layout = job.raw, job.raw["layout"]
+    spec = job.spec.model_dump() | {"data": {"medium": "images"} if job.spec.speech is None else job.spec.speech.model_dump()}
+    layout = spec["layout"]
     floor, rows = job.maybe("floor"), [row for row in spec["rows"] if row["run"]]
     drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
     trained = dict.fromkeys(row["run"] for row in rows)
     curves = dict(zip(trained, job.inputs.get("curves", []), strict=False))
     chosen = {path.parent.name: path for path in job.inputs.get("levels", [])}
-    trainings = {name: read_json(path) for name, path in zip(trained, job.inputs.get("trained", []), strict=False)}
+    machines = dict.fromkeys(read_json(path)["machine"] for path in job.inputs.get("made", []))
+    machine = "; ".join(machines)
     sources = Sources(
-        spec, Reported(job.input("reported")), [read_json(path) for path in job.inputs.get("records", [])],
+        spec, Reported(job.input("reported")), [_record(path, machine) for path in job.inputs.get("records", [])],
         dict(zip(drawn, job.inputs.get("samples", []), strict=False)), read_json(floor) if floor else None, job.maybe("data"),
-        job.maybe("audio"), [read_json(path) for path in job.inputs.get("likelihood", [])], curves,
-        {name: record["fingerprint"] for name, record in trainings.items()},
-        {name: record["target_share"] for name, record in trainings.items() if "target_share" in record},
-        {name: chosen[each["levels"]] for name, each in spec.get("courses", {}).items() if each["levels"] in chosen},
+        job.maybe("audio"), [_record(path, machine) for path in job.inputs.get("likelihood", [])], curves,
+        {name: sha256(path)[:16] for name, path in curves.items()}, {},
+        {name: chosen[each["levels"]] for name, each in spec["courses"].items() if each["levels"] in chosen},
     )  # fmt: skip
     rendered = RENDERERS[layout["kind"]](sources)
     judge(rendered.cells)
@@ -44,6 +45,15 @@ def run(job: Job) -> None:
     write_text(job.output("tex"), "\n".join([latex(rendered.grid, label), *further]))
     write_cells(job.output("csv"), rendered.cells)
     write_json(job.output("json"), [vars(cell) for cell in rendered.cells])
+
+
+def _record(path: Any, machine: str) -> Any:
+    """A record, by the hash of its bytes, with the machine that measured it."""
+    from difftables.io import read_json, sha256
+
+    found = read_json(path)
+    found["shared"] |= {"fingerprint": sha256(path)[:16], "machine": machine}
+    return found
 
 
 def banner(spec: dict[str, Any]) -> str:

@@ -6,10 +6,10 @@ from difftables.cli.job import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import SimpleNamespace
 
     from torch import Generator, Tensor, nn
 
+    from difftables.config_run import Training
     from difftables.level import Level
     from difftables.parallel import World
     from difftables.train import BatchLoss, Clock
@@ -84,7 +84,7 @@ def of_part(others: "dict[str, Tensor]", count: int, world: "World") -> "dict[st
 
 
 def training_batches(
-    job: Job, purpose: str, training: "SimpleNamespace", references: int | None = None, clock: "Clock | None" = None
+    job: Job, purpose: str, training: "Training", references: int | None = None, clock: "Clock | None" = None
 ) -> "Callable[[int], tuple[Tensor, Told, Generator, dict[str, Tensor]]]":  # fmt: skip
     """step to (clean samples on the device, what the net is given besides, the step's stream, references): a function of seed and step.
 
@@ -137,7 +137,7 @@ def training_batches(
 
 
 def fit(
-    job: Job, net: "nn.Module", batch_loss: "BatchLoss", training: "SimpleNamespace", kind: str, memory: "nn.Module | None" = None,
+    job: Job, net: "nn.Module", batch_loss: "BatchLoss", training: "Training", kind: str, memory: "nn.Module | None" = None,
     clock: "Clock | None" = None,
 ) -> None:  # fmt: skip
     """Run the loop, write weights and curve, and drop the state that is no longer needed.
@@ -148,27 +148,25 @@ def fit(
     import shutil
     import time
 
-    from difftables.io import save_tensors, write_csv, write_json
+    from difftables.io import save_tensors, write_csv
     from difftables.parallel import join
-    from difftables.train import CURVE, Plan, train
+    from difftables.train import CURVE, train
 
     world = join(job.device.type)
     world.share(training.batch)
-    numbers = {key: value for key, value in vars(training).items() if key not in ("flip", "distinct", "augment", "checkpoints")}
-    plan = Plan(**numbers, checkpoints=tuple(training.checkpoints))
     state = job.state("state.pt")
     began = time.perf_counter()
-    weights, curve = train(net, _stirred(batch_loss, job, world), plan, state, memory, world)
+    weights, curve = train(net, _stirred(batch_loss, job, world), training, state, memory, world)
     if world.rank > 0:
         return
     # Of this process: a run that was killed tells of its last part.
-    share = {"target_share": clock.seconds / (time.perf_counter() - began)} if clock and clock.seconds else {}
-    save_tensors(job.output("net"), weights, {"kind": kind, "spec": job.raw, "fingerprint": job.fingerprint})
+    took = time.perf_counter() - began
+    job.cost = {"training": {"seconds": round(took, 3), "parameters": sum(p.numel() for p in net.parameters())}}
+    if clock and clock.seconds:
+        job.cost["training"]["target_share"] = clock.seconds / took
+    job.seeds = {"training": job.spec.seed}
+    save_tensors(job.output("net"), weights, {"kind": kind})
     write_csv(job.output("curve"), CURVE, [[row[0], *("" if v is None else f"{v:.6g}" for v in row[1:])] for row in curve])
-    parameters = sum(p.numel() for p in net.parameters())
-    write_json(
-        job.output("record"), {"parameters": parameters, "steps": training.steps, "seed": job.spec.seed, **share, **job.provenance()}
-    )
     shutil.rmtree(state.parent, ignore_errors=True)
 
 

@@ -17,9 +17,10 @@ def run(job: Job) -> None:
     """spec: run, evaluation, names, scale.  In: data, net, maybe ends, levels.  Out: record."""
     import torch
 
-    from difftables import schedules, variance
+    from difftables import variance
     from difftables.cli.sample import Chain
     from difftables.io import write_json
+    from difftables.level import same_process
     from difftables.precond import parts
     from difftables.rng import generator
 
@@ -37,7 +38,7 @@ def run(job: Job) -> None:
     rows = []
     for i, sigma in enumerate(grid(chain.training, levels)):
         # One stream for all runs: they see the same noisy samples, and their differences are paired.
-        level, stream = schedules.of_kind(chain.training, sigma[None]).to(job.device), generator("variance", i)
+        level, stream = same_process(chain.training, sigma[None]).to(job.device), generator("variance", i)
         draws = variance.draw(data, level, samples, stream)
         if references == 1:
             own = variance.of_sources(data, draws)
@@ -55,7 +56,8 @@ def run(job: Job) -> None:
         })  # fmt: skip
         print(f"sigma {sigma:.3g}: {samples} samples", flush=True)
     sizes = {"points": len(data), "references": references, "samples": samples}
-    write_json(job.output("record"), {"shared": {**vars(spec.names), **sizes, "scale": spec.scale, **job.provenance()}, "records": rows})
+    job.seeds = {"training": spec.names.train_seed}
+    write_json(job.output("record"), {"shared": {**spec.names.model_dump(), **sizes}, "records": rows})
 
 
 def grid(schedule: "Level", count: int) -> "Tensor":

@@ -1,10 +1,10 @@
 """What a schedule does, without any net: closed forms, and noised images."""
 
-from types import SimpleNamespace
 from typing import Any
 
 from difftables import figures_bound
 from difftables.assemble import training_schedule
+from difftables.config_run import Schedule
 from difftables.data.images import to_uint8, to_unit
 from difftables.figures import images
 from difftables.io import load_tensors
@@ -18,7 +18,7 @@ SHOWN, PLACES = 2, 12  # images, and timesteps of each
 
 def _levels(sources: Sources) -> dict[str, Any]:
     """alpha_bar at t = 1 .. T of each schedule a layout names."""
-    return {name: training_schedule(SimpleNamespace(**spec)) for name, spec in sources.spec["schedules"].items()}
+    return {name: training_schedule(Schedule(**spec)) for name, spec in sources.spec["schedules"].items()}
 
 
 def _cell(sources: Sources, row: str, column: str, value: float, metric: str) -> Cell:

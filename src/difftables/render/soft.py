@@ -1,7 +1,6 @@
 """Soft Diffusion: what corrupts a sample, noise and operator, against time."""
 
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from difftables import figures_soft, schedules
 from difftables.assemble import CORRUPTIONS, training_schedule
+from difftables.config_run import Schedule
 from difftables.data.images import to_uint8, to_unit
 from difftables.figures_soft import Course
 from difftables.io import load_tensors
@@ -40,7 +40,7 @@ def course(sources: Sources) -> Rendered:
         about, values = spec["courses"].get(row["run"]), dict[str, Level]()
         if about is not None:
             file = sources.levels.get(row["run"])
-            schedule = training_schedule(SimpleNamespace(**about["schedule"]), file)
+            schedule = training_schedule(Schedule(**about["schedule"]), file)
             values = {name: at_time(schedule, t) for name, t in TIMES.items()}
             found = _course(schedule, about["corruption"], clean)
             if file is not None:

@@ -125,8 +125,7 @@ def _curves(cells: list[Cell], metrics: list[str]) -> dict[str, dict[str, tuple[
 
 def listen(sources: Sources) -> Rendered:
     """WAV files of a few utterances of each row, and the spectrograms of the first."""
-    from types import SimpleNamespace
-
+    from difftables import config_data
     from difftables.media.speech import FULL_SCALE, Speech
 
     import torch  # isort: skip
@@ -134,7 +133,7 @@ def listen(sources: Sources) -> Rendered:
     spec, layout = sources.spec, sources.spec["layout"]
     if not sources.records or sources.data is None or sources.audio is None:
         return Rendered([], Grid(layout["title"], ["", "audio"], [], list(layout["foot"])))
-    speech = Speech(SimpleNamespace(**spec["data"]), sources.data, torch.device("cpu"))
+    speech = Speech(config_data.Speech(**spec["data"]), sources.data, torch.device("cpu"))
     count = len(list(sources.audio.glob("reference-*.wav")))
     x0, _ = speech.excerpts("test", count)
     pictures = {"reference": speech.mel(x0[:1])[0].numpy()}
