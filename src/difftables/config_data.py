@@ -162,7 +162,7 @@ class Speech(Frozen):
 def _medium(value: Any) -> str:
     """Speech has a rate, images have a size."""
     given = value if isinstance(value, Mapping) else vars(value)
-    return given.get("medium") or ("speech" if "rate" in given else "images")
+    return given.get("medium") or (Speech if "rate" in given else Images).model_fields["medium"].default
 
 
 Data = Annotated[Annotated[Images, Tag("images")] | Annotated[Speech, Tag("speech")], Discriminator(_medium)]

@@ -74,7 +74,7 @@ def forget() -> None:
 
 def walk(verb: str, spec: Any = None) -> Walk:
     """What `difftables VERB` reaches with a spec, of which it is told no more than what some option may depend on."""
-    texts, keys = _texts({verb: [verb, spec]})
+    texts, keys = _texts(spec)
     options = _walk(verb, None, frozenset()).options
     return _walk(verb, frozenset(t for t in texts if ("variant", t) in options), frozenset(k for k in keys if ("field", k) in options))
 
@@ -97,23 +97,22 @@ def _once(verb: str, read: set[str], spoken: frozenset[str] | None, keys: frozen
     """One walk, with the fields in `read` and the variants in `spoken`."""
     found, todo = Walk(), deque[Symbol]()
 
-    def number(symbol: Symbol) -> str:
-        if not _ours(symbol[0]):
-            return ".".join(symbol)
+    def number(symbol: Symbol) -> int:
         if symbol not in found.numbers:
             found.numbers[symbol] = len(found.numbers)
             todo.append(symbol)
-        return str(found.numbers[symbol])
+        return found.numbers[symbol]
 
-    def count(head: str, module: str, part: Part) -> None:
-        if part.option:
+    def count(head: object, module: str, part: Part) -> None:
+        if part.option is not None:
             kind, name = part.option
             found.options.add(part.option)
-            if (name not in read) if kind == "field" else (spoken is not None and name not in spoken):
+            if (kind == "verb" and name != verb) or (kind == "field" and name not in read):
                 return
-        edges, imported = _edges(module, part)
-        bound = " ".join(f"{use}={number(symbol)}" for use, symbol in edges)
-        found.lines.append(f"{head} {part.text} {bound}")
+            if kind == "variant" and spoken is not None and name not in spoken:
+                return
+        text, edges, imported = _edges(module, part)
+        found.lines.append(f"{head} {text} {[number(symbol) for symbol in edges]}")
         found.read |= part.read
         found.modules |= imported
         if part.option is None or part.option[0] != "field" or part.option[1] not in keys:  # what the spec gives, no default does
@@ -125,9 +124,10 @@ def _once(verb: str, read: set[str], spoken: frozenset[str] | None, keys: frozen
     while todo or found.modules - run:
         while todo:
             symbol = todo.popleft()
-            found.modules |= _packages_of(symbol[0])
+            found.modules.add(symbol[0])
             for part in _module(symbol[0]).parts.get(symbol[1], ()):
-                count(str(found.numbers[symbol]), symbol[0], part)
+                count(found.numbers[symbol], symbol[0], part)
+        found.modules |= {package for name in found.modules - run if _ours(name) for package in _packages_of(name)}
         fresh = [(_module(name).on_import, name) for name in found.modules - run if _ours(name)]
         run |= found.modules
         for parts, name in sorted(fresh, key=lambda each: ([part.text for part in each[0]], each[1])):
@@ -149,14 +149,17 @@ def _exists(module: str) -> bool:
 
 
 @cache
-def _edges(module: str, part: Part) -> tuple[list[tuple[str, Symbol]], set[str]]:
-    """What the names in a part of a module are bound to, and the modules that it imports itself."""
-    own, edges = _module(module), []
+def _edges(module: str, part: Part) -> tuple[str, list[Symbol], frozenset[str]]:
+    """A part of a module as text, with what its names are bound to outside this project; the definitions in it; what it imports."""
+    own, text, inside = _module(module), part.text, []
     for name, attribute in [*part.uses, *((name, "") for name in part.hints)]:
         targets = [*part.bound.get(name, ()), *own.bound.get(name, ()), *([(module, name)] if name in own.parts else [])]
-        edges += [(f"{name}.{attribute}", symbol) for target in targets for symbol in _definitions(target, attribute)
-                  if _ours(symbol[0]) or (name, attribute) in part.uses]  # fmt: skip
-    return edges, _imported(part.imports)
+        for symbol in (symbol for target in targets for symbol in _definitions(target, attribute)):
+            if _ours(symbol[0]):
+                inside.append(symbol)
+            if (name, attribute) in part.uses:
+                text += f" {name}.{attribute}={'' if _ours(symbol[0]) else '.'.join(symbol)}"
+    return text, inside, frozenset(_imported(part.imports))
 
 
 def _definitions(target: Symbol, attribute: str) -> list[Symbol]:

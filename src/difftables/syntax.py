@@ -24,7 +24,7 @@ class Part:
     """What counts or does not count as one: a statement, an entry of a dict of variants, a field of a model."""
 
     text: str
-    option: tuple[str, str] | None  # ("variant", key) or ("field", name); None counts always
+    option: tuple[str, str] | None  # ("variant", key), ("verb", key) or ("field", name); None counts always
     uses: tuple[tuple[str, str], ...]  # names, each with an attribute taken of it or ""
     hints: tuple[str, ...]  # names in its annotation
     read: frozenset[str]  # all names and texts
@@ -49,7 +49,8 @@ def parsed(text: str) -> Module:
     found = Module()
     top: list[ast.stmt] = []
     for node in ast.parse(text).body:
-        variants = isinstance(node, ast.AnnAssign) and "Variants" in {n.id for n in ast.walk(node.annotation) if isinstance(n, ast.Name)}
+        types = {n.id for n in ast.walk(node.annotation) if isinstance(n, ast.Name)} if isinstance(node, ast.AnnAssign) else set()
+        variants = "variant" if "Variants" in types else "verb" if "Verbs" in types else ""
         for cleaned in _Cleaned().all([node]):
             if isinstance(cleaned, ast.Import | ast.ImportFrom):
                 top.append(cleaned)
@@ -67,7 +68,7 @@ def parsed(text: str) -> Module:
     return found
 
 
-def _parts(node: ast.stmt, variants: bool) -> Iterator[Part]:
+def _parts(node: ast.stmt, variants: str) -> Iterator[Part]:
     """A top-level statement, which counts always, and what of it counts under a condition."""
     if isinstance(node, ast.ClassDef) and not _whole(node):
         fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
@@ -84,7 +85,9 @@ def _parts(node: ast.stmt, variants: bool) -> Iterator[Part]:
         yield _part([node])
         for key, value in pairs:
             named = isinstance(key, ast.Constant) and isinstance(key.value, str)
-            yield _part([key, value], ("variant", key.value) if named else None)  # type: ignore[union-attr]
+            yield _part([key, value], (variants, key.value) if named else None)  # type: ignore[union-attr]
+    elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript) and _called(node.value.value) == "Annotated":
+        yield _part([], hints=list(ast.walk(node.value)))  # a type
     else:
         yield _part([node])
 
