@@ -319,7 +319,7 @@ def test_a_job_that_ran_while_the_code_changed_does_not_finish(tmp_path):
     spec = {"scale": "smoke", "claims": {}, "tables": []}
     (tmp_path / "job.json").write_text(json.dumps({"spec": spec, "inputs": {}, "outputs": {}}))
     job = jobs.parse("report", [str(tmp_path / "job.json"), "--code", "0123456789abcdef"])
-    with pytest.raises(ValueError, match="edited"):
+    with pytest.raises(ValueError, match="changed"):
         jobs.finish(job)
 
 

@@ -4,13 +4,15 @@ What a job reaches is worked out here a second time, in another way: one graph o
 """
 
 import ast
+import re
+import time
 from collections import Counter
 from functools import cache
 
 import pytest
 
 from difftables import fingerprint, plan
-from difftables.syntax import parsed
+from difftables.syntax import PURE, parsed
 
 SOURCES = {
     ".".join(("difftables", *path.relative_to(fingerprint.SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path.read_text()
@@ -70,7 +72,11 @@ class Mentions(ast.NodeVisitor):
     """Names, attributes of names, texts and imports of a statement, but for what never counts."""
 
     def __init__(self):
-        self.names, self.texts, self.imports, self.hidden = set(), set(), [], set()
+        self.names, self.texts, self.read, self.imports, self.hidden = set(), set(), set(), [], set()
+
+    def visit(self, node):
+        self.read |= {getattr(node, key) for key in ("id", "attr", "arg") if isinstance(getattr(node, key, None), str)}
+        super().visit(node)
 
     def visit_Name(self, node):
         if node.id not in self.hidden:
@@ -85,12 +91,15 @@ class Mentions(ast.NodeVisitor):
     def visit_Constant(self, node):
         if isinstance(node.value, str):
             self.texts.add(node.value)
+            self.read.add(node.value)
 
     def visit_Compare(self, node):
         for side in (node.left, *node.comparators):
             parts = side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]
             for part in parts:
-                if not isinstance(part, ast.Constant):
+                if isinstance(part, ast.Constant):
+                    self.read.add(part.value)
+                else:
                     self.visit(part)
 
     def visit_Expr(self, node):
@@ -99,7 +108,9 @@ class Mentions(ast.NodeVisitor):
             self.visit(node.value)
 
     def visit_Raise(self, node):
-        self.visit(node.exc.func if isinstance(node.exc, ast.Call) and "SystemExit" not in ast.dump(node.exc.func) else node.exc or ast.Pass())
+        self.visit(
+            node.exc.func if isinstance(node.exc, ast.Call) and "SystemExit" not in ast.dump(node.exc.func) else node.exc or ast.Pass()
+        )
 
     def visit_Assert(self, node):
         self.visit(node.test)
@@ -117,11 +128,18 @@ class Mentions(ast.NodeVisitor):
     def visit_FunctionDef(self, node):
         for outside in (*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)):
             self.visit(outside)
-        before = self.hidden
-        self.hidden = before | {n.arg for n in ast.walk(node.args) if isinstance(n, ast.arg)}
+        before, arguments = self.hidden, {n.arg for n in ast.walk(node.args) if isinstance(n, ast.arg)}
+        self.read |= arguments
+        self.hidden = before | arguments
         for statement in node.body:
             self.visit(statement)
         self.hidden = before
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node):
+        self.read |= {n.arg for n in ast.walk(node.args) if isinstance(n, ast.arg)}
+        self.generic_visit(node)
 
     def visit_ImportFrom(self, node):
         self.imports += [(alias.asname or alias.name, node.module, alias.name) for alias in node.names]
@@ -133,14 +151,40 @@ class Mentions(ast.NodeVisitor):
 @cache
 def mentions(node):
     found = Mentions()
-    if isinstance(node, ast.ClassDef) and not node.decorator_list:  # types of fields lead to other models
-        for statement in node.body:
-            if isinstance(statement, ast.AnnAssign):
-                found.names |= {(n.id, "") for n in ast.walk(statement.annotation) if isinstance(n, ast.Name)}
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript) and ast.unparse(node.value.value) == "Annotated":
+    if isinstance(node, ast.ClassDef) and not node.decorator_list:  # its fields are asked for one by one
+        for part in (*node.bases, *(each for each in node.body if not isinstance(each, ast.AnnAssign))):
+            found.visit(part)
+    elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript) and ast.unparse(node.value.value) == "Annotated":
         found.names |= {(n.id, "") for n in ast.walk(node.value) if isinstance(n, ast.Name)}
     else:
         found.visit(node)
+    return found
+
+
+@cache
+def fields(node):
+    """Fields of a model: name to what its default mentions, and the names in its type."""
+    found = {}
+    for each in node.body if isinstance(node, ast.ClassDef) and not node.decorator_list else []:
+        if isinstance(each, ast.AnnAssign):
+            inside = Mentions()
+            inside.visit(each)
+            words = {n.value for n in ast.walk(each.annotation) if isinstance(n, ast.Constant)}
+            names = {n.id for n in ast.walk(each.annotation) if isinstance(n, ast.Name)}
+            found[each.target.id] = inside, {(name, "") for name in names | words}
+    return found
+
+
+@cache
+def on_import(module):
+    """Statements of a module that do more than bind a name."""
+    found = []
+    for node in ast.parse(SOURCES[module]).body:
+        calls = {ast.unparse(n.func).split(".")[-1] for n in ast.walk(node) if isinstance(n, ast.Call)}
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            found += [node] if calls - set(PURE) and not options(node) else []
+        elif not isinstance(node, (ast.Import, ast.ImportFrom, *DEFINITIONS)):
+            found.append(node)
     return found
 
 
@@ -162,7 +206,9 @@ def top(module):
 def options(node):
     """Entries of a dict that count or not, by key, or None."""
     kind = ast.unparse(node.annotation).split("[")[0] if isinstance(node, ast.AnnAssign) else ""
-    return {key.value: value for key, value in zip(node.value.keys, node.value.values, strict=True)} if kind in ("Variants", "Verbs") else None
+    if kind not in ("Variants", "Verbs"):
+        return None
+    return {key.value: value for key, value in zip(node.value.keys, node.value.values, strict=True)}
 
 
 def behind(module, name, attribute, imports):
@@ -180,45 +226,57 @@ def behind(module, name, attribute, imports):
 
 
 def reached(verb, spec):
-    """Definitions (module, name), entries (module, name, key) and imported modules that a job reaches."""
-    texts, _ = fingerprint._texts(spec)
+    """Definitions (module, name), entries (module, name, key) and modules that a job reaches."""
+    texts, keys = fingerprint._texts(spec)
+    read = set()
     while True:
-        symbols, spoken, modules = set(), set(texts), set()
+        symbols, modules, spoken, known = set(), {"difftables.__main__", f"difftables.cli.{verb}"}, set(texts), set(read)
         todo = [("difftables.__main__", "main"), (f"difftables.cli.{verb}", "run")]
-        while todo:
-            symbol = todo.pop()
-            if symbol in symbols:
-                continue
-            symbols.add(symbol)
-            module, name = symbol[:2]
-            node, entries = top(module)[0][name], options(top(module)[0][name])
-            modules.add(module)
-            for key in entries or {}:
-                if key == verb if "Verbs" in ast.unparse(node.annotation) else key in texts:
-                    todo.append((module, name, key))
-            if entries is not None and len(symbol) == 2:
-                continue
-            found = mentions(entries[symbol[2]] if len(symbol) == 3 else node)
-            spoken |= found.texts
-            imports = {}
+        ran = set()
+
+        def follow(module, found, used=None, speaks=True):
+            spoken.update(found.texts if speaks else ())  # noqa: B023
+            known.update(found.read)  # noqa: B023
             for local, source, inner in found.imports:
-                modules |= {source, f"{source}.{inner}"} & SOURCES.keys()
-                if inner or local != source:
-                    todo += behind_import(module, local, source, inner, found.names)
-            for used, attribute in found.names:
-                todo += behind(module, used, attribute, imports)
-        if spoken == texts:
-            break
-        texts = spoken
-    while True:
-        more = {m for each in modules for source, inner in top(each)[1].values() for m in (source, f"{source}.{inner}")} & SOURCES.keys()
-        more |= {each.rsplit(".", 1)[0] for each in modules if "." in each}
-        if more <= modules:
+                modules.update({source, f"{source}.{inner}"} & SOURCES.keys())  # noqa: B023
+                todo.extend(behind_import(local, source, inner, found.names))  # noqa: B023
+            for name, attribute in found.names | (used or set()):
+                todo.extend(behind(module, name, attribute, {}))  # noqa: B023
+
+        while todo or modules - ran:
+            while todo:
+                symbol = todo.pop()
+                if symbol in symbols:
+                    continue
+                symbols.add(symbol)
+                module, name = symbol[:2]
+                modules.add(module)
+                node = top(module)[0][name]
+                entries = options(node)
+                if len(symbol) == 3:
+                    follow(module, mentions(entries[symbol[2]]))
+                elif entries is not None:
+                    for key in entries:
+                        if key == verb if "Verbs" in ast.unparse(node.annotation) else key in texts:
+                            todo.append((module, name, key))
+                else:
+                    follow(module, mentions(node))
+                    for key, (default, used) in fields(node).items():
+                        if key in read:
+                            follow(module, default, used, key not in keys)
+            modules |= {each.rsplit(".", 1)[0] for each in modules if "." in each}
+            for module in modules - ran - set(LEFT_OUT):
+                modules |= {m for source, inner in top(module)[1].values() for m in (source, f"{source}.{inner}")} & SOURCES.keys()
+                for node in on_import(module):
+                    follow(module, mentions(node))
+                ran.add(module)
+            ran |= modules & set(LEFT_OUT)
+        if spoken == texts and known == read:
             return symbols, modules - set(LEFT_OUT)
-        modules |= more
+        texts, read = spoken, known
 
 
-def behind_import(module, local, source, inner, names):
+def behind_import(local, source, inner, names):
     """The definitions behind a name that is imported inside a definition."""
     if source not in SOURCES:
         return []
@@ -259,31 +317,148 @@ def everything():
 
 
 @pytest.fixture(scope="module")
-def reach(jobs):
-    return {name: reached(*job) for name, job in jobs.items()}
+def distinct(jobs):
+    """One job of each walk."""
+    return {id(fingerprint.walk(*job)): name for name, job in jobs.items()}.values()
 
 
-def test_a_change_in_what_a_job_reaches_changes_its_fingerprint(codes, jobs, reach):
-    """Each definition and each entry of a dict of variants, for one of the jobs that reach it."""
+FEW = ("data/digits", "train/", "sample/", "measure/voice", "table/", "report")
+
+
+def test_every_job_reaches_what_names_lead_to(jobs, distinct):
+    for name in distinct:
+        walk = fingerprint.walk(*jobs[name])
+        symbols, modules = reached(*jobs[name])
+        found = {symbol for symbol in walk.numbers if symbol[1] not in COMPREHENDED}
+        assert found == {symbol[:2] for symbol in symbols}, name
+        assert {module for module in walk.modules if module in SOURCES} - set(LEFT_OUT) == modules, name
+
+
+COMPREHENDED = ("p",)  # variables of comprehensions at the top of a module
+
+
+def test_each_statement_of_each_definition_counts():
+    """A further statement before each one is in the text of its definition."""
+    count = 0
+    for module in set(SOURCES) - set(LEFT_OUT):
+        for node in (each for each in ast.parse(SOURCES[module]).body if isinstance(each, DEFINITIONS)):
+            for body in [getattr(n, name, None) for n in ast.walk(node) for name in ("body", "orelse", "finalbody")]:
+                for i in range(len(body) if isinstance(body, list) else 0):
+                    count += 1
+                    body.insert(2 * i, ast.parse(f"edited_{count}_ = 7").body[0])
+                    body[2 * i].number = count
+            wanted = {n.number for n in ast.walk(node) if hasattr(n, "number")}
+            texts = " ".join(part.text for parts in parsed(ast.unparse(node)).parts.values() for part in parts)
+            assert {int(number) for number in re.findall(r"edited_(\d+)_", texts)} == wanted, f"{module}: {node.name}"
+    assert count > 1000
+
+
+def test_a_change_re_runs_exactly_the_jobs_that_reach_it(codes, jobs):
+    """One definition or entry of each module, end to end, for a job of some kinds."""
+    few = [next(name for name in jobs if name.startswith(kind)) for kind in FEW]
+    before, reach = codes(among=few), {name: reached(*jobs[name])[0] for name in few}
+    for i, (module, symbols) in enumerate(everything().items()):
+        symbol = symbols[i % len(symbols)]
+        after = codes({module: edited(module, symbol)}, few)
+        if module not in LEFT_OUT and symbol[1] not in COMPREHENDED:
+            assert {n for n in few if after[n] != before[n]} == {n for n in few if symbol in reach[n]}, symbol
+
+
+def changed(codes, jobs, module, old, new):
+    """How many jobs of each verb an edit re-runs."""
+    assert old in SOURCES[module]
+    before, after = codes(), codes({module: SOURCES[module].replace(old, new, 1)})
+    return Counter(jobs[name][0] for name in jobs if before[name] != after[name])
+
+
+def test_the_vocoder_re_runs_jobs_of_speech(codes, jobs):
+    module = "difftables.nets.wavegrad"
+    before, after = codes(), codes({module: edited(module, (module, "WaveGrad"))})
+    edits = {name for name in jobs if before[name] != after[name]}
+    assert {"train", "sample"} <= {jobs[name][0] for name in edits}
+    assert all(jobs[name][1].run.data.medium == "speech" for name in edits)
+
+
+def test_an_escape_of_latex_re_runs_tables_alone(codes, jobs):
+    assert changed(codes, jobs, "difftables.tables", 'r"\\%"', 'r"\\percent"').keys() == {"table"}
+
+
+def test_a_new_rule_of_sampling_re_runs_nothing(codes, jobs):
+    text = SOURCES["difftables.steps"]
+    new = text.replace('"naive": naive', '"naive": naive, "fresh": fresh').replace(
+        "def naive(", "def fresh(now, nxt):\n    return 1\n\n\ndef naive("
+    )
+    assert new.count("fresh") == 3
+    assert codes() == codes({"difftables.steps": new})
+
+
+def test_code_in_a_package_and_in_a_module_re_runs_all_that_import_it(codes, jobs):
     before = codes()
-    known = everything()
-    missed = []
-    for module, symbols in known.items():
-        for symbol in symbols:
-            names = sorted(name for name, (found, _) in reach.items() if symbol in found)
-            if names:
-                name = names[len(str(symbol)) % len(names)]
-                if codes({module: edited(module, symbol)}, [name])[name] == before[name]:
-                    missed.append((name, symbol))
-    assert not missed
+    after = codes({"difftables": SOURCES["difftables"] + "\nimport torch\ntorch.use_deterministic_algorithms(True)\n"})
+    assert all(before[name] != after[name] for name in jobs)
+    after = codes({"difftables.nets": SOURCES["difftables.nets"] + "\nswitch(True)\n"})
+    assert {jobs[name][0] for name in jobs if before[name] == after[name]} >= {"data", "table", "report"}
+    assert all(before[name] != after[name] for name in jobs if jobs[name][0] == "train")
 
 
-def test_a_change_in_all_that_a_job_does_not_reach_leaves_its_fingerprint(codes, reach):
-    before = codes()
-    wrong = []
-    for name in sorted({name.split("/")[0]: name for name in before}.values()):
-        rest = {module: [s for s in symbols if s not in reach[name][0]] for module, symbols in everything().items()}
-        edits = {module: edited(module, *symbols) for module, symbols in rest.items() if symbols}
-        if codes(edits, [name])[name] != before[name]:
-            wrong.append(name)
-    assert not wrong
+class Reworded(ast.NodeTransformer):
+    """Other docstrings, annotations, messages and prints; no comments."""
+
+    def visit_Raise(self, node):
+        if isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) != "SystemExit":
+            node.exc.args = [ast.Constant("reworded")]
+        return node
+
+    def visit_Expr(self, node):
+        if isinstance(node.value, ast.Constant):
+            return ast.Expr(ast.Constant("reworded"))
+        if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "print":
+            node.value.args = [ast.Constant("reworded")]
+        return node
+
+    def visit_FunctionDef(self, node):
+        node.returns = ast.Constant("reworded")
+        for argument in node.args.args:
+            argument.annotation = ast.Constant("reworded")
+        return self.generic_visit(node)
+
+
+def test_other_words_re_run_nothing(codes):
+    reworded = {module: ast.unparse(Reworded().visit(ast.parse(text))) for module, text in SOURCES.items()}
+    assert sum(text.count("reworded") for text in reworded.values()) > 1000
+    assert codes() == codes(reworded)
+
+
+def test_a_new_key_with_a_default_re_runs_nothing(codes):
+    edits, count = {}, 0
+    for module in (
+        "difftables.config",
+        "difftables.config_run",
+        "difftables.config_data",
+        "difftables.config_sampling",
+        "difftables.job_specs",
+    ):
+        tree = ast.parse(SOURCES[module])
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                node.body.append(ast.parse('fresh_key: Annotated[str, Field(min_length=1)] | None = "fresh"').body[0])
+                count += 1
+        edits[module] = ast.unparse(tree)
+    assert count > 30
+    assert codes() == codes(edits)
+
+
+def test_a_module_moves_to_another_package_without_a_run(codes):
+    moved = {module: text.replace("difftables.rng", "difftables.common.rng") for module, text in SOURCES.items()}
+    moved |= {"difftables.common": '"""What all share."""', "difftables.common.rng": moved.pop("difftables.rng"), "difftables.rng": None}
+    assert codes() == codes(moved)
+
+
+def test_a_large_scale_is_planned_in_seconds():
+    found = plan.read("laptop")
+    asked = [(verb, found.spec(verb, *of)) for verb, of in jobs_of("laptop")]
+    fingerprint.forget()
+    began = time.process_time()
+    for verb, spec in asked:
+        fingerprint.code(verb, spec)
+    assert time.process_time() - began < 10  # four times what it takes
