@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from difftables import densities, schedules, soft, strides
+from difftables.config_sampling import Walk
 from difftables.corruptions import blur, scale
 from difftables.data.mel import filters
 from difftables.draw import draw
@@ -27,7 +28,7 @@ from difftables.nets.vgg import VGG
 from difftables.nets.wavegrad import WaveGrad
 from difftables.oracle import MelOracle
 from difftables.precond import clipped, edm, eps, parts, precondition, rescaled_timestep, residual, sqrt_alpha_bar, timestep_index
-from difftables.steps import RULES, ancestral, ddim
+from difftables.solvers import bind
 from difftables.targets import clean
 from difftables.vlb import Bound, Vlb
 
@@ -43,6 +44,11 @@ def best(functions, rounds=5):
     return times
 
 
+def solving(rule):
+    """The solver of one rule's steps."""
+    return bind(Walk(kind="walk", rule=rule))
+
+
 def sampling():
     """Seconds of 10 DDIM steps for 300 samples: fixed, adjusted, and in small batches."""
     torch.manual_seed(0)
@@ -52,7 +58,12 @@ def sampling():
     schedule, keys = fitted(training.alpha_bar[0].item(), 10, 1e-4), [("bench", i) for i in range(300)]
 
     def go(adapt=None, batch=300):
-        common = {"corrupt": scale, "prior": lambda randn, like, level: randn(like), "rule": ddim, "device": torch.device("cpu")}
+        common = {
+            "corrupt": scale,
+            "prior": lambda randn, like, level: randn(like),
+            "solve": solving("ddim"),
+            "device": torch.device("cpu"),
+        }
         return draw(keys, (1, 8, 8), schedule, denoise=denoise, adapt=adapt, batch=batch, **common)
 
     def adjusted():
@@ -77,7 +88,7 @@ def speaking():
         common = {
             "corrupt": scale,
             "prior": lambda randn, like, level: randn(like),
-            "rule": ancestral,
+            "solve": solving("ddpm-small"),
             "device": torch.device("cpu"),
             "cond": mel,
         }
@@ -116,13 +127,16 @@ def bounding():
             "batch": 300,
         }
         return draw(
-            keys, (1, 8, 8), schedules.at_timesteps(training, strides.even(100, 10)), denoise=clipped(denoise, 1.0), rule=rule, **common
+            keys,
+            (1, 8, 8),
+            schedules.at_timesteps(training, strides.even(100, 10)),
+            denoise=clipped(denoise, 1.0),
+            solve=solving(rule),
+            **common,
         )
 
     with torch.inference_mode():
-        one, plain, own = best(
-            [lambda: level(50), lambda: draws(fixed, RULES["ddpm-large"]), lambda: draws(learned, RULES["ddpm-learned"])]
-        )
+        one, plain, own = best([lambda: level(50), lambda: draws(fixed, "ddpm-large"), lambda: draws(learned, "ddpm-learned")])
     print(f"bound of 1,797 digits, T = 100   {one * 100 * 1797 / 300:9.1f} s")
     print(f"learned / fixed variance         {own / plain:9.2f}   sampling, 10 steps")
     simple, aware = best([_step(fixed, nets[0], training, x0, False), _step(learned, nets[1], training, x0)], 30)
@@ -174,7 +188,7 @@ def softening():
         common = {"prior": lambda randn, like, level: randn(like), "device": torch.device("cpu"), "adapt": None, "batch": 300}
         chain = schedules.at_timesteps(training, strides.trailing(100, 10))
         return draw(
-            [("bench", i) for i in range(300)], (1, 8, 8), chain, denoise=denoise, corrupt=corrupt, rule=RULES["momentum"], **common
+            [("bench", i) for i in range(300)], (1, 8, 8), chain, denoise=denoise, corrupt=corrupt, solve=solving("momentum"), **common
         )
 
     with torch.inference_mode():
@@ -246,7 +260,7 @@ def pipeline():
     found = subprocess.run([sys.executable, "-m", "snakemake", "-n"], capture_output=True, text=True)
     idle = "Nothing to be done" in found.stdout + found.stderr
     print(f"snakemake -n                     {time.perf_counter() - began:9.1f}   s, {'nothing to do' if idle else 'jobs pending'}")
-    for path in sorted(Path("results").glob("*/tables/cost.csv")):
+    for path in sorted(Path("results").glob("*/cost.csv")):
         with open(path, newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["peak_mb"]]
         seconds = sum(float(row["seconds"]) for row in rows)

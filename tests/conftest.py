@@ -73,6 +73,16 @@ class Checkout:
         return Checkout(target)
 
 
+def is_whole(folder, name, least=100):
+    """Assert that every file of a table is there and filled; its picture where the page shows one, and nowhere else."""
+    for suffix in ("md", "tex", "csv", "json"):
+        assert (folder / f"{name}.{suffix}").stat().st_size > least, (name, suffix)
+    shown = f"![{name}]({name}.png)" in (folder / f"{name}.md").read_text()
+    for suffix in ("png", "svg"):
+        assert (folder / f"{name}.{suffix}").exists() == shown, (name, suffix)
+    return shown
+
+
 def copy(target):
     target.mkdir()
     for name in KEPT:

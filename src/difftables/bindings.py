@@ -2,12 +2,13 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from difftables import registry, strides
+from difftables import config_fit, registry, strides
 from difftables.config_sampling import PathSolver, Sampler
-from difftables.layouts import PAPERS, READS, read_layout, samplers_of
+from difftables.metrics import catalogue
 from difftables.names import ConfigError, nearest
+from difftables.paper_folder import Paper, read_paper
 from difftables.params import Loaded
 from difftables.search_methods import METHODS
 
@@ -23,29 +24,59 @@ class Bindings:
 
     def __init__(self, params: Loaded) -> None:
         self.params = params
-        self.layouts = {paper: read_layout(paper) for paper in params.tables}
-        for paper, layout in self.layouts.items():
-            for name in params.tables[paper]:
-                where = f"{PAPERS}/{paper}/tables.yaml"
-                if name not in layout:
-                    raise ConfigError(f"tables.{paper}.{name} is not in {where}{nearest(name, layout)}")
-                if layout[name]["kind"] not in READS:
-                    raise ConfigError(f"{where}: {name} has kind {layout[name]['kind']!r}{nearest(layout[name]['kind'], READS)}")
-                for sampler in samplers_of(layout[name], "sampler") + samplers_of(layout[name], "adjusted"):
-                    if sampler not in params.samplers and sampler not in params.left_out:
-                        raise ConfigError(f"{where}: {name} needs the sampler {sampler!r}{nearest(sampler, params.samplers)}")
-                known = [rule for rule in registry.names("steps.RULES") if not registry.takes("steps.RULES", rule, "v")]
-                for rule in samplers_of(layout[name], "rule"):
-                    if rule not in known:
-                        raise ConfigError(f"{where}: {name} has rule {rule!r}{nearest(rule, known)}")
+        self.papers = {paper: read_paper(paper) for paper in params.tables}
+        self.layouts = {name: paper.layouts for name, paper in self.papers.items()}
+        for each in self.papers.values():
+            self._check_names(each)
         for run, _, sampler in self.rows_used():
+            config_fit.check_estimate(params, run, sampler)
             self._check_row(run, sampler)
+        for run in dict.fromkeys(row[0] for row in self.rows_used()):
+            config_fit.check_measured(params, run)
+        for row in self.all_rows():
+            if "adjusted" in row:
+                self._check_row(row["run"], row["adjusted"])
+                if self.params.samplers[row["adjusted"]].adapt is None:
+                    raise ConfigError(
+                        f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
+                    )
         for run in self.runs_trained():
             self._check_operator(run)
+            config_fit.check_run(params, run)
         for paper, tables in params.tables.items():
             for name, table in tables.items():
                 if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):
                     self._need(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
+
+    def _check_names(self, paper: Paper) -> None:
+        """What the tables of a paper name in params.yaml."""
+        where, bound = paper.file("tables.yaml"), self.params.tables[paper.name]
+        for name in bound:
+            if name not in paper.tables:
+                raise ConfigError(f"tables.{paper.name}.{name} is not in {where}{nearest(name, paper.tables)}")
+        samplers = sorted({*self.params.samplers, *self.params.left_out})
+        for name, layout in paper.layouts.items():
+            known = {"sampler": samplers, "adjusted": samplers}
+            if (paper.name, name) in self.params.parts:  # at some scale; of a table that no scale has, nothing is known
+                known["run"] = sorted(self.params.parts[paper.name, name])
+            for row in layout.get("rows", []):
+                for key, names in known.items():
+                    if key in row and row[key] not in names:
+                        raise ConfigError(f"{where}: {name}, row {row['id']}: {key} is {row[key]!r}{nearest(row[key], names)}")
+            for schedule in layout.get("schedules", []):
+                if schedule not in self.params.schedules:
+                    raise ConfigError(f"{where}: {name}: schedules has {schedule!r}{nearest(schedule, self.params.schedules)}")
+            for metric in (column["metric"] for column in layout.get("columns", []) if "metric" in column):
+                self._check_neighbours(metric, f"{where}: {name}")
+        for claim in paper.claims:
+            self._check_neighbours(claim.metric or "", f"{paper.file('claims.yaml')}: claim {claim.id}")
+
+    def _check_neighbours(self, metric: str, where: str) -> None:
+        """A metric of k neighbours must be among those that are measured."""
+        key, variant = catalogue.split(metric) or ("", "")
+        known = [f"{key}-k{k}" for k in self.params.evaluation.images.neighbours]
+        if key in ("precision", "recall") and variant and metric not in known:
+            raise ConfigError(f"{where}: metric is {metric!r}, which evaluation.images.neighbours leaves out{nearest(metric, known)}")
 
     def rows(self, paper: str, table: str) -> list[dict[str, Any]]:
         """A table's rows with the run behind each (None: not run at this scale) and the step counts it is sampled at."""
@@ -104,7 +135,7 @@ class Bindings:
         ends = {self.params.runs[run].ends for run in used} - {None}
         return sorted({self.trained(run) for run in used | ends if run})
 
-    def medium(self, run: str) -> str:
+    def medium(self, run: str) -> Literal["images", "speech"]:
         """images or speech."""
         return self.params.data[self.params.runs[run].data].medium
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from difftables import registry
-from difftables.config_data import Data, Download, Features, Frozen
+from difftables.config_data import Data, Download, Features, Frozen, Once, Seeds, Some
 from difftables.config_run import Net, Run, Schedule
 from difftables.config_sampling import Sampler, Searches
 from difftables.names import nearest
@@ -20,7 +20,7 @@ class Evaluation(Frozen):
     """How every cell is measured, whatever the medium."""
 
     n: Annotated[int, Field(ge=2)]  # samples per seed
-    seeds: list[NonNegativeInt]  # of sampling
+    seeds: Seeds  # of sampling
     batch: PositiveInt
     robustness_schedules: Annotated[int, Field(ge=2)]
     robustness_n: Annotated[int, Field(ge=2)]
@@ -35,7 +35,7 @@ class ImageEvaluation(Evaluation):
     features: str
     kid_subsets: PositiveInt
     kid_subset_size: Annotated[int, Field(ge=2)]
-    neighbours: Annotated[list[PositiveInt], Field(min_length=1)]  # k of precision and recall, each a metric of its own
+    neighbours: Annotated[list[PositiveInt], Some, Once]  # k of precision and recall, each a metric of its own
     is_splits: PositiveInt
     floor_repeats: Annotated[int, Field(ge=2)]
     likelihood_n: Annotated[int, Field(ge=2)]  # held-out images whose bits per dimension are measured
@@ -50,6 +50,8 @@ class ImageEvaluation(Evaluation):
             raise ValueError(f"has kid_subset_size = {self.kid_subset_size}, larger than n = {self.n} samples")
         if max(self.neighbours) >= self.n:
             raise ValueError(f"has neighbours = {max(self.neighbours)}, which needs more than n = {self.n} samples")
+        if self.is_splits > self.n:
+            raise ValueError(f"has is_splits = {self.is_splits}, more than its n = {self.n} samples")
         return self
 
 
@@ -57,6 +59,12 @@ class SpeechEvaluation(Evaluation):
     """How cells of speech are measured; n counts utterances."""
 
     listen: PositiveInt  # utterances of each row that are written as WAV files
+
+    @model_validator(mode="after")
+    def _enough_utterances(self) -> "SpeechEvaluation":
+        if self.listen > self.n:
+            raise ValueError(f"has listen = {self.listen}, more than the n = {self.n} utterances that are generated")
+        return self
 
 
 class Evaluations(Frozen):
@@ -71,7 +79,7 @@ class Table(Frozen):
 
     run: str | None
     parts: str | None = None  # what the runs of rows that name a part begin with: part `a` is played by run `PARTS-a`, if there is one
-    steps: list[PositiveInt]
+    steps: Annotated[list[PositiveInt], Once]
 
 
 class Resources(Frozen):

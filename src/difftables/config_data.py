@@ -1,5 +1,6 @@
 """Models of params.yaml: downloads, data sets and feature networks, and what all models share."""
 
+import math
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -36,10 +37,27 @@ def one_of(where: str) -> AfterValidator:
     return AfterValidator(known)
 
 
-class Frozen(BaseModel):
-    """Base of all models: immutable, no coercion, no unknown keys."""
+def _some(values: list[Any]) -> list[Any]:
+    if not values:
+        raise ValueError("is empty; write at least one, or leave the key out where it has a default")
+    return values
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+def _once(values: list[Any]) -> list[Any]:
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"has {twice!r} twice; leave one of them out")
+    return values
+
+
+Some, Once = AfterValidator(_some), AfterValidator(_once)  # of lists: not empty; nothing twice
+Seeds = Annotated[list[NonNegativeInt], Some, Once]
+
+
+class Frozen(BaseModel):
+    """Base of all models: immutable, no coercion, no unknown keys, finite numbers."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 def _fetchable(url: str) -> str:
@@ -91,6 +109,31 @@ def _inside(root: str | None, archive: str | None) -> None:
         raise ValueError(f"has root = {root!r}, which is to be a folder inside its archive")
 
 
+def _reader_takes(data: "Images | Speech", where: str, *optional: str) -> None:
+    """Raise ValueError for an option that a reader does not take, which would go unnoticed or stop its job."""
+    asked = registry.arguments(where, data.reader)
+    for name in optional:
+        if getattr(data, name) not in (None, False) and name not in asked:
+            raise ValueError(f"has `{name}`, which reader {data.reader} does not take; leave it out")
+
+
+def _reader_holds(data: "Images | Speech") -> None:
+    """Raise ValueError where the numbers of a data set are not those that its reader is known to give."""
+    known = registry.constant("data.HOLDS").get(data.reader, {})
+    for name, value in known.items():
+        if name != "samples" and getattr(data, name) not in (None, value):
+            raise ValueError(f"has {name} = {getattr(data, name)}, but reader {data.reader} gives {value}")
+    samples = samples_of(data)
+    if samples is not None and data.held_out >= samples:
+        raise ValueError(f"has held_out = {data.held_out} of {samples} samples, which leaves none to train on; lower it")
+
+
+def samples_of(data: "Images | Speech") -> int | None:
+    """How many samples a data set has, where that is known without reading it; at most its limit."""
+    known = [registry.constant("data.HOLDS").get(data.reader, {}).get("samples"), data.limit if isinstance(data, Images) else None]
+    return min((count for count in known if count is not None), default=None)
+
+
 class Images(Frozen):
     """A data set of images and its split."""
 
@@ -102,7 +145,9 @@ class Images(Frozen):
     seed: NonNegativeInt | None = 0  # of the split; null holds out the last ones, as published test sets lie
     archive: str | None = None  # a key of `downloads`
     root: str | None = None  # of readers of files: where they lie; inside the archive, if there is one
-    crop: list[NonNegativeInt] | None = None  # of `folder`: centre x, centre y, half side in px, before the resize
+    crop: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] | None = (
+        None  # of `folder`: centre x, centre y, half side in px, before the resize
+    )
     limit: PositiveInt | None = None  # of `lsun`: the first so many images alone, since all are held in memory
     classes: PositiveInt | None = None  # labels 0 .. classes - 1, for runs that are given them
     floor_n: Annotated[int, Field(ge=2)] | None = None  # n of the real-against-real floor, where evaluation.images.n is too many
@@ -114,9 +159,8 @@ class Images(Frozen):
             raise ValueError(f"reader {self.reader} needs `root`, the folder with the images, or `archive`")
         if self.archive is not None and not asked:
             raise ValueError(f"reader {self.reader} reads no `archive`; leave it out")
-        for name in ("crop", "limit"):
-            if getattr(self, name) is not None and name not in registry.arguments("data.READERS", self.reader):
-                raise ValueError(f"reader {self.reader} takes no `{name}`; leave it out")
+        _reader_takes(self, "data.READERS", "root", "crop", "limit")
+        _reader_holds(self)
         _inside(self.root, self.archive)
         return self
 
@@ -149,6 +193,8 @@ class Speech(Frozen):
             raise ValueError(f"reader {self.reader} needs `root`, the folder with the recordings, or `archive`")
         if self.reader == "voice" and self.archive is not None:
             raise ValueError("reader voice reads no `archive`; leave it out")
+        _reader_takes(self, "data.SPEECH_READERS", "root", "sentences", "convert")
+        _reader_holds(self)
         _inside(self.root, self.archive)
         if not self.lowest < self.highest <= self.rate / 2:
             raise ValueError(f"has highest = {self.highest:g} Hz, which is not between lowest and half the rate, {self.rate / 2:g} Hz")
@@ -156,13 +202,30 @@ class Speech(Frozen):
             raise ValueError(f"has hop = {self.hop}, more than fft = {self.fft}: samples between frames would be lost")
         if self.segment * self.hop < self.fft:
             raise ValueError(f"has a segment of {self.segment * self.hop} samples, shorter than fft = {self.fft}")
+        if self.excerpt is not None and self.excerpt * self.rate < self.fft:
+            raise ValueError(f"has an excerpt of {self.excerpt * self.rate:g} samples, shorter than fft = {self.fft}")
+        if empty := self._empty_bands():
+            raise ValueError(f"has {self.bands} bands, of which {empty} hold no frequency of a {self.fft}-point transform; lower `bands`")
         return self
+
+    def _empty_bands(self) -> int:
+        """Mel bands without a bin of the Fourier transform inside their triangle; data.mel.filters refuses those."""
+        low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (self.lowest, self.highest))
+        mels = [low + (high - low) * i / (self.bands + 1) for i in range(self.bands + 2)]
+        corners = [700 * (10 ** (mel / 2595) - 1) * self.fft / self.rate for mel in mels]  # in bins
+        return sum(math.floor(left) + 1 >= right for left, right in zip(corners[:-2], corners[2:], strict=True))
 
 
 def _medium(value: Any) -> str:
-    """Speech has a rate, images have a size."""
-    given = value if isinstance(value, Mapping) else vars(value)
-    return given.get("medium") or (Speech if "rate" in given else Images).model_fields["medium"].default
+    """What a data set says it is, or else the medium with more of its keys: one of them may be misspelt."""
+    if isinstance(value, Images | Speech):
+        return value.medium
+    keys = set(value) if isinstance(value, Mapping) else set()
+    if keys and value.get("medium") in ("images", "speech"):
+        return str(value["medium"])
+    images, speech = Images.model_fields.keys(), Speech.model_fields.keys()
+    found = Speech if len(keys & (speech - images)) > len(keys & (images - speech)) else Images
+    return str(found.model_fields["medium"].default)  # a name written out here would count as the choice of every job
 
 
 Data = Annotated[Annotated[Images, Tag("images")] | Annotated[Speech, Tag("speech")], Discriminator(_medium)]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from difftables import registry
-from difftables.config_data import Fraction, Frozen, Ratio, one_of
+from difftables.config_data import Fraction, Frozen, Once, Ratio, Seeds, Some, one_of
 from difftables.names import nearest
 
 
@@ -51,7 +51,18 @@ class Net(BaseModel):
 
     @model_validator(mode="after")
     def _arguments_fit(self) -> "Net":
-        _arguments_fit(self.model_extra or {}, "nets.NETS", self.kind, registry.GIVEN_TO_NETS)
+        given = self.model_extra or {}
+        _arguments_fit(given, "nets.NETS", self.kind, registry.GIVEN_TO_NETS)
+        for name in ("width", "blocks", "heads", "hidden", "repeats", "mel"):
+            if given.get(name, 1) < 1:
+                raise ValueError(f"has {name} = {given[name]}, which has to be 1 or more")
+        for name in ("mult", "factors", "up", "down"):
+            if given.get(name) == []:
+                raise ValueError(f"has {name} = [], which has to name at least one")
+        if not 0 <= given.get("dropout", 0.0) < 1:
+            raise ValueError(f"has dropout = {given['dropout']:g}, which is no probability below 1")
+        if given.get("kernel", 2) < 2:
+            raise ValueError(f"has kernel = {given['kernel']}, whose half is the stride; make it 2 or more")
         return self
 
 
@@ -72,7 +83,18 @@ class Training(Frozen):
     augment: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability of each operation of the non-leaky augmentation of images
     precision: Literal["float32", "bfloat16"] = "float32"
     save_every: PositiveInt  # steps between states that a killed run resumes from
-    checkpoints: list[PositiveInt] = Field(default_factory=list)  # steps whose averaged weights are kept beside the last ones
+    checkpoints: Annotated[list[PositiveInt], Once] = Field(
+        default_factory=list
+    )  # steps whose averaged weights are kept beside the last ones
+
+    @model_validator(mode="after")
+    def _within_its_steps(self) -> "Training":
+        late = [step for step in self.checkpoints if step >= self.steps]
+        if late:
+            raise ValueError(f"has a checkpoint at {late[0]}, but ends after {self.steps} steps, whose weights are kept anyhow")
+        if self.warmup > self.steps:
+            raise ValueError(f"has warmup = {self.warmup}, longer than its {self.steps} steps")
+        return self
 
 
 class Adjustment(Frozen):
@@ -82,7 +104,7 @@ class Adjustment(Frozen):
     mode: Literal["taylor", "exact"] = "exact"
     first: Fraction  # beta_0
     estimate_on: Literal["after_noise", "before_noise"] = "after_noise"
-    update: list[PositiveInt] | None = None  # remaining step counts; null adjusts after every step
+    update: Annotated[list[PositiveInt], Some, Once] | None = None  # remaining step counts; null adjusts after every step
 
 
 class Oracle(Frozen):
@@ -134,7 +156,7 @@ class Run(Backbone):
     schedule: str
     given: Literal["labels"] | None = None  # what the net of images is told besides
     train: Training
-    seeds: list[NonNegativeInt]  # of training
+    seeds: Seeds  # of training
     estimator: EstimatorConfig | None = None
     adjust: Adjustment | None = None
     oracle: Oracle | None = None  # of images; the exact estimator of speech has no numbers
@@ -149,6 +171,8 @@ class Run(Backbone):
             raise ValueError("has `at` or `ends`, but no `of`: name the run it is a view of")
         if (self.ends is None) != (self.share is None):
             raise ValueError("has one of `ends` and `share` without the other")
+        if self.share is not None and self.share > 0.5:
+            raise ValueError(f"has share = {self.share:g} of the levels at each end, more than all of them; lower it to 0.5 or less")
         if self.at is not None and self.at not in [*self.train.checkpoints, self.train.steps]:
             raise ValueError(f"has at = {self.at}, which is not among the checkpoints {self.train.checkpoints} of run {self.of!r}")
         if self.estimator is not None and self.estimator.density == "loss_aware":

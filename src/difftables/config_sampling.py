@@ -3,14 +3,17 @@
 A solver is a model here, whose defaults are the only ones, and a function of the same kind in `solvers.SOLVERS`.
 """
 
+from functools import reduce
+from operator import or_
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, GetPydanticSchema, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from difftables import registry
-from difftables.config_data import Frozen, one_of
+from difftables.config_data import Frozen, Once, Seeds, Some, one_of
 from difftables.names import nearest
 from difftables.search_methods import METHODS
+from difftables.variants import Variants
 
 RULE = Annotated[str, one_of("steps.RULES")]
 
@@ -23,10 +26,17 @@ class Churn(Frozen):
     highest: PositiveFloat
     noise: PositiveFloat
 
+    @model_validator(mode="after")
+    def _range_is_one(self) -> "Churn":
+        if not self.lowest < self.highest:
+            raise ValueError(f"has lowest = {self.lowest:g} and highest = {self.highest:g}; lowest has to be below highest")
+        return self
+
 
 class Solver(Frozen):
     """Base of all solvers: what the plan asks of a solver, as each answers where it differs."""
 
+    kind: str
     walks: ClassVar[bool] = True  # visits the levels of the schedule, one step each; else its cost is known only once it is done
     operators: ClassVar[bool] = True  # goes through an operator; else it divides by alpha and is for noise only
 
@@ -123,7 +133,14 @@ class Rk45(PathSolver):
     tolerance: PositiveFloat = 1e-5  # absolute and relative
 
 
-AnySolver = Annotated[Walk | Heun | PredictorCorrector | Rk45, Field(discriminator="kind")]
+MODELS: Variants[type[Solver]] = {"walk": Walk, "heun": Heun, "predictor-corrector": PredictorCorrector, "rk45": Rk45}
+# Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
+AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]
+
+
+def _union() -> object:
+    """The models of all solvers, told apart by `kind`."""
+    return Annotated[reduce(or_, MODELS.values()), Field(discriminator="kind")]
 
 
 class Sampling(Frozen):
@@ -134,13 +151,14 @@ class Sampling(Frozen):
     adapt: Annotated[str, one_of("estimates.ESTIMATES")] | None = None
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
-    sections: list[PositiveInt] | None = None  # section counts in place of `schedule`; they add up to the steps
+    sections: Annotated[list[PositiveInt], Some] | None = None  # section counts in place of `schedule`; they add up to the steps
 
 
 class Compared(Sampling):
-    """A sampler of the study of robustness."""
+    """A sampler of the study of robustness, by its name in params.yaml, as it is or adjusted."""
 
-    label: str
+    name: str
+    method: Literal["fixed", "adjusted"]
     family: str  # of refitted rates
 
 
@@ -149,8 +167,8 @@ class Sampler(Sampling):
 
     prior: Annotated[str, one_of("priors.PRIORS")] | None = None  # where sampling starts
     family: Annotated[str, one_of("estimator.FAMILIES")] | None = None  # of fitted and refitted rates
-    steps: list[PositiveInt] | None = None  # in place of the table's
-    seeds: list[NonNegativeInt] | None = None  # in place of the evaluation's
+    steps: Annotated[list[PositiveInt], Some, Once] | None = None  # in place of the table's
+    seeds: Seeds | None = None  # in place of the evaluation's
 
     @model_validator(mode="after")
     def _fits(self) -> "Sampler":
@@ -184,6 +202,12 @@ class Search(Frozen):
     batch: PositiveInt  # samples at once
     frozen_samples: PositiveInt  # trajectories behind the frozen mean schedule
     seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _ladder_rises(self) -> "Search":
+        if not self.decades[0] < self.decades[1] <= 0:
+            raise ValueError(f"has decades {self.decades}, log10 of the lowest and of the highest rate, which has to stay below 1")
+        return self
 
 
 class Searches(Frozen):

@@ -6,10 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from difftables import schedules
+from difftables import config_data, schedules
 from difftables.assemble import load_net
 from difftables.config_run import Adjustment
-from difftables.data.images import to_unit
 from difftables.estimator import Adjust, alpha_bar_of
 from difftables.job_specs import RunSpec
 from difftables.level import Level
@@ -34,8 +33,8 @@ def oracle(run: RunSpec, training: Level, files: dict[str, Path], device: torch.
 
     Half of the levels lie evenly in index and half evenly in log sigma; each counts for the stretch of indices it stands for.
     """
-    assert run.oracle is not None, "the plan asks such a run for its oracle"
-    clean, spec = to_unit(Images(run.data, files["data"], device).own).to(device), run.oracle
+    assert run.oracle is not None and isinstance(run.data, config_data.Images), "the plan asks such a run for its oracle"
+    clean, spec = Images(run.data, files["data"], device).clean(), run.oracle
     even = torch.linspace(0, len(training) - 2, spec.levels // 2 + 1).round().long().tolist()
     index = torch.tensor(sorted({*even, *schedules.evenly_in_log_sigma(training, spec.levels // 2 + 1)}))
     edges = torch.cat([index[:1].double(), (index[1:] + index[:-1]) / 2, index[-1:].double()])
@@ -46,6 +45,7 @@ def oracle(run: RunSpec, training: Level, files: dict[str, Path], device: torch.
 
 def known_mel(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The likeliest level of a noisy utterance whose clean mel spectrogram is known, as a vocoder knows it."""
+    assert isinstance(run.data, config_data.Speech), "the plan asks such a run for speech"
     speech = Speech(run.data, files["data"], device)
     exact = MelOracle(speech.weights, run.data.hop, training)
     return lambda x, cond: exact(x, cond)

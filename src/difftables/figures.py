@@ -1,10 +1,9 @@
 """Plots and sample grids, each saved as PNG and SVG with the same bytes every time."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-COLOURS = {"fixed": "#7f7f7f", "fitted": "#4c9f70", "searched": "#d18f1f", "adjusted": "#c8403c", "frozen": "#8d62b3", "oracle": "#2f6fb0"}
 STYLE: dict[str, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
     "figure.dpi": 150, "svg.hashsalt": "difftables", "legend.frameon": False, "svg.fonttype": "none",
@@ -37,54 +36,64 @@ CYCLE = ("#2f6fb0", "#c8403c", "#4c9f70", "#d18f1f", "#8d62b3", "#555555", "#17a
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
-def colour(label: str) -> str:
-    """One colour for each kind of row, in all figures; grey for rows of no known kind."""
-    solvers = {"DDIM": "#2f6fb0", "beta~": "#4c9f70", "beta": "#d18f1f", "learned": "#c8403c"}
-    found = next((solvers[word] for word in solvers if word in label and not label.startswith(("DDIM,", "DDPM,"))), None)
-    if found:
-        return found
-    known = next((word for word in ("oracle", "frozen", "adjusted", "searched", "fitted", "sub-sampled") if word in label), None)
-    return COLOURS.get(known or "fixed", COLOURS["fixed"])
+# Colour and dashes of rows that stand for one thing in all figures, by the `style` or else the `method` of a row.
+STYLES = {
+    "fixed": ("#7f7f7f", "-"), "fitted": ("#4c9f70", "-"), "searched": ("#d18f1f", "-"), "adjusted": ("#c8403c", "-"),
+    "adjusted-before": ("#c8403c", "--"), "frozen": ("#8d62b3", "-"), "oracle": ("#2f6fb0", "-"),
+    "ddim": ("#2f6fb0", "-"), "small": ("#4c9f70", "-"), "large": ("#d18f1f", "-"), "learned": ("#c8403c", "-"),
+}  # fmt: skip
 
 
-def told_apart(labels: Iterable[str]) -> dict[str, str]:
-    """The colour of each row of one panel; where their kinds do not tell them apart, colours in turn."""
-    kinds = {label: colour(label) for label in labels}
-    known = [kind for kind in kinds.values() if kind != COLOURS["fixed"]]
-    if len(set(kinds.values())) == len(kinds) or 2 * len(known) > len(kinds):
+@dataclass(frozen=True)
+class Line:
+    """A row of a table against steps.  Args: style: of STYLES; sds: zero where there is none."""
+
+    label: str
+    style: str
+    steps: list[int]
+    values: list[float]
+    sds: list[float]
+
+
+def colours_of(lines: list[Line]) -> list[str]:
+    """The colour of each line of one panel: of its style; where styles do not tell them apart, colours in turn."""
+    kinds = [STYLES[line.style][0] for line in lines]
+    known = [line for line in lines if line.style != "fixed"]
+    if len(set(kinds)) == len(kinds) or 2 * len(known) > len(kinds):
         return kinds
-    return {label: CYCLE[place % len(CYCLE)] for place, label in enumerate(kinds)}
-
-
-Lines = dict[str, tuple[list[int], list[float], list[float]]]
+    return [CYCLE[place % len(CYCLE)] for place in range(len(lines))]
 
 
 def against_steps(
-    panels: dict[str, Lines], metric: str, floor: float | None, levels: dict[str, dict[str, Any]], shown: int, quoted: dict[str, Lines],
+    panels: dict[str, list[Line]], metric: str, floor: float | None, levels: dict[str, list[tuple[str, str, Any]]], shown: int,
+    quoted: dict[str, list[Line]],
 ) -> Any:  # fmt: skip
     """Metric against steps with bands of one sd, a panel per sampler; below, the levels told to the net at `shown` steps.
 
     Args:
-        panels: sampler to row to (steps, means, sds); floor: real against real, dotted.
+        panels: title to rows; floor: real against real, dotted.
         quoted: a paper's own curves, on an axis of their own.
-        levels: sampler to row to alpha_bar, [3, steps]: median, 5 and 95 %; a band where samples differ.
+        levels: title to (label, style, alpha_bar) of rows, alpha_bar [3, steps]: median, 5 and 95 %; a band where samples differ.
     """
     plt = pyplot()
     lines, columns = 1 + bool(levels), len(panels) + len(quoted)
     figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.5 * lines), sharey="none" if quoted else "row", squeeze=False)
     for axis, (title, rows) in zip(axes[0], {**panels, **quoted}.items(), strict=True):
-        colours = told_apart(rows)
-        for label, (steps, values, sds) in rows.items():
-            style = "--" if "before" in label else "-"
-            axis.plot(steps, values, style, marker="o", markersize=3, linewidth=1.4, color=colours[label], label=_tail(label))
-            low, high = ([v + sign * s for v, s in zip(values, sds, strict=True)] for sign in (-1, 1))
-            axis.fill_between(steps, low, high, color=colours[label], alpha=0.15, linewidth=0)
-        for step in sorted({s for steps, _, _ in rows.values() for s in steps} if title not in quoted else ()):
-            least, of = min((values[steps.index(step)], label) for label, (steps, values, _) in rows.items() if step in steps)
-            axis.plot([step], [least], marker="*", markersize=11, color=colours[of], markeredgecolor="black", markeredgewidth=0.5)
+        colours = colours_of(rows)
+        for row, colour in zip(rows, colours, strict=True):
+            dashes = STYLES[row.style][1]
+            axis.plot(row.steps, row.values, dashes, marker="o", markersize=3, linewidth=1.4, color=colour, label=_tail(row.label))
+            low, high = ([v + sign * s for v, s in zip(row.values, row.sds, strict=True)] for sign in (-1, 1))
+            axis.fill_between(row.steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        for step in sorted({s for row in rows for s in row.steps} if title not in quoted else ()):
+            least, _, colour = min(
+                (row.values[row.steps.index(step)], row.label, colour)
+                for row, colour in zip(rows, colours, strict=True) if step in row.steps
+            )  # fmt: skip
+            axis.plot([step], [least], marker="*", markersize=11, color=colour, markeredgecolor="black", markeredgewidth=0.5)
         if floor and title not in quoted:
             axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="real against real")
-        ticks = sorted({s for steps, _, _ in rows.values() for s in steps})
+        ticks = sorted({s for row in rows for s in row.steps})
         axis.set(title=title, xlabel="steps", xscale="log", yscale="log")
         axis.minorticks_off()
         axis.set_xticks(ticks, [str(s) if i == 0 or s > 1.15 * ticks[i - 1] else "" for i, s in enumerate(ticks)])
@@ -94,11 +103,11 @@ def against_steps(
             axis.legend(fontsize=7, **({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if beside else {}))
     axes[0][0].set_ylabel(metric)
     for axis, title in zip(axes[-1], levels, strict=False):
-        for label, alpha_bar in levels[title].items():
+        for label, style, alpha_bar in levels[title]:
             median, high, low = (1 - alpha_bar[i] for i in (0, 1, 2))
             x = list(range(1, len(median) + 1))
-            axis.plot(x, median, marker="o", markersize=3, linewidth=1.4, color=colour(label), label=_tail(label))
-            axis.fill_between(x, low, high, color=colour(label), alpha=0.2, linewidth=0)
+            axis.plot(x, median, marker="o", markersize=3, linewidth=1.4, color=STYLES[style][0], label=_tail(label))
+            axis.fill_between(x, low, high, color=STYLES[style][0], alpha=0.2, linewidth=0)
         axis.set(title=f"{title}, {shown} steps", xlabel="step", yscale="log")
         if levels[title]:
             axis.legend(fontsize=7)
@@ -121,7 +130,7 @@ def _tail(label: str) -> str:
     return label.split(", ", 1)[-1]
 
 
-def metrics_against_steps(panels: dict[str, Lines]) -> Any:
+def metrics_against_steps(panels: dict[str, list[Line]]) -> Any:
     """A panel for each metric: values against steps with bands of one sd, a line for each row."""
     plt = pyplot()
     columns = 3
@@ -129,12 +138,12 @@ def metrics_against_steps(panels: dict[str, Lines]) -> Any:
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for axis, (metric, rows) in zip(axes.flat, panels.items(), strict=False):
-        for i, (label, (steps, values, sds)) in enumerate(rows.items()):
-            style = ("-", "--", ":")[i % 3]
-            axis.plot(steps, values, style, marker="o", markersize=3, linewidth=1.4, color=colour(label), label=label)
-            low, high = ([v + sign * s for v, s in zip(values, sds, strict=True)] for sign in (-1, 1))
-            axis.fill_between(steps, low, high, color=colour(label), alpha=0.12, linewidth=0)
-        ticks = sorted({s for steps, _, _ in rows.values() for s in steps})
+        for i, row in enumerate(rows):
+            dashes, colour = ("-", "--", ":")[i % 3], STYLES[row.style][0]
+            axis.plot(row.steps, row.values, dashes, marker="o", markersize=3, linewidth=1.4, color=colour, label=row.label)
+            low, high = ([v + sign * s for v, s in zip(row.values, row.sds, strict=True)] for sign in (-1, 1))
+            axis.fill_between(row.steps, low, high, color=colour, alpha=0.12, linewidth=0)
+        ticks = sorted({s for row in rows for s in row.steps})
         axis.set(title=metric, xlabel="steps", xscale="log")
         axis.minorticks_off()
         axis.set_xticks(ticks, [str(s) for s in ticks], fontsize=7)
@@ -168,15 +177,6 @@ def spectrograms(rows: dict[str, Any], seconds: float) -> Any:
     return figure
 
 
-def nothing(message: str) -> Any:
-    """A figure that says why there is nothing to see."""
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(4.4, 1.2))
-    axis.text(0.5, 0.5, message, ha="center", va="center")
-    axis.set_axis_off()
-    return figure
-
-
 def errors(rows: dict[str, tuple[list[float], list[float], list[float]]]) -> Any:
     """Two panels over 1 - alpha_bar: MSE of alpha_bar and of log(1 - alpha_bar), a line per estimator."""
     plt = pyplot()
@@ -189,20 +189,20 @@ def errors(rows: dict[str, tuple[list[float], list[float], list[float]]]) -> Any
                 marker="o",
                 markersize=3,
                 label=label,
-                color=colour("adjusted" if label == "estimator" else "oracle"),
+                color=STYLES["adjusted" if label == "estimator" else "oracle"][0],
             )
         axis.set(xlabel=r"$1-\bar\alpha$ (true)", ylabel=name, xscale="log", yscale="log")
         axis.legend(fontsize=8)
     return figure
 
 
-def spread(groups: dict[str, list[float]], metric: str, logarithmic: bool) -> Any:
-    """A strip of points per group with its median."""
+def spread(groups: dict[str, tuple[str, list[float]]], metric: str, logarithmic: bool) -> Any:
+    """A strip of points per group with its median.  Args: groups: label to style, of STYLES, and values."""
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(1.7 * len(groups) + 1, 3.4))
-    for i, (label, values) in enumerate(groups.items()):
+    for i, (style, values) in enumerate(groups.values()):
         shifts = [0.3 * (((j * 0.618034) % 1) - 0.5) for j in range(len(values))]
-        axis.plot([i + s for s in shifts], values, "o", markersize=3, alpha=0.6, color=colour(label))
+        axis.plot([i + s for s in shifts], values, "o", markersize=3, alpha=0.6, color=STYLES[style][0])
         axis.plot([i - 0.25, i + 0.25], [sorted(values)[len(values) // 2]] * 2, color="black", linewidth=1.5)
     axis.set_xticks(range(len(groups)), list(groups))
     axis.set(ylabel=metric)

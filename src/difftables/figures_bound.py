@@ -22,16 +22,19 @@ def terms(curves: dict[str, list[float]]) -> Any:
     return figure
 
 
-def against_calls(curves: dict[str, list[tuple[int, float, float]]]) -> Any:
-    """Bound against the number of network calls, with bands of one standard error; cut off at 2.2 times the lowest."""
+def against_calls(curves: dict[str, tuple[bool, list[tuple[int, float, float]]]]) -> Any:
+    """Bound against the number of network calls, with bands of one standard error; cut off at 2.2 times the lowest.
+
+    Args: curves: label to whether the chain is an even stride, dashed, and points (calls, bound, error).
+    """
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(7.2, 4.0))
-    for i, (label, points) in enumerate(curves.items()):
+    for i, (label, (even, points)) in enumerate(curves.items()):
         calls, values, errors = zip(*points, strict=True)
         axis.plot(
             calls,
             values,
-            "--" if "strided" in label else "-",
+            "--" if even else "-",
             marker=MARKS[i % 8],
             markersize=4,
             linewidth=1.3,
@@ -41,9 +44,9 @@ def against_calls(curves: dict[str, list[tuple[int, float, float]]]) -> Any:
         low, high = ([v + sign * e for v, e in zip(values, errors, strict=True)] for sign in (-1, 1))
         axis.fill_between(calls, low, high, color=CYCLE[i % 8], alpha=0.12, linewidth=0)
     axis.set(xlabel="network calls", ylabel="NLL (bits/dim)", xscale="log")
-    least = min(value for points in curves.values() for _, value, _ in points)
+    least = min(value for _, points in curves.values() for _, value, _ in points)
     axis.set_ylim(0.95 * least, 2.2 * least)
-    ticks = sorted({calls for points in curves.values() for calls, _, _ in points})
+    ticks = sorted({calls for _, points in curves.values() for calls, _, _ in points})
     spaced = [tick for i, tick in enumerate(ticks) if i == 0 or tick > 1.15 * ticks[i - 1]]
     axis.minorticks_off()
     axis.set_xticks(spaced, [str(tick) for tick in spaced])

@@ -21,13 +21,12 @@ def learning(curves: dict[str, list[tuple[int, float]]]) -> Any:
     return figure
 
 
-def bars(values: dict[str, float], name: str) -> Any:
-    """One horizontal bar for each row, on a logarithmic axis."""
+def bars(values: dict[str, tuple[str, float]], name: str) -> Any:
+    """One horizontal bar for each row, on a logarithmic axis, in the colour of its objective: label to objective and value."""
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(7.0, 0.42 * len(values) + 1))
-    axis.barh(
-        range(len(values)), list(values.values()), color=[CYCLE[1] if "L_vlb" in label.split(": ")[-1] else CYCLE[0] for label in values]
-    )
+    colours = [CYCLE[1] if objective == "vlb" else CYCLE[0] for objective, _ in values.values()]
+    axis.barh(range(len(values)), [value for _, value in values.values()], color=colours)
     axis.set_yticks(range(len(values)), list(values), fontsize=8)
     axis.invert_yaxis()
     axis.set(xlabel=name, xscale="log")

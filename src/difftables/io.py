@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,14 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def json_text(value: Any) -> str:
+    """Indented JSON; NaN and infinity are refused, since no reader agrees on them."""
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"
+
+
 def write_json(path: Path | str, value: Any) -> None:
-    """Write indented JSON; NaN and infinity are refused, since no reader agrees on them."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+    """Write indented JSON whole."""
+    write_text(path, json_text(value))
 
 
 def read_json(path: Path | str) -> Any:
@@ -70,12 +76,18 @@ def read_json(path: Path | str) -> Any:
         raise ValueError(f"{path} is damaged ({error.msg}, line {error.lineno}); delete it and run again") from None
 
 
+def csv_text(header: list[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A header and rows as CSV."""
+    file = StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return file.getvalue()
+
+
 def write_csv(path: Path | str, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
     """Write a CSV file whole."""
-    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    write_text(path, csv_text(header, rows))
 
 
 def save_tensors(path: Path | str, tensors: dict[str, "Tensor"], meta: dict[str, Any] | None = None) -> None:
@@ -111,6 +123,17 @@ def load_tensors(path: Path | str, kind: str | None = None) -> tuple[dict[str, "
     if kind is not None and meta.get("kind") != kind:
         raise ValueError(f"{path} holds {meta.get('kind') or 'something foreign'}, not {kind}; is it from another program?")
     return tensors, meta
+
+
+def tensor_names(path: Path | str) -> list[str]:
+    """The names of the tensors in a file, none of which is read.  Raises: ValueError naming a file that is no safetensors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "np") as file:
+            return list(file.keys())
+    except SafetensorError as error:
+        raise ValueError(f"{path} is truncated or no safetensors file ({error}); delete it and run again") from None
 
 
 def kept_at(step: int | None = None) -> str:

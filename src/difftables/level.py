@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from difftables.variants import Variants
+
 
 @dataclass(frozen=True)
 class Level:
@@ -119,7 +121,7 @@ def sub_variance_preserving(sigma: Tensor) -> Level:
 
 
 # The level of noise level sigma = std / alpha, [K] to [K], in each process.
-PROCESSES: dict[str, Callable[[Tensor], Level]] = {
+PROCESSES: Variants[Callable[[Tensor], Level]] = {
     "vp": variance_preserving, "sub-vp": sub_variance_preserving, "ve": Level.variance_exploding,
 }  # fmt: skip
 

@@ -104,4 +104,4 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
 
 PATHS: Variants[Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}
 # The process of each path, which the plan holds against that of the run's schedule.
-PROCESS = {"exploding": "ve", "linear": "vp"}
+PROCESS: Variants[str] = {"exploding": "ve", "linear": "vp"}

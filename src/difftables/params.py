@@ -8,9 +8,15 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from difftables.config import SCALES, Params
 from difftables.config_data import Images, Speech
-from difftables.layouts import LOADER
+from difftables.config_sampling import MODELS
 from difftables.names import ConfigError, nearest
+from difftables.paper_folder import parse
 
+# What a view of a run cannot change, since it trains nothing of its own.
+OF_TRAINING = (
+    "data", "net", "schedule", "corruption", "density", "target", "weight", "penalty", "references", "seen", "objective", "vlb_weight",
+    "given", "train",
+)  # fmt: skip
 MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}
 
 
@@ -18,11 +24,17 @@ class Loaded(Params):
     """Params, and the samplers that the scale leaves out: a row that names one is not run, one that names an unknown one is a mistake."""
 
     _left_out: frozenset[str] = PrivateAttr(default=frozenset())  # private: no key that a user could write
+    _parts: dict[tuple[str, str], frozenset[str]] = PrivateAttr(default_factory=dict)
 
     @property
     def left_out(self) -> frozenset[str]:
         """Names of samplers that are null at this scale."""
         return self._left_out
+
+    @property
+    def parts(self) -> dict[tuple[str, str], frozenset[str]]:
+        """Parts that a run plays in each table at some scale, were none null: rows may name these."""
+        return self._parts
 
 
 def merge(base: Any, override: Any) -> Any:
@@ -52,10 +64,23 @@ def related(runs: dict[str, Any]) -> dict[str, Any]:
                 raise ConfigError(f"runs.{name}.{key} names {other!r}, which is not defined{nearest(str(other), runs)}")
             if other in (*asking, name):
                 raise ConfigError(f"runs.{name}.{key} leads back to {other!r}")
+            if key == "of":
+                _is_view(name, runs)
             own = merge(fill(other, (*asking, name)), own)
         return found.setdefault(name, own)
 
     return {name: fill(name, ()) for name, run in runs.items() if run is not None}
+
+
+def _is_view(name: str, runs: dict[str, Any]) -> None:
+    """Raise ConfigError for a view that would train something, or that is of a view: its changes would be dropped in silence."""
+    own, other = runs[name], runs[runs[name]["of"]]
+    if changed := [key for key in OF_TRAINING if key in own]:
+        raise ConfigError(
+            f"runs.{name} is a view `of` {own['of']!r}, which trains nothing: write `like` in place of `of`, or leave out {changed[0]}"
+        )
+    if isinstance(other, dict) and "of" in other:
+        raise ConfigError(f"runs.{name}.of names {own['of']!r}, itself a view; name {other['of']!r}, the run that is trained")
 
 
 def nulls(samplers: Any, overrides: Any) -> frozenset[str]:
@@ -71,13 +96,29 @@ def nulls(samplers: Any, overrides: Any) -> frozenset[str]:
     return names
 
 
+def parts(raw: dict[str, Any], scales: dict[str, Any]) -> dict[tuple[str, str], frozenset[str]]:
+    """The parts of each table, by paper and name: part `a` is there where one scale has a run PREFIX-a, null or not.
+
+    A part that no scale plays is a mistake; one that another scale plays is not run at this one.
+    """
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for override in [{}, *(each for each in scales.values() if isinstance(each, dict))]:
+        runs = [*(raw.get("runs") or {}), *(override.get("runs") or {})]
+        for paper, tables in merge(raw.get("tables"), override.get("tables") or {}).items():
+            for name, table in tables.items():
+                prefix = f"{(table or {}).get('parts')}-"
+                played = frozenset(str(run).removeprefix(prefix) for run in runs if str(run).startswith(prefix))
+                found[paper, name] = found.get((paper, name), frozenset()) | played
+    return found
+
+
 def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
     """Read params.yaml at a scale (its own `scale` unless given).
 
     Raises: ConfigError, one line naming the key and the mend.
     """
     try:
-        raw = yaml.load(Path(path).read_text(), LOADER)
+        raw = parse(Path(path).read_text())
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; run in the repository's root") from None
     except yaml.YAMLError as error:
@@ -92,6 +133,7 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
     if unknown:
         raise ConfigError(f"{path}: scales.{unknown[0]} is no scale{nearest(unknown[0], SCALES)}")
     overrides = scales.get(raw["scale"]) or {}
+    base = raw
     try:
         left_out = nulls(raw.get("samplers"), overrides.get("samplers"))
     except ConfigError as error:
@@ -108,7 +150,7 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
         found = Loaded.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error, Params)}") from None
-    found._left_out = left_out
+    found._left_out, found._parts = left_out, parts(base, scales)
     return found
 
 
@@ -119,7 +161,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = problem["loc"]
     told = location[:2] + location[3:] if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA else location
+    told = told[:3] + told[4:] if _is_solver(told) else told
     where = ".".join(str(part) for part in told if "function-" not in str(part))
+    if problem["type"] == "union_tag_invalid":
+        return f"{where}.kind is {problem['ctx']['tag']!r}{nearest(problem['ctx']['tag'], MODELS)}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}.kind is missing"
     if problem["type"] == "extra_forbidden":
         return f"{where} is no known key{nearest(str(problem['loc'][-1]), _fields(model, problem['loc'][:-1]))}"
     if problem["type"] == "missing":
@@ -137,6 +184,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{where}: {message[0].lower()}{message[1:]}, not {value!r}{hint}" if not isinstance(value, dict) else f"{where}: {message}"
 
 
+def _is_solver(location: tuple[Any, ...]) -> bool:
+    """Whether a place is inside the solver of a sampler, ("samplers", name, "solver", kind, ...)."""
+    return location[:1] == ("samplers",) and location[2:3] == ("solver",) and location[3:4] != () and location[3] in MODELS
+
+
 def _looks_numeric(value: Any) -> bool:
     try:
         return isinstance(value, str) and float(value) is not None
@@ -146,10 +198,11 @@ def _looks_numeric(value: Any) -> bool:
 
 def _fields(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Keys known at a place of the tree, for the nearest-key hint."""
+    if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA:  # the tag of the union
+        model, location = MEDIA[location[2]], location[3:]
+    if _is_solver(location):  # likewise
+        model, location = MODELS[location[3]], location[4:]
     for part in location:
-        if model in MEDIA.values() and part in MEDIA:  # the tag of the union
-            model = MEDIA[part]
-            continue
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field is not None else model
         arguments = [a for a in getattr(model, "__args__", ()) if a is not type(None) and a is not str]

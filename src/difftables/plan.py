@@ -1,6 +1,7 @@
 """What the workflow makes: file names and the jobs behind each table. No torch in here."""
 
 import hashlib
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from difftables.config import Table
 from difftables.config_data import Frozen
 from difftables.config_sampling import Sampler
 from difftables.io import canonical, write_text
-from difftables.layouts import PAPERS, READS, STUDIES
+from difftables.paper_folder import PAPERS, READS, STUDIES, drawn
 from difftables.params import Loaded, load
 from difftables.search_methods import METHODS
 from difftables.specs import Specs
@@ -176,7 +177,7 @@ class Plan(Specs):
             **{kind: [self.study(run, seed, kind) for run, seed in nets] for kind in STUDIES},
         }
         for name in READS[layout["kind"]]:
-            if name == "likelihood" and "NLL" not in [column.get("metric") for column in layout.get("columns", [{"metric": "NLL"}])]:
+            if name == "likelihood" and "nll" not in [column.get("metric") for column in layout.get("columns", [{"metric": "nll"}])]:
                 continue
             found["records" if name in STUDIES else name] = list(dict.fromkeys(known[name]))
         return found | {"made": [self.makers[path] for name in MEASURED for path in found.get(name, [])]}
@@ -188,6 +189,15 @@ class Plan(Specs):
     def table_files(self, suffix: str = ".md") -> list[str]:
         """All tables of this scale."""
         return [f"{self.tables}/{paper}/{name}{suffix}" for paper, tables in self.params.tables.items() for name in tables]
+
+    def has_figure(self, paper: str, table: str) -> bool:
+        """Whether a table has a picture at this scale."""
+        return drawn(self.layouts[paper][table], self.params.tables[paper][table].run, self.rows(paper, table))
+
+    def papers_with(self, figure: bool) -> str:
+        """A pattern of the papers in the names of tables that have a picture, or have none: it looks ahead at the table."""
+        found = {paper: [name for name in tables if self.has_figure(paper, name) == figure] for paper, tables in self.params.tables.items()}
+        return "|".join(f"{paper}(?=/(?:{'|'.join(map(re.escape, names))})[.])" for paper, names in found.items() if names) or "(?!)"
 
     def plots(self) -> list[str]:
         """Tables by steps as wide CSV, which `dvc plots` can draw."""
@@ -222,6 +232,16 @@ class Plan(Specs):
         """Records of all searches that some row uses."""
         searching = [row for row in self.rows_used() if self.params.samplers[row[2]].schedule in METHODS]
         return sorted({self.searched(*row, suffix=".json") for row in searching})
+
+    def costs(self) -> list[str]:
+        """What the jobs that take time counted, training, search and sampling: their provenance, and the records of searches."""
+        rows, curves = self.rows_used(), self.curves()
+        nets = [(run, seed) for run in self.runs_trained() for seed in self.params.runs[run].seeds]
+        estimators = [each for each in nets if self.curve(*each, "estimator") in curves]
+        searching = [row for row in rows if self.params.samplers[row[2]].schedule in METHODS]
+        found = [self.made("train", *net) for net in nets] + [self.made("train_estimator", *net) for net in estimators]
+        found += [self.made("search", *row) for row in searching] + [self.made("sample", *row) for row in rows]
+        return found + self.searches()
 
     def benchmarks(self) -> list[str]:
         """Cost records of the jobs that take time: training, search, sampling."""

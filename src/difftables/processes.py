@@ -73,7 +73,7 @@ FAMILIES: Variants[Callable[..., Level]] = {
     "exploding": exploding, "soft": soft_uniform, "soft-scheduled": soft_scheduled,
 }  # fmt: skip
 # What ties alpha to the noise in each family, which the plan reads: a key of level.PROCESSES.
-PROCESS = {
+PROCESS: Variants[str] = {
     "linear": "vp", "fibonacci": "vp", "scaled-linear": "vp", "cosine": "vp", "sub-linear": "sub-vp",
     "exploding": "ve", "soft": "ve", "soft-scheduled": "ve",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""PLACEHOLDER until the walk of records is merged."""
+"""What a job leaves beside its results: what made them.  `provenance_files` reads it; it is apart, since what is here re-runs jobs."""
 
 import os
 import platform
@@ -6,23 +6,28 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+Hashes = dict[str, dict[str, str]]  # by name of the input or output: sha256 by path
 
-def record(rule, spec, fingerprint, code, packages, inputs, outputs, seeds, threads, seconds, cost, gpus) -> dict[str, Any]:
+
+def record(
+    rule: str,
+    spec: dict[str, Any],
+    fingerprint: str,
+    code: str,
+    packages: dict[str, str],
+    inputs: Hashes,
+    outputs: Hashes,
+    seeds: dict[str, Any],
+    threads: int,
+    seconds: float,
+    cost: dict[str, Any],
+    gpus: int = 0,
+) -> dict[str, Any]:
+    """What a provenance file holds: all that is passed but the number of GPUs, and commit and machine."""
     return {
-        "rule": rule,
-        "spec": spec,
-        "fingerprint": fingerprint,
-        "code": code,
-        "packages": packages,
-        "inputs": inputs,
-        "outputs": outputs,
-        "seeds": seeds,
-        "threads": threads,
-        "seconds": seconds,
-        "cost": cost,
-        "commit": commit(),
-        "machine": machine(),
-    }
+        "rule": rule, "spec": spec, "fingerprint": fingerprint, "code": code, "packages": packages, "inputs": inputs, "outputs": outputs,
+        "seeds": seeds, "commit": commit(), "machine": machine(gpus), "threads": threads, "seconds": seconds, "cost": cost,
+    }  # fmt: skip
 
 
 def commit() -> str:
@@ -36,7 +41,13 @@ def commit() -> str:
         return "none"
 
 
-def machine() -> str:
+def machine(gpus: int = 0) -> str:
+    """Model of the GPU where a job got one, else of the processor with the number of its cores."""
+    if gpus:
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_name()
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

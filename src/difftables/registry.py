@@ -5,6 +5,7 @@ A variant is a function or class and one entry in the dict beside it; nothing el
 
 import ast
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ GIVEN_TO_NETS = ("size", "channels", "classes", "bands", "hop")  # arguments of 
 def _tree(module: str) -> ast.Module:
     path = SOURCE.joinpath(*module.split("."))
     return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+
+
+@cache
+def constant(where: str) -> Any:
+    """A module's constant that is written out, e.g. constant("data.images.SUFFIXES").  Raises: LookupError where there is none."""
+    module, name = where.rsplit(".", 1)
+    for node in _tree(module).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and target.id == name and value is not None:
+            return ast.literal_eval(value)
+    raise LookupError(f"src/difftables has no constant {where}")
 
 
 def _entries(where: str) -> dict[str, ast.expr]:
@@ -96,7 +109,7 @@ def fits(annotation: str, value: Any) -> bool:
         case "Positive | None":
             return value is None or fits("Positive", value)
         case "float":
-            return is_int or isinstance(value, float)
+            return is_int or (isinstance(value, float) and isfinite(value))
         case "bool":
             return isinstance(value, bool)
         case "str":

@@ -206,5 +206,7 @@ def read_nodes(path: Path) -> Tensor:
 
 
 def _levels(rows: list[dict[str, str]], names: list[str]) -> Level:
-    values = [torch.tensor([float(row[name]) for row in rows], dtype=torch.float64) for name in names]
-    return Level(*values) if "alpha" in names else from_betas(values[0])
+    found = {name: torch.tensor([float(row[name]) for row in rows], dtype=torch.float64) for name in names}
+    if "alpha" not in names:
+        return from_betas(found["beta"])
+    return Level(found["alpha"], found["std"], found.get("strength", torch.zeros_like(found["std"])))

@@ -88,6 +88,8 @@ def frozen(job: "Job", steps: int) -> "tuple[Level, dict[str, Any]]":
 
     keys = [("frozen", job.spec.search.seed, index) for index in range(job.spec.search.frozen_samples)]
     drawn, adjust = Chain(job).draw(keys, job.spec.sampler, steps, part="frozen")
+    if adjust is None:
+        raise ValueError("what gets frozen is an adjusted schedule, and the sampler has no adapt; set it")
     levels = [Level.variance_preserving(alpha_bar) for alpha_bar in drawn.visited]
     cost = {
         "network_evaluations": drawn.evaluations,

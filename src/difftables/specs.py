@@ -9,7 +9,7 @@ from difftables.config import Table
 from difftables.config_data import Features, Images, Speech
 from difftables.config_run import Adjustment, Backbone, EstimatorNet
 from difftables.config_sampling import Compared, Sampler, Sampling
-from difftables.layouts import PAPERS, READS, read_yaml
+from difftables.paper_folder import READS
 from difftables.params import Loaded
 from difftables.search_methods import METHODS
 
@@ -28,7 +28,7 @@ class Specs(Bindings):
     # -- runs and data sets -------------------------------------------------------------------------------------
 
     def dataset(self, name: str, labelled: bool = True) -> Images | Speech:
-        """A data set as its jobs see it: where its files lie in place of the name of its archive.  Args: labelled: for a net given labels."""
+        """A data set as its jobs see it: where its files lie in place of the name of its archive.  Args: labelled: for nets given labels"""
         found = self.params.data[name]
         own: dict[str, Any] = {"archive": None}
         if found.archive is not None:
@@ -205,8 +205,8 @@ class Specs(Bindings):
         for line in (row for row in self.all_rows() if row["run"] == run and "adjusted" in row):
             named = self.params.samplers[line["adjusted"]]
             row = dict(self.as_drawn(named)) | {"family": named.family or (adjust.family if adjust else None)}
-            for word, adapt in (("fixed", None), ("adjusted", named.adapt)):
-                samplers.append(Compared(**row | {"adapt": adapt, "label": f"{line['label']}, {word}"}))
+            for method, adapt in (("fixed", None), ("adjusted", named.adapt)):
+                samplers.append(Compared(**row | {"adapt": adapt, "name": line["adjusted"], "method": method}))
         own = set(specs.RandomSchedules.model_fields)
         return specs.RobustnessSpec(
             run=self.estimated_run(run), samplers=samplers,
@@ -295,6 +295,6 @@ class Specs(Bindings):
 
     def report_spec(self) -> specs.ReportSpec:
         """Of rule report."""
-        claims = {paper: read_yaml(PAPERS / paper / "claims.yaml") for paper in self.params.tables}
+        claims = {name: [claim.model_dump(exclude_unset=True) for claim in paper.claims] for name, paper in self.papers.items()}
         titles = [(paper, list(tables)) for paper, tables in self.params.tables.items()]
         return specs.ReportSpec(scale=self.params.scale, claims=claims, tables=titles)

@@ -95,7 +95,7 @@ def _parts(node: ast.stmt, variants: str) -> Iterator[Part]:
 def _part(counted: list[Any], option: tuple[str, str] | None = None, hints: Iterable[ast.AST] = ()) -> Part:
     """Args: counted: nodes or None; hints: of an annotation, of which no more counts than the definitions of this project that it names."""
     nodes = [n for each in counted if each is not None for n in ast.walk(each)]
-    words = [n for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    words = [(n, n.value) for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     # A text that something is compared with is the key of no variant, unless another text gives that.
     compared = {id(n) for each in nodes if isinstance(each, ast.Compare) for n in _compared(each)}
     owners = {id(n.value): n.attr for n in nodes if isinstance(n, ast.Attribute)}
@@ -103,11 +103,12 @@ def _part(counted: list[Any], option: tuple[str, str] | None = None, hints: Iter
     hinted |= {n.value for n in hints if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # a class that comes later
     names = [n for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Del)]
     uses = {(n.id, owners.get(id(n), "")) for n in names}
-    read = {getattr(n, key) for n in nodes for key in ("id", "attr", "arg") if isinstance(getattr(n, key, None), str)}
+    named = (getattr(n, key, None) for n in nodes for key in ("id", "attr", "arg"))
+    read = {name for name in named if isinstance(name, str)}
     imports, bound = _imports(nodes)
     return Part(
         " ".join([option[1] if option else "", *map(_text, counted)]), option, tuple(sorted(uses)), tuple(sorted(hinted)),
-        frozenset(read | {n.value for n in words}), frozenset(n.value for n in words if id(n) not in compared), imports, bound,
+        frozenset(read | {word for _, word in words}), frozenset(word for n, word in words if id(n) not in compared), imports, bound,
     )  # fmt: skip
 
 

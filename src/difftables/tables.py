@@ -1,10 +1,12 @@
 """From records to cells, and from cells to CSV, Markdown and LaTeX, the paper's value beside ours."""
 
-import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from difftables.paper_folder import read_numbers
+from difftables.paper_numbers import Number
 
 HEADER = [
     "paper",
@@ -28,7 +30,9 @@ HEADER = [
     "status",
     "run",
     "failed",
-    "real_time_factor",
+    "row_id",
+    "column_id",
+    "metric_id",
 ]
 
 
@@ -57,10 +61,14 @@ class Cell:
     status: str = "measured"  # measured; estimated, by the table itself, of data alone; literature, closed-form or not-run
     run: str = ""  # fingerprints of what made it
     failed: int | None = None  # samples that could not be scored, over all seeds; None where that cannot happen
-    real_time_factor: float | None = None  # seconds of one thread for a second of audio
     values: list[float] = field(default_factory=list)  # in one order for all rows, so that seeds pair up
     draws: bool = False  # values are bootstrap draws, not independent repetitions
     part: str = ""  # of the table's runs that the row names, if any
+    row_id: str = ""  # what joins cells: ids never change, names may
+    column_id: str = ""
+    metric_id: str = ""  # a key of METRICS, with its variant
+    paper_metric: str = ""  # what paper_value is of, and on which data
+    paper_dataset: str = ""
     verdict: str = ""  # best, same (not distinguishable from the best) or empty
 
     @property
@@ -114,7 +122,7 @@ def judge(cells: list[Cell]) -> None:
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         if cell.status == "measured" and cell.better and len(cell.values) > 1:
-            groups.setdefault((cell.column, cell.metric), []).append(cell)
+            groups.setdefault((cell.column_id, cell.metric_id), []).append(cell)
     for group in (group for group in groups.values() if len(group) > 1):
         best = (min if group[0].better == "lower" else max)(group, key=lambda cell: cell.value or 0.0)
         for cell in group:
@@ -124,30 +132,30 @@ def judge(cells: list[Cell]) -> None:
 class Reported:
     """The numbers of a paper's folder, each with its source.
 
-    Raises: ValueError naming a file without the columns it needs.
+    Raises: ConfigError for a file that is not as it should be.
     """
 
     def __init__(self, path: Path) -> None:
-        with open(path, newline="") as file:
-            self.rows = list(csv.DictReader(file))
-        if not self.rows or not {"table", "row", "dataset", "steps_or_nfe", "metric", "value", "source"} <= set(self.rows[0]):
-            raise ValueError(f"{path} lacks columns; copy the header of another paper's reported.csv")
+        self.numbers = list(read_numbers(path).values())
 
-    def find(self, where: dict[str, str], steps: int | None = None) -> list[dict[str, str]]:
-        """Lines with the given table, row and data set, and the step count if one is given."""
+    def find(self, where: dict[str, str], steps: int | None = None) -> list[Number]:
+        """Numbers of the given table, row and data set, and of a step count if one is given."""
         return [
-            row for row in self.rows
-            if all(row[key] == value for key, value in where.items()) and steps in (None, _int(row["steps_or_nfe"]))
+            number for number in self.numbers
+            if all(vars(number)[key] == value for key, value in where.items()) and steps in (None, number.steps_or_nfe)
         ]  # fmt: skip
 
 
-def _int(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
-
-
-def source_of(row: dict[str, str]) -> str:
+def source_of(number: Number) -> str:
     """The source of a reported number; 'unverified' in front where it was only recalled, or quoted by others."""
-    return f"unverified: {row['source']}" if "memory" in row["source"] or "second-hand" in row["source"] else row["source"]
+    return f"unverified: {number.source}" if "memory" in number.source or "second-hand" in number.source else number.source
+
+
+def quote(cell: Cell, number: Number) -> Cell:
+    """Write a reported number into a cell; its source starts with [metric, data set]."""
+    cell.paper_value, cell.paper_metric, cell.paper_dataset = number.value, number.metric, number.dataset
+    cell.paper_source = f"[{number.metric}, {number.dataset}] {source_of(number)}"
+    return cell
 
 
 def fill(cell: Cell, records: list[Any], files: list[Any]) -> None:
@@ -157,18 +165,16 @@ def fill(cell: Cell, records: list[Any], files: list[Any]) -> None:
         cell.value, cell.sd = mean_sd(cell.values)
     if records[0].get("failed") is not None:  # samples that could not be scored are counted, and are in no mean
         cell.failed = sum(r["failed"] for r in records)
-    if "real_time_factor" in records[0]:
-        cell.real_time_factor = sum(r["real_time_factor"] for r in records) / len(records)
     cell.nfe, cell.unit, cell.better, cell.n = (records[0][key] for key in ("nfe", "unit", "better", "n"))
     cell.seeds = f"{len(files)}x{len(records) // len(files)}"
     cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
 
 
-def write_cells(path: Path, cells: Iterable[Cell]) -> None:
-    """Write cells as CSV with HEADER."""
-    from difftables.io import write_csv
+def cells_text(cells: Iterable[Cell]) -> str:
+    """Cells as CSV with HEADER."""
+    from difftables.io import csv_text
 
-    write_csv(path, HEADER, (cell.line() for cell in cells))
+    return csv_text(HEADER, (cell.line() for cell in cells))
 
 
 def short(value: float | None, sd: float | None = None) -> str:
@@ -195,25 +201,22 @@ class Grid:
     notes: list[str]
 
 
-def steps_grid(title: str, metric: str, steps: list[int], cells: list[Cell], notes: list[str]) -> Grid:
+def steps_grid(title: str, metric_id: str, steps: list[int], cells: list[Cell], notes: list[str]) -> Grid:
     """Rows by samplers, columns by step counts; under a row with reported numbers a line with those."""
     lines: list[tuple[str, list[Any], str]] = []
     for status in ("own", "literature"):
-        rows = list(dict.fromkeys(c.row for c in cells if (c.status == "literature") == (status == "literature")))
-        for row in rows:
-            mine = {c.steps: c for c in cells if c.row == row and c.metric in (metric, "FID") and c.steps in steps}
+        rows = {c.row_id: c.row for c in cells if (c.status == "literature") == (status == "literature")}
+        for row, name in rows.items():
+            mine = {c.steps: c for c in cells if c.row_id == row and c.metric_id in (metric_id, "fid") and c.steps in steps}
             if status == "own":
-                lines.append((row, [mine.get(s) for s in steps], "own"))
+                lines.append((name, [mine.get(s) for s in steps], "own"))
             reported = [mine[s] if s in mine and mine[s].paper_value else None for s in steps]
-            if any(reported):
-                name = row if status == "literature" else f"paper: {reported_dataset(reported)}"
-                lines.append((name, reported, "literature" if status == "literature" else "paper"))
+            first = next((cell for cell in reported if cell is not None), None)
+            if first is not None and status == "own":
+                lines.append((f"paper: {first.paper_metric}, {first.paper_dataset}", reported, "paper"))
+            elif first is not None:
+                lines.append((name, reported, "literature"))
     return Grid(title, ["", *map(str, steps)], lines, notes)
-
-
-def reported_dataset(cells: list[Any]) -> str:
-    """What the reported numbers of a line were measured on."""
-    return next(c.paper_source.split("] ")[0].lstrip("[") for c in cells if c is not None)
 
 
 def markdown(grid: Grid) -> str:

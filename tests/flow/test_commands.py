@@ -1,16 +1,18 @@
-"""What `explain` and `verify` say of a finished run, and that their plan of it is Snakemake's."""
+"""What `explain` and `verify` find in a finished run: its provenance files tell what Snakemake ran."""
 
 import csv
+import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
-from difftables import lineage
-from difftables.cli import explain, job, verify
-from difftables.plan import read
+from difftables import explanation, fingerprint
+from difftables.cli import explain, verify
+from difftables.provenance_files import load, matches
 
-TABLES = "results/smoke/tables"
+STORE, TABLES = "results/smoke/store", "results/smoke/tables"
 
 
 @pytest.fixture
@@ -25,69 +27,105 @@ def cells():
         return list(csv.DictReader(file))
 
 
-def test_the_lineage_is_what_snakemake_ran(inside):
-    """Rule, numbers, inputs and outputs of every job but those of tables and audio."""
-    plan = read("smoke")
-    known, seen = lineage.makers(plan), set()
+def test_provenance_is_what_snakemake_ran(inside):
+    """The rule of every file of the store and the tables, and the bytes that lie there."""
+    known, seen = load(STORE), set()
     summary = inside.run("snakemake", "--detailed-summary", "--config", "scale=smoke").stdout
     for line in summary.splitlines()[1:]:
-        path, _, rule, _, _, shell, *_ = line.split("\t")
-        if rule in ("table", "report", "listen") or path.endswith((".png", ".svg")) or path.startswith(TABLES):
+        path, _, rule, *_ = line.split("\t")
+        if path.startswith((f"{STORE}/provenance/", f"{STORE}/benchmarks/")) or not path.startswith((f"{STORE}/", f"{TABLES}/")):
             continue
-        made = known[path]
-        verb, *arguments = shlex.split(shell.split(" > ")[0])[3:]
-        ran = job.parse(verb, arguments)
-        assert (made.rule, made.verb, made.spec(plan)) == (rule, verb, ran.raw), path
-        assert {name: paths for name, paths in made.inputs.items() if paths} == {
-            name: [str(each) for each in paths] for name, paths in ran.inputs.items()
-        }, path
-        assert {*made.outputs, made.record} - {""} <= {str(each) for paths in ran.outputs.values() for each in paths}
+        assert known[path].rule == rule, path
+        assert path not in known[path].written() or matches(path, known[path].written()[path]), path
         seen.add(rule)
-    assert seen >= {"data", "reference", "levels", "train", "train_estimator", "search_schedule", "sample", "measure", "errors"}
-    assert seen >= {"robustness", "likelihood", "gradients", "variance"}
+    assert seen >= {"data", "reference", "levels", "train", "train_estimator", "search", "sample", "measure", "errors"}
+    assert seen >= {"robustness", "likelihood", "gradients", "variance", "table", "report"}
 
 
-def test_a_cell_of_every_table_leads_to_records_that_its_numbers_and_inputs_made(inside):
-    """Each job's fingerprint is worked out again from what `explain` prints of it."""
-    plan = read("smoke")
+def test_every_input_was_made_by_a_job_or_lies_in_the_repository(inside):
+    """And is what the job that read it saw."""
+    known = load(STORE)
+    for job in {id(job): job for job in known.values()}.values():
+        for path, value in job.read().items():
+            assert path in known or not path.startswith("results/"), (job.name, path)
+            assert known[path].written()[path] == value if path in known else matches(path, value), (job.name, path)
+
+
+def test_jobs_ran_the_code_that_lies_here(inside):
+    for job in load(STORE).values():
+        assert fingerprint.code(job.rule, job.spec) == job.code, job.name
+        assert job.packages, job.name
+        assert job.seconds > 0, job.name
+
+
+def test_a_cell_of_every_table_leads_to_its_records_and_data(inside):
+    known = load(STORE)
     one = {(cell["paper"], cell["table"], cell["status"]): cell for cell in cells()}
     measured = [cell for cell in one.values() if cell["status"] == "measured"]
     assert len(measured) > 20
     for cell in one.values():
-        text = "\n".join(explain.history(plan, cell))
-        for word in ("NOT that", "not checked", "No record", "Missing", "no longer", "here it is"):
-            assert word not in text, (explain.name(cell), word)
+        text = "\n".join(explanation.history("smoke", cell))
+        assert "CHANGED" not in text, explain.name(cell)
+        assert "Missing" not in text, explain.name(cell)
         if cell["status"] == "measured":
-            for wanted in cell["run"].split():
-                assert f"fingerprint  {wanted}, that of the numbers and inputs below" in text
-            assert "\ndata: results/smoke/store/data/" in text
+            table = known[f"{TABLES}/{cell['paper']}/{cell['table']}.md"]
+            files, unknown = explanation.recorded(known, cell, table)
+            assert unknown == [], explain.name(cell)
+            assert len(files) >= len(cell["run"].split()), explain.name(cell)
+            for path in files:
+                assert f"{known[path].written()[path]}  {path}" in text
+            assert f"  {STORE}/data/" in text, explain.name(cell)
         if cell["status"] == "not-run":
             assert re.search(r"is null|params\.yaml has no runs\.", text), (explain.name(cell), text)
 
 
-def test_the_commands_that_explain_prints_do_what_they_say(inside):
-    said = inside.run("difftables", "explain", "noise/T2/DDIM, adjusted/5", "smoke").text
-    missing, anew = (shlex.split(line[line.index("snakemake") :])[1:] for line in said.splitlines()[-2:])
-    assert "Nothing to be done" in inside.run("snakemake", *missing, "-n").text
-    started = re.findall(r"^rule (\w+):", inside.run("snakemake", *anew, "-n").text, re.MULTILINE)
+def test_the_commands_that_explain_prints_do_what_they_say(checkout):
+    said = checkout.run("difftables", "explain", "noise/T2/DDIM, adjusted/5", "smoke").text
+    missing, (removal, anew) = (
+        line[line.index(word) :].split("; ") for line, word in zip(said.splitlines()[-2:], ("snakemake", "rm"), strict=True)
+    )
+    assert "Nothing to be done" in checkout.run(*shlex.split(missing[0]), "-n").text
+    for path in shlex.split(removal)[2:]:
+        (checkout.path / path).unlink()
+    started = re.findall(r"^(?:local)?rule (\w+):", checkout.run(*shlex.split(anew), "-n").text, re.MULTILINE)
     assert sorted(started) == ["measure", "sample", "table"]
 
 
-def test_a_changed_number_is_told(checkout):
-    checkout.edit("params.yaml", "scale: laptop", "scale: smoke")
+def test_a_changed_number_and_a_changed_file_leave_the_history_as_it_was(checkout):
+    """Records tell what was, whatever params.yaml says now; a file that is another is named."""
+    before = checkout.run("difftables", "explain", "noise/T2/DDIM, adjusted/5", "smoke").text
     text = (checkout.path / "params.yaml").read_text()
     (checkout.path / "params.yaml").write_text(re.sub(r"kid_subsets: \d+", "kid_subsets: 3", text))
-    said = checkout.run("difftables", "explain", "noise/T2/DDIM, adjusted/5").text
-    assert said.count("NOT that of the numbers and inputs below") == 1
+    assert checkout.run("difftables", "explain", "noise/T2/DDIM, adjusted/5", "smoke").text == before
+    assert "CHANGED" not in before
+    net = f"{STORE}/nets/digits/s0/net.safetensors"
+    (checkout.path / net).write_bytes(b"other")
+    after = checkout.run("difftables", "explain", "noise/T2/DDIM, adjusted/5", "smoke").text
+    assert [line.split()[-1] for line in after.splitlines() if "CHANGED" in line].count(net) >= 2  # its maker, and who read it
 
 
 def test_one_bit_of_a_net_is_found_before_what_came_of_it(checkout, finished, capsys, monkeypatch):
     monkeypatch.chdir(finished.path)
     folders = [str(place.path / "results/smoke") for place in (finished, checkout)]
     assert verify.command(folders) == 0
-    assert re.match(r"verify: the same; \d{3,} cells compared and \d{2,} files of the stores; .*\n$", capsys.readouterr().out)
-    for name in ("samples/digits/s0/ddim-adjusted", "nets/digits/s0/net"):
-        path = checkout.path / f"results/smoke/store/{name}.safetensors"
+    same = capsys.readouterr().out
+    assert len(same.splitlines()) == 1
+    assert re.search(r"\b\d{3,} cells .*\b\d{2,} files", same)
+    net, samples = "store/nets/digits/s0/net.safetensors", "store/samples/digits/s0"
+    for path in (Path(folders[1]) / net, *(Path(folders[1]) / samples).rglob("*.safetensors")):
         path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     assert verify.command(folders) == 1
-    assert "verify: job train: store/nets/digits/s0/net.safetensors differs" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()
+    assert "job train/digits/0:" in said[0]
+    assert f"{net} " in said[0]
+    assert said[1].split()[1] == f"{folders[1]}/{net}"
+
+
+def test_a_run_without_the_provenance_of_one_job_is_said_to_lack_it(checkout, finished, capsys, monkeypatch):
+    monkeypatch.chdir(finished.path)
+    path = next((checkout.path / STORE / "provenance/measure/digits").rglob("*.json"))
+    name = path.relative_to(checkout.path / STORE / "provenance").with_suffix("").as_posix()
+    assert json.loads(path.read_text())["rule"] == "measure"
+    path.unlink()
+    assert verify.command([str(place.path / "results/smoke") for place in (finished, checkout)]) == 1
+    assert f"job {name}:" in capsys.readouterr().out.splitlines()[0]

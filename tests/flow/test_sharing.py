@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 TABLES = "results/smoke/tables"
 MOTO = ROOT / ".cache/moto/bin/moto_server"
 NAMED = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-NUMBER = ("ddim-oracle: {rule: ddim, schedule: fitted, clip: 1.0", "ddim-oracle: {rule: ddim, schedule: fitted, clip: 0.9")
+NUMBER = (
+    "ddim-oracle: {solver: {kind: walk, rule: ddim}, schedule: fitted, clip: 1.0",
+    "ddim-oracle: {solver: {kind: walk, rule: ddim}, schedule: fitted, clip: 0.9",
+)
 RUNS = {"sample": 1, "measure": 1, "table": 1, "report": 1}  # what that number is read by, and what comes after
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 
@@ -99,8 +102,10 @@ def spoilt(clone, tmp_path):
 
 
 def test_a_pulled_run_is_a_finished_run(clone):
-    found = clone.run("difftables", "check")
-    assert found.stdout == "check: the results of scale smoke are those of this code\n"
+    said = clone.run("difftables", "check").stdout.splitlines()  # exit 0: all was checked, and is right
+    count = len(list((clone.path / TABLES).glob("*/*.tex")))
+    assert said[0].startswith(f"check: {count} tables recomputed, 0 printed again from their JSON")
+    assert said[1:] == ["check: the results of scale smoke are those of this code"]
     assert list(clone.path.glob("src/difftables/__pycache__/*.pyc"))
     assert git(clone, "status", "--porcelain") == ""
 
@@ -116,18 +121,33 @@ def test_check_names_each_way_of_going_stale(spoilt):
     (spoilt.path / ".snakemake/metadata" / base64.urlsafe_b64encode(lost.encode()).decode()).unlink()
     record = spoilt.path / "results/smoke/store/records/digits/s0/ddim-fitted.json"
     content = json.loads(record.read_text())
-    content["shared"]["fingerprint"] = "0" * 16
+    first = next(each for each in content["records"] if each["metric"].startswith("FD"))
+    first["value"] += 1
     record.write_text(json.dumps(content))
+    spoilt.edit(f"{TABLES}/cells.csv", "noise_estimation,T1,", "noise_estimation,T0,")
+    picture = spoilt.path / TABLES / "noise_estimation/F4.png"
+    picture.write_bytes(picture.read_bytes() + b"x")
 
     found = spoilt.run("difftables", "check", check=False)
     assert found.returncode == 1
     reasons = [line.removeprefix("check: ") for line in found.stdout.splitlines()]
     pending = {line.removesuffix(" would run; run snakemake") for line in reasons if " would run" in line}
-    assert {line for line in pending if line.split()[-1] not in ("table", "report")} == {"2 x variance", "2 x gradients", "1 x errors"}
+    assert {line for line in pending if line.split()[-1] not in ("table", "plain_table", "report")} == {
+        "2 x variance",
+        "2 x gradients",
+        "1 x errors",
+    }
     assert f"{TABLES}: modified since dvc commit (pipeline, changed outs)" in reasons
     assert [line for line in reasons if "has no metadata" in line] == [f"{lost} has no metadata; delete it and run snakemake, or dvc pull"]
-    assert {line.split(",")[1] for line in reasons if "has no record" in line} == {" DDIM"}
-    assert reasons[-1] == f"{len(reasons) - 1} reasons"
+    for named in (
+        f"{TABLES}/noise_estimation/T2.md: line 1",
+        f"{TABLES}/noise_estimation/T2.csv: noise_estimation/T2/DDIM, fixed: fitted family/{first['steps']}/{first['metric']}: value",
+        f"{TABLES}/cells.csv: noise_estimation/T1/",
+        f"{TABLES}/noise_estimation/F4.png",
+        str(record.relative_to(spoilt.path)),
+    ):
+        assert any(line.startswith(named) for line in reasons), named
+    assert reasons[-1] == f"{len(reasons) - 2} reasons"  # beside what was compared, and this line
 
 
 def test_a_changed_number_plans_the_same_jobs_in_snakemake_and_in_dvc_repro(spoilt, tmp_path, monkeypatch):

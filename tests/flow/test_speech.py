@@ -25,7 +25,7 @@ def test_t1_measures_every_row_with_the_papers_numbers_beside(finished):
     assert {(row["status"], row["value"]) for row in left_out} == {("not-run", "")}
     metrics = {"PESQ-nb@8k", "STOI", "ESTOI", "MCD-13 (MFCC, no DTW)", "log-mel distance"}
     assert {row["metric"] for row in measured} == {row["metric"] for row in left_out} == metrics
-    assert all(float(row["real_time_factor"]) > 0 and row["failed"] == "0" and row["value"] for row in measured)
+    assert all(row["failed"] == "0" and row["value"] for row in measured)
     assert all(row["steps"] == row["nfe"] for row in measured)
     quoted = {(row["row"], row["metric"][:4]): row["paper_value"] for row in measured if row["paper_value"]}
     assert quoted[("adjusted, from linear", "PESQ")] == "3.14"

@@ -1,5 +1,6 @@
 """What tests of several modules start from."""
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from difftables.layouts import LOADER
+from difftables import provenance
+from difftables.io import sha256
+from difftables.paper_folder import LOADER
 
 ROOT = Path(__file__).parents[2]
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # as LOADER
@@ -93,3 +96,26 @@ def server():
     served.shutdown()
     served.server_close()
     thread.join()
+
+
+@pytest.fixture
+def job(tmp_path):
+    """Writes the outputs of a made-up job, by path from a repository's root, and its provenance file; returns the sha256 of each output."""
+
+    def write(rule, wildcards, outputs, inputs=(), root=tmp_path, **fields):
+        def hashed(paths):
+            return {"files": {path: sha256(root / path) for path in paths}}
+
+        for path, text in outputs.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+        known = {
+            "rule": rule, "spec": {}, "fingerprint": "f" * 16, "code": "c" * 16, "packages": {}, "inputs": hashed(inputs),
+            "outputs": hashed(outputs), "seeds": {}, "threads": 1, "seconds": 1.5, "cost": {},
+        }  # fmt: skip
+        path = root / "results/smoke/store/provenance" / rule / f"{wildcards}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(provenance.record(**known | fields)))
+        return hashed(outputs)["files"]
+
+    return write

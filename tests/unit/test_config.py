@@ -37,7 +37,7 @@ def test_all_scales_are_valid(scale):
         ("tables.noise_estimation.T2.steps", [0], "tables.noise_estimation.T2.steps.0"),
         ("tables.noise_estimation.T2.steps", [3, 2000], "T2.steps asks for 2000 steps, but the training schedule of run 'digits' has 1000"),
         ("scale", "laptp", "scale is 'laptp'; did you mean 'laptop'?"),
-        ("samplers.ddim-fitted.rule", "ddmi", "samplers.ddim-fitted.rule is 'ddmi'; did you mean 'ddim'?"),
+        ("samplers.ddim-fitted.solver.rule", "ddmi", "samplers.ddim-fitted.solver.rule is 'ddmi'; did you mean 'ddim'?"),
         (
             "samplers.ddim-fitted.schedule",
             "fited",
@@ -112,7 +112,7 @@ def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path
     for path, value, message in (
         ("tables.noise_estimation.T9", {"run": None, "steps": []}, "tables.noise_estimation.T9 is not in"),
         ("tables.noise_estimaton", {}, "did you mean 'noise_estimation'?"),
-        ("samplers.ddim-fitted", KeyError, "needs the sampler 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
+        ("samplers.ddim-fitted", KeyError, "row ddim-fitted: sampler is 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
     ):
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
             plan.Plan(edited(path, value))
@@ -138,7 +138,7 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
 
     def specs(p):
         return {
-            "train": p.train_spec("digits", "0"), "estimator": p.estimator_spec("digits", "0"),
+            "train": p.train_spec("digits", "0"), "estimator": p.train_estimator_spec("digits", "0"),
             "strided": p.sample_spec("digits", "ddim-strided"), "fitted": p.sample_spec("digits", "ddim-fitted"),
             "adjusted": p.sample_spec("digits", "ddim-adjusted"), "oracle": p.sample_spec("digits", "ddim-oracle"),
             "searched": p.search_spec("digits", "ddim-searched"), "frozen": p.search_spec("digits", "ddim-frozen"),
@@ -166,15 +166,15 @@ def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
     """Steps, seeds and family of a sampler stand in place of the table's, the evaluation's and the run's."""
     monkeypatch.chdir(ROOT)
     p = plan.Plan(params.load(ROOT / "params.yaml", "laptop"))
-    assert p.sample_spec("voice", "wavegrad-full")["steps"] == [1000]
-    assert p.sample_spec("voice", "wavegrad-full")["seeds"] == [0]
-    assert p.sample_spec("voice", "wavegrad-linear")["seeds"] == [0, 1, 2]
-    assert p.sample_spec("voice", "wavegrad-adjusted-fibonacci")["run"]["adjust"]["family"] == "fibonacci"
-    assert p.search_spec("voice", "wavegrad-searched")["steps"] == [6]
-    assert "features" not in p.measure_spec("voice", "0", "wavegrad-linear")
-    assert p.errors_spec("voice", "0")["estimates"] == ["estimator", "known_mel"]
+    assert p.sample_spec("voice", "wavegrad-full").steps == [1000]
+    assert p.sample_spec("voice", "wavegrad-full").seeds == [0]
+    assert p.sample_spec("voice", "wavegrad-linear").seeds == [0, 1, 2]
+    assert p.sample_spec("voice", "wavegrad-adjusted-fibonacci").run.adjust.family == "fibonacci"
+    assert p.search_spec("voice", "wavegrad-searched").steps == [6]
+    assert p.measure_spec("voice", "0", "wavegrad-linear").features is None
+    assert p.errors_spec("voice", "0").estimates == ["estimator", "known_mel"]
     assert p.data_inputs("voice") == {"sentences": ["workflow/speech/sentences.txt"]}
-    changed = plan.Plan(edited("data.voice.hop", 200))
+    changed = plan.Plan(edited("data.voice.excerpt", 0.5))
     assert changed.sample_spec("digits", "ddim-fitted") == p.sample_spec("digits", "ddim-fitted")
     assert changed.train_spec("voice", "0") != p.train_spec("voice", "0")
 
@@ -188,7 +188,7 @@ def test_a_sampler_with_more_steps_than_training_is_named_before_any_job(edited,
 def test_the_study_of_robustness_adjusts_in_the_family_of_its_row(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = plan.Plan(edited("samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec("voice", "0")
-    assert {s["family"] for s in found["samplers"]} == {"fibonacci"}
+    assert {s.family for s in found.samplers} == {"fibonacci"}
 
 
 def test_the_readmes_line_for_own_recordings_is_valid(edited):
@@ -203,6 +203,6 @@ def test_the_readmes_line_for_own_recordings_is_valid(edited):
 def test_a_data_set_with_few_images_has_a_floor_of_its_own(monkeypatch):
     monkeypatch.chdir(ROOT)
     found = plan.read("paper")
-    assert found.reference_spec("ffhq")["evaluation"]["n"] == 50000
-    assert found.reference_spec("afhqv2")["evaluation"]["n"] == 7900 < 15803 / 2
-    assert "floor_n" not in found.data_spec("afhqv2")["data"]  # which is read, and trained on, all the same
+    assert found.reference_spec("ffhq").evaluation.n == 50000
+    assert found.reference_spec("afhqv2").evaluation.n == 7900 < 15803 / 2
+    assert found.data_spec("afhqv2").data.floor_n is None  # which is read, and trained on, all the same

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from difftables import densities, ode, schedules
+from difftables import config_data, densities, ode, schedules, solvers
 from difftables.cli.train import training_batches
 from difftables.corruptions import scale
 from difftables.io import save_tensors
@@ -15,7 +15,7 @@ from difftables.level import Level
 from difftables.losses import WEIGHTS
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Counted, vp_time
 from difftables.processes import FAMILIES
-from difftables.steps import RULES, Churn, Langevin, sample
+from difftables.steps import Churn, Langevin
 from difftables.targets import field_weights, stable_field
 from difftables.train import Plan, decay, learning_rate
 
@@ -156,9 +156,7 @@ def heun(steps, denoise=None):
     training = FAMILIES["exploding"](100, lowest=0.002, highest=80.0)
     denoise = Counted(denoise or gaussian(0.5))
     x = torch.tensor([[80.0]], dtype=torch.float64)
-    found = sample(
-        x, schedules.power_law(training, steps), denoise=denoise, corrupt=scale, rule=RULES["ddim"], randn=torch.randn_like, second=True
-    )
+    found = solvers.heun(x, schedules.power_law(training, steps), denoise=denoise, corrupt=scale, randn=torch.randn_like, churn=None)
     return found.item(), denoise.calls
 
 
@@ -253,7 +251,7 @@ def batches(tmp_path, references, distinct=True):
         stream = torch.Generator().manual_seed(0)
         images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8, generator=stream)
         save_tensors(path, {"images": images, "labels": torch.arange(50) % 2, "held_out": torch.arange(50) >= 40}, {"kind": "data"})
-    data = SimpleNamespace(medium="images", size=4, channels=1, classes=2)
+    data = config_data.Images(reader="folder", root="made-up", size=4, channels=1, classes=2, held_out=10)
     spec = SimpleNamespace(run=SimpleNamespace(data=data), seed=3)
     job = SimpleNamespace(spec=spec, input=lambda name: path, device=torch.device("cpu"))
     return training_batches(job, "train", SimpleNamespace(batch=8, flip=True, distinct=distinct, augment=0.0), references)

@@ -10,13 +10,14 @@ import torch
 import yaml
 
 from difftables import params, plan
-from difftables.cli.table import banner
 from difftables.corruptions import blur, blur_gain, dct, inverse_dct
 from difftables.gaussian import Problem, frechet, remainder, variances
 from difftables.names import ConfigError
+from difftables.paper_numbers import Number
 from difftables.render import RENDERERS
+from difftables.render.page import banner
 from difftables.render.sources import Sources
-from difftables.steps import RULES, sample
+from difftables.solvers import walk
 from difftables.tables import Reported, markdown
 
 ROOT = Path(__file__).parents[2]
@@ -74,18 +75,30 @@ def test_the_real_sampler_on_drawn_images_has_the_propagated_variances(rule, noi
     levels = problem.schedule(6)
     images = inverse_dct(prior.sqrt() * randn(torch.zeros(count, 1, 4, 4, dtype=torch.float64)))
     x = blur(images, levels[0]) + levels.std[0] * randn(images)
-    x = sample(x, levels[:-1], denoise=denoise, corrupt=blur, rule=RULES[rule], randn=randn)
-    x = sample(x, levels[-2:], denoise=denoise, corrupt=blur, rule=RULES[rule], randn=randn if noisy_end else torch.zeros_like)
+    x = walk(x, levels[:-1], denoise=denoise, corrupt=blur, rule=rule, noisy_end=False, churn=None, randn=randn)
+    x = walk(
+        x,
+        levels[-2:],
+        denoise=denoise,
+        corrupt=blur,
+        rule=rule,
+        noisy_end=False,
+        churn=None,
+        randn=randn if noisy_end else torch.zeros_like,
+    )
     found, wanted = dct(x).square().mean((0, 1)), variances(problem, rule, 6, noisy_end)
     assert (found / wanted - 1).abs().max() < 0.05
 
 
 def sources(tmp_path):
-    (tmp_path / "reported.csv").write_text("table,row,dataset,steps_or_nfe,metric,value,source\np,a,D,10,FID,3,printed\n")
-    rows = [{"label": "Momentum", "rule": "momentum"}, {"label": "Noisy", "rule": "momentum", "noisy_end": True}]
+    (tmp_path / "reported.csv").write_text(f"{','.join(Number.model_fields)}\np,T,a,D,,,,,10,FID,3,,,printed\n")
+    rows = [
+        {"id": "momentum", "label": "Momentum", "rule": "momentum"},
+        {"id": "noisy", "label": "Noisy", "rule": "momentum", "noisy_end": True},
+    ]
     layout = {"title": "t", "kind": "gaussian", "problem": PROBLEM, "rows": rows, "foot": ["at the foot"]}
     rows = [row | {"part": None, "run": None, "steps": []} for row in rows]
-    spec = {"paper": "p", "table": "G", "layout": layout, "rows": rows, "steps": [10, 27], "run": None, "scale": "laptop"}
+    spec = {"paper": "p", "table": "G", "layout": layout, "rows": rows, "steps": [10, 27], "run": None, "scale": "laptop", "dataset": None}
     return Sources(spec, Reported(tmp_path / "reported.csv"))
 
 
@@ -99,7 +112,7 @@ def test_cells_are_closed_forms_at_the_tables_own_steps(tmp_path):
     text = markdown(rendered.grid)
     assert "| Momentum | 0.019 | 2.0e-03 |" in text
     assert "at the foot" in text
-    assert rendered.figure is not None
+    assert rendered.draw() is not None
 
 
 def test_a_closed_form_is_not_said_to_be_not_run(tmp_path):
@@ -119,13 +132,14 @@ def test_the_plan_knows_the_table_and_its_rules(rewritten, monkeypatch, tmp_path
     )
     layout = sources(tmp_path).spec["layout"]
     layouts.write_text(yaml.safe_dump({"G": layout}))
+    layouts.with_name("claims.yaml").write_text("[]")
     found = plan.Plan(params.load(given, "laptop"))
     spec = found.table_spec("soft_diffusion", "G")
     assert list(found.table_inputs("soft_diffusion", "G")) == ["reported"]
-    assert (spec["run"], spec["steps"]) == (None, [10, 27])
-    assert [(row["rule"], row["run"]) for row in spec["rows"]] == [("momentum", None)] * 2
-    for rule, message in (("momentun", "did you mean 'momentum'?"), ("ddpm-learned", "has rule 'ddpm-learned'")):
-        layouts.write_text(yaml.safe_dump({"G": layout | {"rows": [{"label": "a", "rule": rule}]}}))
+    assert (spec.run, spec.steps) == (None, [10, 27])
+    assert [(row["rule"], row["run"]) for row in spec.rows] == [("momentum", None)] * 2
+    for rule, message in (("momentun", "did you mean 'momentum'?"), ("ddpm-learned", "row a: rule is 'ddpm-learned'")):
+        layouts.write_text(yaml.safe_dump({"G": layout | {"rows": [{"id": "a", "label": "a", "rule": rule}]}}))
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
             plan.Plan(params.load(given, "laptop"))
         assert message in str(error.value)

@@ -7,6 +7,7 @@ import pytest
 
 from difftables import costs, hours, params, plan
 from difftables.cli import costs as counting
+from difftables.config_run import Net
 
 ROOT = Path(__file__).parents[2]
 SCALES = ("gpu", "paper")
@@ -26,8 +27,8 @@ def known():
 
 def cost(known, found, run, whole=False):
     """Multiply-adds of one sample through a run's net."""
-    spec = found.run(run)
-    return costs.forward(known, spec["net"], spec["data"], whole)
+    spec = found.view(run)
+    return costs.forward(known, spec.net, spec.data, whole)
 
 
 def asked(found, known, rule, **wildcards):
@@ -38,7 +39,7 @@ def asked(found, known, rule, **wildcards):
 def drawn(found, known, run, sampler):
     """Forward passes of the net per sample and seed of a row of images, summed over its step counts."""
     spec = found.sample_spec(run, sampler)
-    return asked(found, known, "sample", run=run, sampler=sampler, seed="0") / spec["n"] / len(spec["seeds"]) / cost(known, found, run)
+    return asked(found, known, "sample", run=run, sampler=sampler, seed="0") / spec.n / len(spec.seeds) / cost(known, found, run)
 
 
 def jobs(found):
@@ -71,8 +72,8 @@ def test_a_chain_takes_a_call_a_step(plans, known):
 
 def test_an_adjusted_chain_asks_the_estimator_between_its_steps(plans, known):
     found = plans["paper"]
-    estimator = found.params.runs["celeba"].estimator.net.model_dump()
-    share = costs.forward(known, estimator, found.run("celeba")["data"]) / cost(known, found, "celeba")
+    estimator = found.params.runs["celeba"].estimator.net
+    share = costs.forward(known, estimator, found.view("celeba").data) / cost(known, found, "celeba")
     steps = found.steps("celeba", "ddim-adjusted")
     assert drawn(found, known, "celeba", "ddim-adjusted") == pytest.approx(sum(steps) + share * (sum(steps) - len(steps)))
 
@@ -90,11 +91,11 @@ def test_speech_is_trained_on_segments_and_drawn_as_utterances(plans, known):
 def test_a_search_stops_at_its_budget(plans, known):
     found, search = plans["paper"], plans["paper"].params.search.images
     steps, one = found.steps("celeba", "ddim-searched"), cost(known, found, "celeba")
-    features = costs.extraction({"features": found.features()})
+    features = costs.extraction(found.features())
     tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
     assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
     expected = sum(count * (n * one + features) for n, count in tried.items())
-    assert asked(found, known, "search_schedule", run="celeba", seed="0", sampler="ddim-searched") == pytest.approx(expected)
+    assert asked(found, known, "search", run="celeba", seed="0", sampler="ddim-searched") == pytest.approx(expected)
 
 
 def test_studies_take_levels_times_samples(plans, known):
@@ -105,7 +106,7 @@ def test_studies_take_levels_times_samples(plans, known):
     assert asked(found, known, "gradients", **where) == 3 * e.gradient_batches * e.gradient_batch * 3 * net
     stable = {"run": "cifar-stf-ve-stf", "seed": "0"}
     assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "cifar-stf-ve-stf")
-    estimator = costs.forward(known, found.params.runs["celeba"].estimator.net.model_dump(), found.run("celeba")["data"])
+    estimator = costs.forward(known, found.params.runs["celeba"].estimator.net, found.view("celeba").data)
     assert asked(found, known, "errors", run="celeba", seed="0") == e.error_levels * e.error_n * estimator
     assert asked(found, known, "reference") == pytest.approx(50000 * 5.7e9)
     assert asked(found, known, "robustness", run="celeba", seed="0") > e.robustness_schedules * e.robustness_n * 6 * cost(
@@ -127,8 +128,8 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
 
 def test_a_net_that_nobody_counted_is_told(plans, known):
     found = plans["paper"]
-    spec = found.run("celeba")
-    others = {name: value for name, value in known.items() if name != costs.key(spec["net"], spec["data"])}
+    spec = found.view("celeba")
+    others = {name: value for name, value in known.items() if name != costs.key(spec.net, spec.data)}
     lines = hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
     assert lines[-2] == "unknown: a net is not in workflow/costs.csv; run `python -m difftables costs`"
@@ -155,10 +156,13 @@ def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
     assert counting.count(net, data)[1] == known[costs.key(net, data)]
 
 
-def test_a_changed_net_or_shape_has_another_key():
-    net, data = {"kind": "unet", "width": 8}, {"size": 8, "channels": 1, "reader": "digits", "held_out": 9}
-    assert costs.key(net, data) == costs.key(net, data | {"held_out": 10})
-    assert len({costs.key(net, data), costs.key(net | {"width": 9}, data), costs.key(net, data | {"size": 16})}) == 3
+def test_a_changed_net_or_shape_has_another_key(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    spec = plan.read("laptop").view("digits")
+    net, data = spec.net, spec.data
+    wider = Net.model_validate(net.model_dump() | {"width": net.model_extra["width"] + 1})
+    assert costs.key(net, data) == costs.key(net, data.model_copy(update={"held_out": 10}))
+    assert len({costs.key(net, data), costs.key(wider, data), costs.key(net, data.model_copy(update={"size": 16}))}) == 3
 
 
 def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):

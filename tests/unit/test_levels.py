@@ -8,13 +8,16 @@ import torch
 
 from difftables import registry, schedules, soft
 from difftables.cli import job as jobs
-from difftables.cli import levels, table
+from difftables.cli import levels
 from difftables.data import READERS
 from difftables.figures_soft import tiled
 from difftables.io import read_json, save_tensors
+from difftables.job_specs import TableSpec
 from difftables.level import Level
+from difftables.paper_numbers import Number
 from difftables.processes import FAMILIES
 from difftables.render import RENDERERS
+from difftables.render.page import page
 from difftables.render.soft import TIMES, at_time, course
 from difftables.render.sources import Sources
 
@@ -174,7 +177,7 @@ def test_times_of_a_schedule_begin_at_its_least_corrupted_level():
 
 
 def spec_of(runs):
-    rows = [{"label": f"row {name}", "run": name if name in runs else None, "part": name} for name in ("blur", "vp", "gone")]
+    rows = [{"id": name, "label": f"row {name}", "run": name if name in runs else None, "part": name} for name in ("blur", "vp", "gone")]
     courses = {name: {"schedule": schedule, "corruption": how, "levels": name} for name, (schedule, how) in runs.items()}
     return {
         "paper": "p", "table": "F6", "layout": {"title": "Noise and blur", "kind": "course", "foot": ["A note."]}, "rows": rows,
@@ -197,23 +200,22 @@ def test_a_course_has_noise_and_strength_of_each_row(digits):
     assert {c.status for c in rendered.cells if c.row == "row gone"} == {"not-run"}
     assert not any(c.better for c in rendered.cells)
     assert [line[0] for line in rendered.grid.lines[:2]] == ["row blur: noise", "row blur: strength"]
-    assert rendered.figure is not None
+    assert rendered.draw() is not None
 
 
 def test_a_course_without_runs_has_no_figure():
     rendered = course(Sources(spec_of({}), None))
-    assert rendered.figure is None
+    assert rendered.draw is None
     assert {c.status for c in rendered.cells} == {"not-run"}
 
 
 def test_the_table_finds_a_runs_levels_by_their_folder(tmp_path, digits):
     folder = choose(tmp_path / "schedules" / "blur", digits)
-    (tmp_path / "reported.csv").write_text("paper,table,row,dataset,steps_or_nfe,metric,value,source\np,T,r,d,,FID,1,s\n")
+    (tmp_path / "reported.csv").write_text(f"{','.join(Number.model_fields)}\np,T,r,d,,,,,,FID,1,,,s\n")
     spec = spec_of({"blur": (SCHEDULE, "blur")})
-    out = [f"{name}={tmp_path}/F6.{name}" for name in ("md", "tex", "csv", "json", "png", "svg")]
-    files = [f"reported={tmp_path}/reported.csv", f"data={digits}", f"levels={folder}/levels.csv"]
-    table.run(jobs.parse("table", [*files, "--spec", json.dumps(spec), "--out", *out]))
-    text = (tmp_path / "F6.md").read_text()
+    spec = TableSpec.model_validate_json(json.dumps(spec | {"metric": {}, "n": 1}))
+    made, _ = page(spec, {"reported": [tmp_path / "reported.csv"], "data": [digits], "levels": [folder / "levels.csv"]})
+    text = made.markdown()
     assert "Measured at scale" not in text
     assert "nothing is measured but levels chosen on `digits`" in text
     assert "row blur: 8 strengths chosen on the data" in text

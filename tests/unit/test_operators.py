@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from difftables.cli.sample import Chain
+from difftables.config_sampling import Sampling, Walk
 from difftables.corruptions import CORRUPTIONS, check, mask_gain
 from difftables.level import Level
 
@@ -74,8 +75,8 @@ def test_the_best_denoiser_of_gaussian_data_gives_the_score_of_the_corrupted_one
 
 def test_a_schedule_file_for_an_operator_has_its_strengths(tmp_path):
     chain = object.__new__(Chain)
-    chain.run, chain.training = SimpleNamespace(corruption="blur"), None
-    sampler = SimpleNamespace(schedule="own.csv", sections=None)
+    chain.run, chain.training = SimpleNamespace(corruption="blur", adjust=None), None
+    sampler = Sampling(solver=Walk(kind="walk", rule="ddim"), schedule="own.csv")
     (tmp_path / "own.csv").write_text("alpha,std\n1,0.2\n1,0\n")
     with pytest.raises(ValueError, match=r"own\.csv: a schedule for corruption 'blur' needs the column strength"):
         chain.first_schedule(sampler, 1, tmp_path / "own.csv")

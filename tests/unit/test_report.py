@@ -1,8 +1,11 @@
+import json
 import subprocess
 import sys
+from pathlib import Path
 
-from difftables.claims import verdict
-from difftables.cli.report import metrics, wide
+from difftables import job_costs
+from difftables.claims import metric_of, verdict
+from difftables.index import metrics, wide
 from difftables.tables import Cell
 
 CLAIM = {"claim": "a beats b", "table": "T", "better": "a", "than": "b"}
@@ -17,6 +20,9 @@ def cell(row, column, values, **more):
         sampler=row,
         steps=column,
         metric="FD",
+        row_id=row,
+        column_id=column,
+        metric_id="fd",
         better="lower",
         value=sum(values) / len(values),
         values=values,
@@ -29,7 +35,7 @@ def cells():
         cell("a", "3", [1.0, 1.1, 1.2]), cell("b", "3", [2.0, 2.1, 2.2001]),
         cell("a", "5", [2.0, 2.1, 2.2]), cell("b", "5", [1.0, 1.1, 1.2001]),
         cell("a", "10", [1.0, 2.0, 3.0]), cell("b", "10", [3.0, 2.0, 1.0]),
-        Cell("p", "T", "a", "50", sampler="a", metric="FD", status="not-run"),
+        Cell("p", "T", "a", "50", sampler="a", metric="FD", status="not-run", row_id="a", column_id="50", metric_id="fd"),
     ]  # fmt: skip
 
 
@@ -61,15 +67,25 @@ def test_wide_has_a_column_for_each_sampler():
     assert wide(cells()) == (["steps", "a", "b"], [["3", "1.1", "2.10003"], ["5", "2.1", "1.10003"], ["10", "2", "2"]])
 
 
-def test_a_claim_names_its_metric_by_its_beginning():
+def test_a_claim_names_its_metric_by_id():
     """Two metrics of opposite direction in one table: each claim reads its own."""
     rows = [cell("a", "6", [1.5, 1.51, 1.52]), cell("b", "6", [1.2, 1.21, 1.2201])]
     for each in rows:
-        each.metric, each.better = "PESQ-nb@8k", "higher"
+        each.metric, each.metric_id, each.better = "PESQ-nb@8k", "pesq-nb", "higher"
     rows += [cell("a", "6", [9.0, 9.1, 9.2]), cell("b", "6", [7.0, 7.1, 7.2001])]
-    rows[2].metric = rows[3].metric = "MCD-13"
-    assert verdict(CLAIM | {"metric": "PESQ"}, rows).startswith("**holds** at 6")
-    assert verdict(CLAIM | {"metric": "MCD"}, rows).startswith("**contradicted** at 6")
+    rows[2].metric_id = rows[3].metric_id = "mcd"
+    for wanted in ("pesq", "pesq-nb"):
+        assert verdict(CLAIM | {"metric": wanted}, rows).startswith("**holds** at 6")
+    assert verdict(CLAIM | {"metric": "mcd"}, rows).startswith("**contradicted** at 6")
+    assert metric_of(CLAIM | {"metric": "pesq"}, rows) == "PESQ-nb@8k"
+    assert metric_of(CLAIM | {"metric": "recall-k5"}, rows) == "recall (k=5)"
+
+
+def test_names_join_nothing():
+    renamed = cells()
+    for each in renamed:
+        each.row, each.metric = "one name for all", f"{each.metric} of {each.row_id}"
+    assert verdict(CLAIM, renamed) == verdict(CLAIM, cells())
 
 
 def test_rows_with_other_step_counts_leave_gaps_in_the_plots_table():
@@ -100,3 +116,25 @@ def test_most_tables_are_made_without_torch():
     """It takes two seconds to import, on every one of them."""
     asked = "import sys, difftables.render, difftables.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked]).returncode == 0
+
+
+def test_costs_have_a_line_for_each_job_and_each_step_count(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Path("results/smoke/store")
+    files = {
+        "benchmarks/sample/digits-s0-ddim.tsv": "s\th:m:s\tmax_rss\n12.5\t0:0:12\t300.25\n",
+        "provenance/sample/digits/0/ddim.json": json.dumps({"cost": {"5": {"seconds": 2.5, "threads": 1, "real_time_factor": 0.125}}}),
+        "provenance/train/digits/0.json": json.dumps({"cost": {"training": {"seconds": 9.0, "target_share": 0.25}}}),
+        "schedules/digits/s0/ddim.json": json.dumps({"method": "searched", "records": {"5": {"network_evaluations": 600}}}),
+    }
+    for name, text in files.items():
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_text(text)
+    benchmark, *costs = [store / name for name in files]
+    assert job_costs.text([benchmark], costs).splitlines() == [
+        "job,seconds,peak_mb,detail",
+        "sample/digits-s0-ddim,12.5,300.25,",
+        "sample/digits/0/ddim 5 steps,2.5,,threads=1 real_time_factor=0.125",
+        "train/digits/0 training,9,,target_share=0.25",
+        "schedules/digits/s0/ddim 5 steps,,,network_evaluations=600",
+    ]

@@ -47,7 +47,7 @@ def test_rows_of_a_sampler_that_a_scale_leaves_out_are_not_run(edited):
     assert [name for name in before.listened("voice") if name not in left_out] == found.listened("voice")
     assert {path for path in before.searches() if "ddim-frozen" not in path} == set(found.searches()) != set(before.searches())
     assert not any(f"/{name}." in path for name in left_out for path in found.table_inputs("noise_estimation", "T2")["records"])
-    assert [line["label"] for line in found.robustness_spec("digits", "0")["samplers"]] == ["DDIM, fixed", "DDIM, adjusted"]
+    assert [line.label for line in found.robustness_spec("digits", "0").samplers] == ["DDIM, fixed", "DDIM, adjusted"]
     assert found.table_inputs("noise_estimation", "F3")["records"] == []  # its only row
     assert edited(change).rows_used() == edited().rows_used()  # at another scale
 
@@ -92,7 +92,7 @@ def test_a_run_that_does_not_fit_is_one_line(edited, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("samplers/iddpm-large/rule", "ddpm-learned")], "samplers.iddpm-large has rule ddpm-learned, but nets.iddpm-8-fixed"),
+        ([("samplers/iddpm-large/solver/rule", "ddpm-learned")], "samplers.iddpm-large.solver reads the variance, but nets.iddpm-8-fixed"),
         ([("tables/improved_ddpm/F8/steps", [3, 30])], "samplers.iddpm-ddim: no whole stride takes T = 100 timesteps in 30 steps"),
         ([("samplers/iddpm-large/steps", [101])], "samplers.iddpm-large.steps asks for more steps than the"),
         ([("runs/digits/estimator", KeyError)], "runs.digits.estimator is missing, which samplers."),
@@ -117,8 +117,8 @@ def test_a_view_is_trained_once(edited):
     assert found.net("iddpm-cosine-hybrid", 0) == found.net("iddpm-cosine-hybrid-long", 0)
     assert found.nets("iddpm-ensemble", "0")["ends"] == [found.net("iddpm-cosine-vlb-long", 0)]
     assert not [path for path in found.curves() if "ensemble" in path or "half" in path]
-    assert found.sample_spec("iddpm-cosine-hybrid", "iddpm-learned")["run"]["at"] == 400
-    assert "at" not in found.train_spec("iddpm-cosine-hybrid-long", "0")["run"]
+    assert found.sample_spec("iddpm-cosine-hybrid", "iddpm-learned").run.at == 400
+    assert found.train_spec("iddpm-cosine-hybrid-long", "0").run.at is None
 
 
 def test_a_row_is_sampled_at_its_own_step_counts_alone(edited):
@@ -130,8 +130,8 @@ def test_a_row_is_sampled_at_its_own_step_counts_alone(edited):
 
 def test_only_a_conditional_run_is_told_of_classes(edited):
     found = edited()
-    assert found.train_spec("iddpm-class-small", "0")["run"]["data"]["classes"] == 10
-    assert found.train_spec("iddpm-cosine-simple", "0")["run"]["data"]["classes"] == 0
+    assert found.train_spec("iddpm-class-small", "0").run.data.classes == 10
+    assert found.train_spec("iddpm-cosine-simple", "0").run.data.classes is None
 
 
 def test_every_row_has_a_run_where_its_table_is_run(edited):

@@ -134,10 +134,9 @@ def test_cosine_rates_against_diffusers(steps):
 
 def test_section_counts_stand_in_place_of_a_samplers_schedule():
     """Sections 2 and 3 of T = 10: timesteps 0, 4 and 5, 7, 9."""
-    from types import SimpleNamespace
-
     from difftables.assemble import first_schedule
+    from difftables.config_sampling import Sampling, Walk
 
     training = schedules.from_betas(schedules.cosine(10))
-    found = first_schedule(SimpleNamespace(schedule="even", sections=[2, 3]), 5, training, None, None)
+    found = first_schedule(Sampling(solver=Walk(kind="walk", rule="ddim"), schedule="even", sections=[2, 3]), 5, training, None, None)
     torch.testing.assert_close(found.alpha_bar[:-1].flip(0), training.alpha_bar[:-1].flip(0)[[0, 4, 5, 7, 9]])

@@ -11,7 +11,8 @@ from difftables.corruptions import CORRUPTIONS, blur, blur_gain, dct, inverse_dc
 from difftables.level import Level
 from difftables.losses import denoising_loss, inverse_sigma2
 from difftables.precond import Denoiser
-from difftables.steps import RULES, sample
+from difftables.solvers import walk
+from difftables.steps import RULES
 from difftables.targets import clean
 
 
@@ -117,9 +118,9 @@ def oracle(x0) -> Denoiser:
     return lambda x, level: x0
 
 
-def walk(rule, x, levels, x0, apply=blur):
+def walked(rule, x, levels, x0, apply=blur):
     noise = torch.Generator().manual_seed(3)
-    return sample(x, levels, denoise=oracle(x0), corrupt=apply, rule=RULES[rule],
+    return walk(x, levels, denoise=oracle(x0), corrupt=apply, rule=rule, noisy_end=False, churn=None,
                   randn=lambda x: torch.randn(x.shape, generator=noise, dtype=x.dtype))  # fmt: skip
 
 
@@ -133,14 +134,14 @@ def test_momentum_is_the_papers_algorithm_2():
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
     y, next_y = blur(x0, at(1.5)), blur(x0, at(1.1))
     z = x - (t**2 - s**2) / s**2 * (y - x) + (s**2 - t**2) ** 0.5 * noise
-    torch.testing.assert_close(walk("momentum", x, two((s, 1.5), (t, 1.1)), x0), z + next_y - y, rtol=0, atol=1e-12)
+    torch.testing.assert_close(walked("momentum", x, two((s, 1.5), (t, 1.1)), x0), z + next_y - y, rtol=0, atol=1e-12)
 
 
 def test_without_a_change_of_noise_momentum_is_cold_diffusion():
     """x' = x - C xhat + C' xhat; and the naive sampler without noise is its Algorithm 1, x' = C' xhat."""
     x, x0 = images(seed=4), images(seed=5)
-    torch.testing.assert_close(walk("momentum", x, two((0.1, 1.5), (0.1, 1.1)), x0), x - blur(x0, at(1.5)) + blur(x0, at(1.1)))
-    torch.testing.assert_close(walk("naive", x, two((0.1, 1.5), (0.0, 1.1)), x0), blur(x0, at(1.1)))
+    torch.testing.assert_close(walked("momentum", x, two((0.1, 1.5), (0.1, 1.1)), x0), x - blur(x0, at(1.5)) + blur(x0, at(1.1)))
+    torch.testing.assert_close(walked("naive", x, two((0.1, 1.5), (0.0, 1.1)), x0), blur(x0, at(1.1)))
 
 
 def test_without_an_operator_momentum_is_the_reverse_diffusion_predictor():
@@ -148,7 +149,7 @@ def test_without_an_operator_momentum_is_the_reverse_diffusion_predictor():
     x, x0 = images(seed=4), images(seed=5)
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(3), dtype=x.dtype)
     wanted = x + (0.09 - 0.04) * (x0 - x) / 0.09 + (0.09 - 0.04) ** 0.5 * noise
-    torch.testing.assert_close(walk("momentum", x, two((0.3, 0.0), (0.2, 0.0)), x0, scale), wanted)
+    torch.testing.assert_close(walked("momentum", x, two((0.3, 0.0), (0.2, 0.0)), x0, scale), wanted)
 
 
 def test_variance_of_a_momentum_step_with_a_perfect_estimate():

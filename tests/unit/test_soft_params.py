@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from difftables import params, plan, schedules
-from difftables.figures import colour, told_apart
+from difftables.figures import STYLES, Line, colours_of
 from difftables.level import Level
 from difftables.names import ConfigError
 from difftables.render.sources import Sources
@@ -127,7 +127,7 @@ def test_a_table_whose_row_adjusts_noise_on_a_soft_run_is_refused(edited):
 
 @pytest.mark.parametrize(
     ("rule", "message"),
-    [("momentun", "gaussian has rule 'momentun'; did you mean 'momentum'?"), ("ddpm-learned", "gaussian has rule 'ddpm-learned'; did")],
+    [("momentun", "rule is 'momentun'; did you mean 'momentum'?"), ("ddpm-learned", "rule is 'ddpm-learned'; did")],
 )
 def test_a_row_of_the_gaussian_problem_with_an_unknown_rule_is_refused(monkeypatch, tmp_path, rule, message):
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
@@ -169,29 +169,25 @@ def test_levels_are_chosen_again_for_what_they_depend_on_alone(edited):
     assert edited(("schedules/soft-blur/nodes", 5)).levels_spec(name) != own
 
 
-@pytest.mark.parametrize("table", ["F3", "masking", "ablations", "starts"])
-def test_rows_of_no_known_kind_have_colours_of_their_own(table):
-    rows = [row["label"] for row in yaml.safe_load((PAPER / "tables.yaml").read_text())[table]["rows"]]
-    assert len({colour(row) for row in rows}) < len(rows)
-    found = told_apart(rows)
-    assert (list(found), len(set(found.values()))) == (rows, len(rows))
-
-
 @pytest.mark.parametrize(
-    "rows",
+    ("styles", "in_turn"),
     [
-        ["DDPM, fixed: sub-sampled", "DDPM, fixed: fitted family", "DDPM, adjusted", "DDPM, adjusted (before noise)"],
-        ["DDIM, fixed: sub-sampled", "DDIM, grid-searched", "DDIM, adjusted, mean frozen", "DDIM, oracle level"],
-        ["short: DDIM", "short: beta", "short: beta~", "short: learned"],
+        (["fixed"] * 4, True),
+        (["fixed", "ddim", "fixed", "fixed"], True),
+        (["fixed", "fitted", "adjusted", "adjusted-before"], False),
+        (["ddim", "large", "small", "learned"], False),
     ],
 )
-def test_rows_of_known_kinds_keep_their_colours(rows):
-    assert told_apart(rows) == {row: colour(row) for row in rows}
+def test_styles_give_colours_unless_they_tell_no_rows_apart(styles, in_turn):
+    lines = [Line("a label", style, [1], [1.0], [0.0]) for style in styles]
+    own = [STYLES[style][0] for style in styles]
+    assert (colours_of(lines) != own) == in_turn
+    assert len(set(colours_of(lines))) == (len(lines) if in_turn else len(set(own)))
 
 
 def quote(row, value, count, where="p"):
     """A cell that quotes a paper."""
-    cell = Cell("p", "T", row, str(count), steps=count, metric="FID", status="literature")
+    cell = Cell("p", "T", row, str(count), steps=count, metric="FID", status="literature", row_id=row, metric_id="fid")
     cell.paper_value, cell.paper_source = str(value), f"[FID, CelebA] {where}"
     return cell
 
@@ -212,7 +208,7 @@ def test_what_a_paper_reports_at_other_step_counts_is_noted():
 def record(run, sampler, values, calls):
     """A record of a run's sampler: a Frechet distance for each seed.  Args: values, calls: by step count, the latter of the net."""
     rows = [
-        {"metric": METRIC, "steps": count, "value": value, "nfe": calls[count], "unit": "", "better": "lower", "n": 50}
+        {"id": "fd", "metric": METRIC, "steps": count, "value": value, "nfe": calls[count], "unit": "", "better": "lower", "n": 50}
         for count, seeds in values.items() for value in seeds
     ]  # fmt: skip
     return {"shared": {"run": run, "sampler": sampler, "fingerprint": "f0", "machine": "m"}, "records": rows}
@@ -229,19 +225,20 @@ def sources(layout, rows, count, records=()):
 
 
 def test_a_layout_names_its_panels_and_gives_the_papers_curves_one():
-    rows = [{"label": f"{name}, row", "run": name, "sampler": "s", "steps": [50, 100]} for name in ("blur", "mask")]
-    theirs = {"label": "paper, NCSN++ (VE)", "paper": {"table": "F3", "row": "ncsn++ (digitised, +-3%)"}}
-    layout = {"kind": "steps", "panels": {"here": "", "masks": "mask"}, "paper_panel": ["the paper"], "literature": [theirs]}
+    panels = {"blur": "here", "mask": "masks"}
+    rows = [{"id": name, "label": f"{name}, row", "run": name, "sampler": "s", "steps": [50], "panel": panels[name]} for name in panels]
+    theirs = {"id": "theirs", "label": "paper, NCSN++ (VE)", "paper": {"table": "F3", "row": "ncsn++ (digitised, +-3%)"}}
+    layout = {"kind": "steps", "panels": ["here", "masks"], "paper_panel": "the paper", "literature": [theirs]}
     values = {50: [2.0, 2.2], 100: [1.0, 1.2]}
     records = [record(row["run"], "s", values, {50: 50, 100: 100}) for row in rows]
     rendered = steps(sources(layout, rows, [50, 100, 1000], records))
-    here, masks, paper = rendered.figure.axes
+    here, masks, paper = rendered.draw().axes
     assert [axis.get_title() for axis in (here, masks, paper)] == ["here", "masks", "the paper"]
     curves = [
         {line.get_label(): line.get_xydata().tolist() for line in axis.lines if line.get_label()[0] != "_"} for axis in (here, masks, paper)
     ]
     assert set(curves[0]) == {"row", "real against real"}
-    assert [len(axis.get_legend_handles_labels()[0]) for axis in (here, masks)] == [3, 2]  # rows, and real against real
+    assert [len(axis.get_legend_handles_labels()[0]) for axis in (here, masks)] == [2, 2]  # rows, and real against real
     assert curves[1]["row"] == [[50, 2.1], [100, 1.1]]
     assert curves[2] == {"NCSN++ (VE)": [[67, 435], [333, 14.6], [1000, 3.9]]}
     assert rendered.grid.notes[-1] == "paper, NCSN++ (VE): 435 at 67, 14.6 at 333."
@@ -253,9 +250,9 @@ def test_a_layout_names_its_panels_and_gives_the_papers_curves_one():
 def test_a_summary_shows_the_measured_number_of_calls():
     """99 calls in 50 steps, as a second-order sampler would make; the paper's numbers below."""
     runs = {"blur": "blur", "gone": None, "unmeasured": "mask"}
-    rows = [{"label": name, "run": run, "part": name, "sampler": "s", "steps": [50]} for name, run in runs.items()]
+    rows = [{"id": name, "label": name, "run": run, "part": name, "sampler": "s", "steps": [50]} for name, run in runs.items()]
     rows[0]["paper"] = {"table": "T1", "row": "Ours (VE SDE + Blur)", "dataset": "CelebA"}
-    columns = [{"head": "NFE", "metric": "NFE"}, {"head": "FD", "metric": "FD"}]
+    columns = [{"id": "nfe", "head": "NFE", "metric": "nfe"}, {"id": "fd", "head": "FD", "metric": "fd"}]
     records = [record("blur", "s", {10: [9.0, 9.0], 50: [2.0, 2.2]}, {10: 200, 50: 99})]
     rendered = summary(sources({"kind": "summary", "columns": columns}, rows, [50], records))
     cells = {(cell.row, cell.metric): cell for cell in rendered.cells}
@@ -271,11 +268,11 @@ def test_a_summary_shows_the_measured_number_of_calls():
 
 
 def test_a_second_hand_number_is_unverified_wherever_it_stands(edited):
-    assert source_of({"source": "second-hand: Table 1 of another paper"}) == "unverified: second-hand: Table 1 of another paper"
-    assert source_of({"source": "the paper, Table 1"}) == "the paper, Table 1"
     reported = Reported(PAPER / "reported.csv")
-    assert {(row["table"], row["value"]) for row in reported.rows if source_of(row).startswith("unverified")} == {("CIFAR-10", "3.86")}
-    rendered = summary(Sources(edited().table_spec("soft_diffusion", "CIFAR-10"), reported))
+    told = {(each.table, each.value): source_of(each) for each in reported.numbers}
+    assert [key for key, source in told.items() if source.startswith("unverified: second-hand")] == [("CIFAR-10", "3.86")]
+    assert sum(source.startswith("unverified") for source in told.values()) == 1
+    rendered = summary(Sources(edited().table_spec("soft_diffusion", "CIFAR-10").model_dump(), reported))
     (cell,) = [cell for cell in rendered.cells if cell.paper_value]
     assert cell.paper_source.startswith("[FID, CIFAR-10] unverified: second-hand")
     assert "*3.86 (unverified)*" in markdown(rendered.grid)

@@ -1,6 +1,5 @@
 """Runs with a stable target, and EDM's, in params.yaml and in training: what is refused, and what n = 1 comes to."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,16 +8,19 @@ import pytest
 import torch
 
 from difftables import params, plan
-from difftables.cli import job as jobs
 from difftables.cli import train
+from difftables.cli.job import Job, dumped
 from difftables.data.images import split
-from difftables.io import load_tensors, read_json, save_tensors
+from difftables.io import load_tensors, save_tensors
+from difftables.job_specs import TrainSpec
 from difftables.level import Level
 from difftables.names import ConfigError
-from difftables.steps import RULES, sample
+from difftables.solvers import walk
+from difftables.steps import RULES
 from difftables.targets import field_weights, stable_field, stable_field_official
 
 ROOT = Path(__file__).parents[2]
+CHURN = {"amount": 1.0, "lowest": 0.0, "highest": 1.0, "noise": 1.0}
 
 
 @pytest.fixture
@@ -44,17 +46,29 @@ def edited(rewritten, monkeypatch):
             [("runs/stf-ve-stf/given", "labels"), ("runs/stf-ve-stf/references", 19), ("runs/stf-ve-dsm/train/batch", 16)],
             "runs.stf-ve-stf has references = 19 for 10 classes, fewer than two of a class on average",
         ),
-        ([("samplers/edm-heun/rule", "ddpm-small")], "has second: true, which corrects rule ddim alone, not ddpm-small"),
-        ([("samplers/stf-rk45-ve/steps", [2])], "has ode, which takes as many steps as it needs; set steps: [1]"),
+        ([("samplers/edm-heun/solver/rule", "ddpm-small")], "samplers.edm-heun.solver.rule is no known key"),
+        ([("samplers/edm-heun/solver/chrn", {})], "samplers.edm-heun.solver.chrn is no known key; did you mean 'churn'?"),
+        ([("samplers/edm-heun/solver/kind", "huen")], "samplers.edm-heun.solver.kind is 'huen'; did you mean 'heun'?"),
+        ([("samplers/edm-heun/solver/kind", KeyError)], "samplers.edm-heun.solver.kind is missing"),
+        ([("samplers/ddim-fitted/solver/rule", "dimm")], "samplers.ddim-fitted.solver.rule is 'dimm'; did you mean 'ddim'?"),
+        ([("samplers/ddim-fitted/solver/rule", KeyError)], "samplers.ddim-fitted.solver.rule is missing"),
+        ([("samplers/stf-rk45-ve/steps", [2])], "samplers.stf-rk45-ve has solver rk45"),
         (
-            [("samplers/stf-rk45-ve/ode", "linear")],
-            "follows the linear ODE, but run 'stf-ve-dsm' was trained on schedule family 'exploding'",
+            [("samplers/stf-rk45-ve/solver/path", "linear")],
+            "samplers.stf-rk45-ve.solver follows path linear, but run 'stf-ve-dsm' was trained on schedule family 'exploding'",
         ),
-        ([("samplers/stf-pc/churn", {"amount": 1.0, "lowest": 0.0, "highest": 1.0, "noise": 1.0})], "has both churn and snr"),
-        ([("samplers/edm-churn-vp/churn/amount", 0.0)], "samplers.edm-churn-vp.churn.amount"),
+        ([("samplers/stf-pc/solver/churn", {})], "samplers.stf-pc.solver.churn is no known key"),
+        ([("samplers/edm-churn-vp/solver/churn/amount", 0.0)], "samplers.edm-churn-vp.solver.churn.amount"),
+        ([("samplers/soft-momentum/solver", {"kind": "heun"})], "samplers.soft-momentum has solver heun, which is for noise alone"),
+        ([("samplers/soft-momentum/solver", {"kind": "predictor-corrector", "rule": "momentum", "snr": 0.1})], "has solver predictor-cor"),
+        ([("samplers/ddim-adjusted/solver", {"kind": "rk45", "path": "linear"}), ("samplers/ddim-adjusted/steps", [1])], "has adapt"),
+        ([("samplers/ddim-searched/solver", {"kind": "rk45", "path": "linear"}), ("samplers/ddim-searched/steps", [1])], "'searched'"),
+        ([("samplers/ddim-adjusted/solver/churn", CHURN)], "samplers.ddim-adjusted has adapt: estimator"),
+        ([("samplers/ddim-frozen/solver/churn", CHURN)], "samplers.ddim-frozen adjusts its levels sample by sample"),
+        ([("samplers/ddim-strided/solver/rule", "ddpm-learned")], "samplers.ddim-strided.solver reads the variance"),
         (
-            [("samplers/soft-momentum/rule", "ddim"), ("samplers/soft-momentum/second", True)],
-            "which is for noise alone, but run 'soft-blur'",
+            [("samplers/edm-euler-ve/schedule", "fitted")],
+            "samplers.edm-euler-ve fits rates of a variance-preserving schedule",
         ),
     ],
 )
@@ -67,25 +81,26 @@ def test_what_does_not_fit_is_one_line_before_any_job(edited, changes, message):
 def described(monkeypatch, run, *keys):
     """Parts of a run of params.yaml, as its training is told them."""
     monkeypatch.chdir(ROOT)
-    spec = plan.read("laptop").train_spec(run, "0")["run"]
+    spec = dumped(plan.read("laptop").train_spec(run, "0"))["run"]
     return [spec[key] for key in keys]
 
 
 def fit(tmp_path, monkeypatch, name, **changes):
-    """Train a run of params.yaml for six steps on 100 made-up images: its weights and its record."""
+    """Train a run of params.yaml for six steps on 100 made-up images: its weights and its cost."""
     monkeypatch.chdir(ROOT)
-    spec = json.loads(json.dumps(plan.read("laptop").train_spec("stf-ve-dsm", "0")))
+    spec = dumped(plan.read("laptop").train_spec("stf-ve-dsm", "0"))
     spec["run"] |= {key: value for key, value in changes.items() if key != "classes"}
-    spec["run"]["train"] |= {"steps": 6, "batch": 8, "save_every": 100, "checkpoints": []}
+    spec["run"]["train"] |= {"steps": 6, "warmup": 2, "batch": 8, "save_every": 100, "checkpoints": []}
     monkeypatch.chdir(tmp_path)
-    spec["run"]["data"]["classes"] = changes.get("classes", 0)
+    spec["run"]["data"] |= {"classes": changes.get("classes"), "reader": "folder", "root": "made-up"}
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(110) // 50  # the last 10 are of class 2
     held = split(110, 10, 0) if "classes" not in changes else torch.arange(110) >= 101
     save_tensors(Path("data.safetensors"), {"images": images, "labels": labels, "held_out": held}, {"kind": "data"})
-    outputs = [f"{out}={name}.{out}" for out in ("net", "curve", "record")]
-    train.run(jobs.parse("train", ["data=data.safetensors", "--spec", json.dumps(spec), "--out", *outputs]))
-    return load_tensors(Path(f"{name}.net"), "net")[0], read_json(Path(f"{name}.record"))
+    outputs = {out: [Path(f"{name}.{out}")] for out in ("net", "curve")}
+    job = Job("train", TrainSpec.model_validate(spec), "0", inputs={"data": [Path("data.safetensors")]}, outputs=outputs)
+    train.run(job)
+    return load_tensors(Path(f"{name}.net"), "net")[0], job.cost["training"]
 
 
 def test_one_reference_trains_to_the_bits_of_denoising_score_matching(tmp_path, monkeypatch):
@@ -164,7 +179,16 @@ def test_euler_maruyama_reaches_gaussian_data(kind):
         return torch.randn(x.shape, generator=stream, dtype=x.dtype)
 
     x = (schedule.alpha[0] * 0.25**0.5) * randn(torch.zeros(20000, 1).double()) + schedule.std[0] * randn(torch.zeros(20000, 1).double())
-    found = sample(x, schedule, denoise=denoise, corrupt=lambda x, level: level.alpha * x, rule=RULES["euler-maruyama"], randn=randn)
+    found = walk(
+        x,
+        schedule,
+        denoise=denoise,
+        corrupt=lambda x, level: level.alpha * x,
+        rule="euler-maruyama",
+        noisy_end=False,
+        churn=None,
+        randn=randn,
+    )
     assert found.std().item() == pytest.approx(0.5, rel=0.02)
 
 

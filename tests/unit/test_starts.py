@@ -1,12 +1,11 @@
 """Where sampling starts, which levels it visits from there, and what is left of it all without an operator."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from difftables import assemble, params, plan, priors, registry, strides
+from difftables import assemble, config_data, params, plan, priors, registry, strides
 from difftables.corruptions import blur, blur_gain, dct, inverse_dct, scale
 from difftables.level import Level
 from difftables.losses import denoising_loss, inverse_sigma2
@@ -154,7 +153,7 @@ def test_a_start_from_images_without_images_says_so():
 
 
 def test_parts_of_the_digits_are_disjoint_and_complete():
-    spec = SimpleNamespace(reader="digits", size=8, channels=1, root=None, crop=None, limit=None, classes=10, held_out=360, seed=0)
+    spec = config_data.Images(reader="digits", size=8, channels=1, classes=10, held_out=360)
     images = Images(spec, None, torch.device("cpu"))
     images.tensors = Images.read(spec)
     training, held = images.clean(), images.clean("held_out")

@@ -5,13 +5,17 @@ import torch
 
 from difftables import schedules
 from difftables.cli.sample import need_memory
+from difftables.config_sampling import Walk
 from difftables.corruptions import scale
 from difftables.data.images import to_uint8
 from difftables.draw import draw
 from difftables.estimator import Adjust, fitted
 from difftables.level import Level
 from difftables.precond import Counted, clipped, eps, precondition, timestep_index
-from difftables.steps import RULES, ancestral, ddim, sample, transition
+from difftables.solvers import bind, walk
+from difftables.steps import RULES, ancestral, ddim, transition
+
+ANCESTRAL = bind(Walk(kind="walk", rule="ddpm-small"))
 
 
 def net(x, c_noise):
@@ -57,7 +61,9 @@ def test_against_diffusers(training, rule, eta, variance, steps):
         spread = scheduler._get_variance(t) ** 0.5 if t > 0 else 0.0
         x = mean - spread * own + spread * tape.noise[i].double()
     denoise = precondition(net, eps, timestep_index(training))
-    found = sample(start, schedules.strided(training, steps), denoise=denoise, corrupt=scale, rule=RULES[rule], randn=tape)
+    found = walk(
+        start, schedules.strided(training, steps), denoise=denoise, corrupt=scale, rule=rule, noisy_end=False, churn=None, randn=tape
+    )
     # diffusers keeps its levels in float32.
     torch.testing.assert_close(found, x, rtol=2e-3, atol=2e-3)
 
@@ -85,7 +91,16 @@ def test_a_learned_variance_against_diffusers(training, steps):
         spread = (0.5 * scheduler._get_variance(t, predicted_variance=answer[:, 1:])).exp() if t > 0 else 0.0
         x = mean - spread * own + spread * tape.noise[i].double()
     denoise = precondition(both, eps, timestep_index(training), variance=True)
-    found = sample(start, schedules.strided(training, steps), denoise=denoise, corrupt=scale, rule=RULES["ddpm-learned"], randn=tape)
+    found = walk(
+        start,
+        schedules.strided(training, steps),
+        denoise=denoise,
+        corrupt=scale,
+        rule="ddpm-learned",
+        noisy_end=False,
+        churn=None,
+        randn=tape,
+    )
     torch.testing.assert_close(found, x, rtol=2e-3, atol=2e-3)
 
 
@@ -127,7 +142,7 @@ def test_ddim_with_the_exact_noise_follows_the_marginals(training):
     x0, noise = torch.randn(3, 1, 2, 2).double(), torch.randn(3, 1, 2, 2).double()
     schedule = schedules.strided(training, 5)
     x = schedule.alpha[0] * x0 + schedule.std[0] * noise
-    found = sample(x, schedule, denoise=lambda x, level: x0, corrupt=scale, rule=ddim, randn=torch.zeros_like)
+    found = walk(x, schedule, denoise=lambda x, level: x0, corrupt=scale, rule="ddim", noisy_end=False, churn=None, randn=torch.zeros_like)
     torch.testing.assert_close(found, x0)
 
 
@@ -142,7 +157,7 @@ def test_gaussian_data_are_reproduced_in_the_limit_of_many_steps(training):
     stream = torch.Generator().manual_seed(0)
     x = torch.randn(20000, 1, generator=stream, dtype=torch.float64)
     for rule in ("ddim", "ddpm-small"):
-        found = sample(x, schedules.strided(training, 1000), denoise=denoise, corrupt=scale, rule=RULES[rule],
+        found = walk(x, schedules.strided(training, 1000), denoise=denoise, corrupt=scale, rule=rule, noisy_end=False, churn=None,
                        randn=lambda x: torch.randn(x.shape, generator=stream, dtype=x.dtype))  # fmt: skip
         assert found.var().item() == pytest.approx(s2, rel=0.05)
 
@@ -154,8 +169,10 @@ def test_adjustment_by_the_schedules_own_levels_changes_nothing(training):
     adjust = Adjust(lambda x: next(coming).expand(len(x)), first=1e-4, family="linear", mode="exact")
     x = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(1)).double()
     denoise = precondition(net, eps, timestep_index(training))
-    fixed = sample(x, schedule, denoise=denoise, corrupt=scale, rule=ddim, randn=torch.zeros_like)
-    adjusted = sample(x, schedule, denoise=denoise, corrupt=scale, rule=ddim, randn=torch.zeros_like, adapt=adjust)
+    fixed = walk(x, schedule, denoise=denoise, corrupt=scale, rule="ddim", noisy_end=False, churn=None, randn=torch.zeros_like)
+    adjusted = walk(
+        x, schedule, denoise=denoise, corrupt=scale, rule="ddim", noisy_end=False, churn=None, randn=torch.zeros_like, adapt=adjust
+    )
     torch.testing.assert_close(adjusted, fixed, rtol=1e-7, atol=1e-7)
     assert adjust.evaluations == 5 * 3
 
@@ -182,7 +199,7 @@ def test_adjustment_by_the_true_level_narrows_the_mismatch(training):
 
         adapt = Adjust(estimate, first=1e-4, family="linear", mode="exact") if name == "adjusted" else None
         x = torch.randn(8, 1, 32, d // 32, generator=torch.Generator().manual_seed(1))
-        sample(x, schedule, denoise=denoise, corrupt=scale, rule=ddim, randn=torch.zeros_like, adapt=adapt)
+        walk(x, schedule, denoise=denoise, corrupt=scale, rule="ddim", noisy_end=False, churn=None, randn=torch.zeros_like, adapt=adapt)
         told[name], true[name] = gaps[1:], gaps[0]
     assert true["fixed"] == true["adjusted"]
     assert max(told["adjusted"]) < 0.01 < min(told["fixed"])
@@ -194,7 +211,7 @@ def test_samples_do_not_depend_on_the_batch(training):
     arguments = {
         "denoise": clipped(precondition(net, eps, timestep_index(training)), 1.0), "corrupt": scale,
         "prior": lambda randn, like, level: randn(like),
-        "rule": ancestral, "adapt": None, "device": torch.device("cpu"),
+        "solve": ANCESTRAL, "adapt": None, "device": torch.device("cpu"),
     }  # fmt: skip
     schedule = schedules.strided(training, 6)
     whole = draw(keys, (1, 4, 4), schedule, batch=7, **arguments)
@@ -226,7 +243,7 @@ def test_a_real_net_moves_a_sample_by_rounding_alone_when_the_batch_changes(trai
     for p in unet.parameters():
         torch.nn.init.normal_(p, std=0.05)
     denoise = clipped(precondition(unet, eps, timestep_index(training)), 1.0)
-    arguments = {"denoise": denoise, "corrupt": scale, "prior": lambda randn, like, level: randn(like), "rule": ancestral, "adapt": None}
+    arguments = {"denoise": denoise, "corrupt": scale, "prior": lambda randn, like, level: randn(like), "solve": ANCESTRAL, "adapt": None}
     keys, schedule = [("sample", 0, index) for index in range(12)], schedules.strided(training, 5)
     whole, parts = (draw(keys, (1, 8, 8), schedule, batch=b, device=torch.device("cpu"), **arguments).x for b in (12, 5))
     torch.testing.assert_close(whole, parts, rtol=0, atol=1e-5)
@@ -234,6 +251,15 @@ def test_a_real_net_moves_a_sample_by_rounding_alone_when_the_batch_changes(trai
 
 def test_counted_measures_calls_and_levels(training):
     counted = Counted(lambda x, level: x)
-    sample(torch.ones(3, 1), schedules.strided(training, 4), denoise=counted, corrupt=scale, rule=ddim, randn=torch.zeros_like)
+    walk(
+        torch.ones(3, 1),
+        schedules.strided(training, 4),
+        denoise=counted,
+        corrupt=scale,
+        rule="ddim",
+        noisy_end=False,
+        churn=None,
+        randn=torch.zeros_like,
+    )
     assert (counted.calls, counted.evaluations) == (4, 12)
     assert [schedules.timestep(level, training).item() for level in counted.levels] == [750, 500, 250, 0]

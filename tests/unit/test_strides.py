@@ -14,7 +14,8 @@ from difftables.losses import denoising_loss, inverse_sigma2
 from difftables.nets.unet import Attention, ResBlock, UNet
 from difftables.precond import eps, precondition, rescaled_timestep
 from difftables.rng import generator
-from difftables.steps import RULES, sample, transition
+from difftables.solvers import walk
+from difftables.steps import RULES, transition
 from difftables.targets import clean
 
 RATES = {"scaled-linear": schedules.scaled_linear, "cosine": schedules.cosine}
@@ -272,7 +273,7 @@ def test_learned_variance_at_its_ends_is_a_fixed_one(training, v, fixed):
     """Step for step: the denoiser sees the same samples."""
     chain, x = schedules.at_timesteps(training, strides.even(1000, 12)), torch.randn(2, 1, 3, 3, dtype=torch.float64)
 
-    def walk(rule, answer):
+    def walked(rule, answer):
         stream, seen = generator("walk"), []
 
         def noise(x):
@@ -282,9 +283,9 @@ def test_learned_variance_at_its_ends_is_a_fixed_one(training, v, fixed):
             seen.append(x)
             return answer(0.3 * x)
 
-        return [sample(x, chain, denoise=denoise, corrupt=scale, rule=RULES[rule], randn=noise), *seen]
+        return [walk(x, chain, denoise=denoise, corrupt=scale, rule=rule, noisy_end=False, churn=None, randn=noise), *seen]
 
-    torch.testing.assert_close(walk("ddpm-learned", lambda x0: (x0, torch.full_like(x0, v))), walk(fixed, lambda x0: x0))
+    torch.testing.assert_close(walked("ddpm-learned", lambda x0: (x0, torch.full_like(x0, v))), walked(fixed, lambda x0: x0))
     with pytest.raises(ValueError, match="needs a net with variance channels") as error:
-        walk("ddpm-learned", lambda x0: x0)
+        walked("ddpm-learned", lambda x0: x0)
     assert "\n" not in str(error.value)

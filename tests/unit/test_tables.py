@@ -3,10 +3,13 @@ import csv
 import pytest
 from scipy import stats
 
+from difftables.names import ConfigError
+from difftables.paper_numbers import Number
 from difftables.tables import (
     HEADER,
     Cell,
     Reported,
+    cells_text,
     differ,
     interval,
     judge,
@@ -17,21 +20,20 @@ from difftables.tables import (
     source_of,
     steps_grid,
     tex,
-    write_cells,
 )
 
 
 def cell(row, column, values, **more):
     value, sd = mean_sd(values)
-    return Cell("p", "T", row, column, metric="FD", better="lower", steps=int(column), value=value, sd=sd, values=values, **more)
+    ids = {"row_id": row, "column_id": column, "metric_id": "fd"}
+    return Cell("p", "T", row, column, metric="FD", better="lower", steps=int(column), value=value, sd=sd, values=values, **ids | more)
 
 
-def test_header_is_the_promised_one(tmp_path):
-    write_cells(tmp_path / "c.csv", [cell("a", "3", [1.0, 2.0, 3.0], paper_value="17.33", run="f00")])
-    lines = (tmp_path / "c.csv").read_text().splitlines()
+def test_header_is_the_promised_one():
+    lines = cells_text([cell("a", "3", [1.0, 2.0, 3.0], paper_value="17.33", run="f00")]).splitlines()
     assert lines[0] == (
         "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,seeds,n,paper_value,paper_source,status,run,"
-        "failed,real_time_factor"
+        "failed,row_id,column_id,metric_id"
     )
     assert lines[0].split(",") == HEADER
     (row,) = csv.DictReader(lines)
@@ -79,15 +81,16 @@ def test_short(value, sd, text):
 
 def grid():
     own = [
-        cell("DDIM_a", "3", [1.0, 1.1, 0.9], paper_value="17.33", paper_source="[FID, CelebA] somewhere"),
+        cell("DDIM_a", "3", [1.0, 1.1, 0.9], paper_value="17.33", paper_metric="FID", paper_dataset="CelebA"),
         cell("b", "3", [9.0, 9.1, 9.2]),
     ]
-    missing = Cell("p", "T", "c", "3", metric="FD", steps=3, status="not-run")
+    missing = Cell("p", "T", "c", "3", metric="FD", steps=3, status="not-run", row_id="c", column_id="3", metric_id="fd")
     quoted = Cell(
-        "p", "T", "other", "3", metric="FID", steps=3, paper_value="5", paper_source="[FID, CelebA] unverified: memory", status="literature"
-    )
+        "p", "T", "other", "3", metric="FID", steps=3, paper_value="5", paper_source="[FID, CelebA] unverified: memory",
+        status="literature", row_id="other", column_id="3", metric_id="fid",
+    )  # fmt: skip
     judge(own)
-    return steps_grid("Title", "FD", [3], [*own, missing, quoted], ["50 % & more"])
+    return steps_grid("Title", "fd", [3], [*own, missing, quoted], ["50 % & more"])
 
 
 def test_markdown_shows_ours_the_papers_and_what_was_not_run():
@@ -115,22 +118,22 @@ def test_latex_is_booktabs_and_escaped():
 
 def test_numbers_from_memory_are_unverified(tmp_path):
     (tmp_path / "r.csv").write_text(
-        "paper,table,row,dataset,steps_or_nfe,metric,value,source\np,T,a,D,10,FID,3,recalled (memory)\np,T,a,D,20,FID,4,printed\n"
+        f"{','.join(Number.model_fields)}\np,T,a,D,,,,,10,FID,3,,,recalled (memory)\np,T,a,D,,,,,20,FID,4,,,printed\n"
     )
     reported = Reported(tmp_path / "r.csv")
     where = {"table": "T", "row": "a", "dataset": "D"}
     assert [source_of(row) for row in reported.find(where)] == ["unverified: recalled (memory)", "printed"]
-    assert [row["value"] for row in reported.find(where, 20)] == ["4"]
+    assert [row.value for row in reported.find(where, 20)] == ["4"]
     (tmp_path / "r.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="lacks columns"):
+    with pytest.raises(ConfigError, match=r"r\.csv: line 1: 'a'"):
         Reported(tmp_path / "r.csv")
 
 
 def test_failed_items_stand_in_the_cell_and_a_cell_of_failures_has_no_number():
     """2 of 3 seeds x 6 utterances: shown, not averaged in."""
     some = cell("a", "6", [1.0, 2.0, 3.0], n=6, seeds="1x3", failed=2)
-    none = Cell("p", "T", "b", "6", metric="FD", better="lower", n=6, seeds="1x3", failed=18)
-    text = markdown(steps_grid("t", "FD", [6], [Cell(**vars(c) | {"steps": 6}) for c in (some, none)], []))
+    none = Cell("p", "T", "b", "6", metric="FD", better="lower", n=6, seeds="1x3", failed=18, row_id="b", column_id="6", metric_id="fd")
+    text = markdown(steps_grid("t", "fd", [6], [Cell(**vars(c) | {"steps": 6}) for c in (some, none)], []))
     assert "2.00 ± 1.00 (2/18 failed)" in text
     assert "| b | 18/18 failed |" in text
 

@@ -1,16 +1,14 @@
 """Variance of training targets against closed forms."""
 
-import json
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from difftables import variance
 from difftables.assemble import build_net
-from difftables.cli import job as jobs
 from difftables.cli import variance as verb
+from difftables.cli.job import Job
 from difftables.io import read_json, save_tensors
+from difftables.job_specs import VarianceSpec
 from difftables.level import Level
 
 TWO = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(600)[:, None]  # without replacement from many copies: all but i.i.d.
@@ -126,11 +124,11 @@ def test_a_certain_source_leaves_no_rounding_behind():
 
 
 SPEC = {
-    "data": {"medium": "images", "size": 4, "channels": 1, "classes": 0},
+    "data": {"medium": "images", "size": 4, "channels": 1, "reader": "folder", "root": "made-up", "held_out": 10},
     "net": {"kind": "unet", "width": 8, "mult": [1], "blocks": 1, "attention": [], "dropout": 0.0},
     "schedule": {"family": "exploding", "steps": 16, "lowest": 0.02, "highest": 50.0},
-    "corruption": "scale", "prior": "noise_alone", "precondition": "direct", "conditioning": "quarter_log", "references": None,
-    "sigma_data": 0.5,
+    "corruption": "scale", "prior": "noise_alone", "precondition": "direct", "conditioning": "quarter_log", "sigma_data": 0.5,
+    "density": "index", "target": "clean", "weight": "edm", "penalty": "squared",
 }  # fmt: skip
 
 
@@ -141,12 +139,11 @@ def records(folder, **changes):
     images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8)
     files = {name: folder / f"{name}.safetensors" for name in ("data", "net")}
     save_tensors(files["data"], {"images": images, "labels": torch.zeros(50), "held_out": torch.arange(50) >= 40}, {"kind": "data"})
-    net = build_net(SimpleNamespace(**spec["net"]), SimpleNamespace(**spec["data"]))
-    save_tensors(files["net"], net.state_dict(), {"kind": "net"})
     names = {"run": "a", "train_seed": 0, "dataset": "made-up"}
-    whole = {"run": spec, "evaluation": {"variance_levels": 3, "variance_n": 48}, "names": names, "scale": "smoke"}
-    given = [f"{name}={path}" for name, path in files.items()]
-    verb.run(jobs.parse("variance", [*given, "--spec", json.dumps(whole), "--out", f"record={folder / 'r.json'}"]))
+    whole = VarianceSpec.model_validate({"run": spec, "evaluation": {"variance_levels": 3, "variance_n": 48}, "names": names})
+    net = build_net(whole.run.net, whole.run.data)
+    save_tensors(files["net"], net.state_dict(), {"kind": "net"})
+    verb.run(Job("variance", whole, "0", inputs={name: [path] for name, path in files.items()}, outputs={"record": [folder / "r.json"]}))
     return read_json(folder / "r.json")
 
 

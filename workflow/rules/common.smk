@@ -74,6 +74,7 @@ localrules:
     download,
     extract,
     table,
+    plain_table,
     report,
 
 

@@ -1,9 +1,12 @@
+# A table without a picture has a rule of its own, for Snakemake wants all that a rule names.
 rule table:
     input:
         unpack(lambda w: plan.table_inputs(w.paper, w.table)),
     output:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json", png=".png", svg=".svg"),
         made=made("table", "paper", "table"),
+    wildcard_constraints:
+        paper=plan.papers_with(figure=True),
     log:
         f"{LOGS}/table/{{paper}}-{{table}}.log",
     benchmark:
@@ -20,17 +23,25 @@ rule table:
         "python -m difftables table {params.job} --code {params.code} --threads {threads} > {log} 2>&1"
 
 
+use rule table as plain_table with:
+    output:
+        multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json"),
+        made=made("table", "paper", "table"),
+    wildcard_constraints:
+        paper=plan.papers_with(figure=False),
+
+
 rule report:
     input:
         tables=plan.table_files(".json"),
         curves=plan.curves(),
-        costs=plan.searches(),
+        costs=plan.costs(),
         benchmarks=plan.benchmarks(),
     output:
         readme=f"{TABLES}/README.md",
         cells=f"{TABLES}/cells.csv",
         metrics=f"{TABLES}/metrics.json",
-        cost=f"{TABLES}/cost.csv",
+        cost=f"{ROOT}/cost.csv",
         png=f"{TABLES}/curves.png",
         svg=f"{TABLES}/curves.svg",
         plots=plan.plots(),

@@ -1,30 +1,50 @@
 """`difftables check`: fail, with reasons, unless the results are those of the code and params that lie here."""
 
-import csv
 import json
+import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from difftables import checks
 from difftables.plan import Plan
+
+STAGE = "pipeline"  # of dvc.yaml; the other one has what holds seconds, which no second run repeats
 
 
 def command(arguments: list[str]) -> int:
-    """Print the reasons why the results are not to be trusted; exit 1 if there is one.  An argument names a scale."""
+    """Print why the results are not to be trusted.  Args: arguments: a scale, or none.
+
+    Returns: 0 where all was checked and is right, 1 where something is wrong, 2 where nothing is wrong but not all could be checked.
+    """
     from difftables.names import ConfigError
     from difftables.plan import read
 
+    os.environ["OMP_NUM_THREADS"] = "1"  # as jobs of tables have it: sums of several threads differ in their last bits
     try:
         plan = read(arguments[0] if arguments else None)
     except ConfigError as error:
         print(error)
         return 1
-    reasons = [*pending(plan), *without_metadata(plan), *changed(), *without_record(plan)]
-    for reason in reasons:
-        print(f"check: {reason}")
-    print(f"check: {len(reasons)} reasons" if reasons else f"check: the results of scale {plan.params.scale} are those of this code")
-    return bool(reasons)
+    stored, found = Path(plan.store).is_dir(), checks.Findings()
+    with ThreadPoolExecutor() as pool:  # two programs that run beside the recomputation
+        waiting = [pool.submit(pending, plan)] if stored else []
+        waiting.append(pool.submit(changed, plan, stored))
+        checks.tables(plan, found)
+        checks.hashes(plan, found)
+        wrong = [*(line for each in waiting for line in each.result()), *(without_metadata(plan) if stored else []), *found.wrong]
+    left = checks.unchecked(plan, found)
+    said = f"{found.recomputed} tables recomputed, {found.printed} printed again from their JSON, {len(found.texts)} files compared"
+    print(f"check: {said}, {len(found.hashed)} hashed")
+    for line in wrong:
+        print(f"check: {line}")
+    for line in left:
+        print(f"check: cannot check {line}")
+    ended = f"the results of scale {plan.params.scale} are those of this code" if not left else "nothing wrong in what could be checked"
+    print(f"check: {len(wrong)} reasons" if wrong else f"check: {ended}")
+    return 1 if wrong else 2 if left else 0
 
 
 def pending(plan: Plan) -> list[str]:
@@ -50,38 +70,22 @@ def without_metadata(plan: Plan) -> list[str]:
     return lost
 
 
-def changed() -> list[str]:
-    """What `dvc status` reports, e.g. a table edited by hand. Nothing where no run was committed to DVC."""
-    if not Path("dvc.lock").exists():
+def changed(plan: Plan, stored: bool) -> list[str]:
+    """Results that `dvc status` finds changed, where the scale was committed to DVC; what must run again is for the dry run to say."""
+    import yaml
+
+    lock = Path("dvc.lock")
+    if (
+        not lock.exists()
+        or f"{plan.root}/" not in lock.read_text()
+        or yaml.safe_load(Path("params.yaml").read_text())["scale"] != plan.params.scale
+    ):
         return []
     found = subprocess.run([sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True)
     if found.returncode:
         return [f"dvc status fails: {(found.stderr.strip().splitlines() or ['no output'])[-1]}"]
-    reasons = []
-    for stage, entries in json.loads(found.stdout or "{}").items():
-        for entry in entries:
-            for kind, files in entry.items() if isinstance(entry, dict) else []:
-                reasons += [f"{path}: {state} since dvc commit ({stage}, {kind})" for path, state in _flat(files)]
-    return reasons
-
-
-def _flat(files: object) -> list[tuple[str, str]]:
-    return [(path, state if isinstance(state, str) else "changed") for path, state in files.items()] if isinstance(files, dict) else []
-
-
-def without_record(plan: Plan) -> list[str]:
-    """Measured cells whose value is not in a record that the fingerprint leads to."""
-    cells = Path(plan.tables) / "cells.csv"
-    if not cells.exists():
-        return [f"{cells} is missing; run snakemake"]
-    known = set()
-    for path in Path(plan.store).glob("*/**/*.json"):
-        try:
-            record = json.loads(path.read_text())
-        except ValueError:
-            return [f"{path} is damaged; delete it and run snakemake"]
-        known.add((record.get("shared") or record).get("fingerprint"))
-    with open(cells, newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["status"] == "measured"]
-    orphans = [row for row in rows if not set(row["run"].split()) <= known or not row["run"]]
-    return [f"{cells}: {row['table']}, {row['row']}, {row['column']} has no record" for row in orphans[:5]]
+    outs = {path: state for entry in json.loads(found.stdout or "{}").get(STAGE, []) if isinstance(entry, dict)
+            for path, state in entry.get("changed outs", {}).items()}  # fmt: skip
+    # Without a store its files are no reason, but what cannot be checked; bytes that DVC has not stored yet are the right ones.
+    told = {path: state for path, state in outs.items() if state != "not in cache" and (stored or state != "deleted")}
+    return [f"{path}: {state} since dvc commit ({STAGE}, changed outs)" for path, state in told.items()]

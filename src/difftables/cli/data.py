@@ -5,9 +5,9 @@ from difftables.cli.job import Job
 
 def run(job: Job) -> None:
     """spec: DataSpec.  In: maybe sentences.  Out: data."""
+    from difftables import media
     from difftables.io import save_tensors
-    from difftables.media import MEDIA
 
     spec = job.spec.data
     meta = {"kind": "data"} | ({"rate": spec.rate} if spec.medium == "speech" else {})
-    save_tensors(job.output("data"), MEDIA[spec.medium].read(spec), meta)
+    save_tensors(job.output("data"), media.read(spec), meta)

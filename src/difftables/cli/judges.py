@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from difftables import config_data
 from difftables.cli.job import Job
 from difftables.io import load_tensors
 from difftables.job_specs import MeasureSpec
+from difftables.metrics import catalogue
 from difftables.variants import Variants
 
 if TYPE_CHECKING:
@@ -20,11 +22,18 @@ if TYPE_CHECKING:
 class Score:
     """A metric of one set of samples.  None for a value: no sample of the set could be scored."""
 
-    metric: str
+    id: str  # of METRICS, with the variant
+    metric: str  # its name, with the settings it was measured with
     value: float | None
     unit: str
     better: str  # lower or higher
     failed: int | None = None  # samples that could not be scored; None where that cannot happen
+
+
+def score(metric_id: str, value: float | None, failed: int | None = None, **settings: str | int) -> Score:
+    """The score of a metric of METRICS, whose name has its settings in it."""
+    known = catalogue.metric(metric_id)
+    return Score(metric_id, catalogue.full_name(metric_id, **settings), value, known.unit, known.better, failed)
 
 
 Judge = Callable[[Tensor], list[Score]]
@@ -49,7 +58,7 @@ def frechet_to(job: Job, part: str) -> Judge:
 
     name, features = _extractor(job)
     target = frechet.moments(load_tensors(job.input("features"), "features")[0][part])
-    return lambda images: [Score(name, frechet.distance(frechet.moments(features(images)[0]), target), "squared feature units", "lower")]
+    return lambda images: [score("fd", frechet.distance(frechet.moments(features(images)[0]), target), features=name)]
 
 
 def images_search(job: Job) -> Judge:
@@ -60,9 +69,6 @@ def images_search(job: Job) -> Judge:
 def images_robustness(job: Job) -> Judge:
     """Frechet distance to the training images."""
     return frechet_to(job, "train")
-
-
-NAMES = ("precision", "recall")
 
 
 def images_table(job: Job) -> Judge:
@@ -79,14 +85,14 @@ def images_table(job: Job) -> Judge:
         kid = scores.kernel_distance(found, reference, e.kid_subsets, e.kid_subset_size, 0)
         overlap = scores.precision_recall(found, manifold)
         return [
-            Score(name, frechet.distance(frechet.moments(found), target), "squared feature units", "lower"),
-            Score(name.replace("FID", "KID").replace("FD-", "KID-"), kid, "", "lower"),
+            score("fd", frechet.distance(frechet.moments(found), target), features=name),
+            score("kid", kid, features=name.replace("FID", "KID").replace("FD-", "KID-")),
             *(
-                Score(f"{name} (k={k})", value, "share", "higher")
+                score(f"{which}-k{k}", value, k=k)
                 for k, pair in overlap.items()
-                for name, value in zip(NAMES, pair, strict=True)
+                for which, value in zip(("precision", "recall"), pair, strict=True)
             ),
-            Score(f"IS ({e.is_splits} splits)", scores.inception_score(logits, e.is_splits, 0), "", "higher"),
+            score("is", scores.inception_score(logits, e.is_splits, 0), splits=e.is_splits),
         ]
 
     return judge
@@ -99,6 +105,7 @@ def _utterances(job: Job) -> "Speech":
     from difftables.media.speech import Speech
 
     data = job.spec.speech if isinstance(job.spec, MeasureSpec) else job.spec.run.data
+    assert isinstance(data, config_data.Speech), "judges are chosen by the medium"
     return Speech(data, job.input("data"), torch.device("cpu"))
 
 
@@ -121,7 +128,7 @@ def speech_search(job: Job) -> Judge:
     def judge(audio: Tensor) -> list[Score]:
         found = _powers(speech, audio)
         values = [log_mel_distance(ref=known[i % count], est=each) for i, each in enumerate(found)]
-        return [Score("log-mel distance", sum(values) / len(values), "log10 power", "lower")]
+        return [score("log-mel", sum(values) / len(values))]
 
     return judge
 
@@ -136,10 +143,10 @@ def _pairs(speech: "Speech", audio: Tensor) -> Any:
     return [(Clip.of_int16(r[:length], rate), Clip.of_int16(e[:length], rate)) for r, e, length in cut]
 
 
-def _mean(metric: str, values: list[Any], unit: str, better: str) -> Score:
+def _mean(metric_id: str, values: list[Any], **settings: str | int) -> Score:
     """The mean of what could be scored, and how many could not; a reason for failure is text."""
     good = [value for value in values if not isinstance(value, str)]
-    return Score(metric, sum(good) / len(good) if good else None, unit, better, len(values) - len(good))
+    return score(metric_id, sum(good) / len(good) if good else None, len(values) - len(good), **settings)
 
 
 def speech_robustness(job: Job) -> Judge:
@@ -147,13 +154,18 @@ def speech_robustness(job: Job) -> Judge:
     from difftables.metrics.speech import in_parallel, pesq_variants
 
     speech = _utterances(job)
-    name = pesq_variants(speech.spec.rate)[0][0]
-    return lambda audio: [_mean(name, [s[name] for s in in_parallel(_pairs(speech, audio), job.threads, [name])], "MOS-LQO", "higher")]
+    name, rate, band = pesq_variants(speech.spec.rate)[0]
+
+    def judge(audio: Tensor) -> list[Score]:
+        found = [each[name] for each in in_parallel(_pairs(speech, audio), job.threads, [name])]
+        return [_mean(f"pesq-{band}", found, band=band, rate=rate // 1000)]
+
+    return judge
 
 
 def speech_table(job: Job) -> Judge:
     """PESQ, STOI, ESTOI, MCD and log-mel distance of the test utterances."""
-    from difftables.metrics.speech import in_parallel, log_mel_distance, mel_cepstral_distortion, unscorable
+    from difftables.metrics.speech import in_parallel, log_mel_distance, mel_cepstral_distortion, pesq_variants, unscorable
 
     speech = _utterances(job)
 
@@ -161,15 +173,15 @@ def speech_table(job: Job) -> Judge:
         x0, lengths = speech.excerpts("test", len(audio))
         pairs = _pairs(speech, audio)
         found = in_parallel(pairs, job.threads)
-        units = {name: "MOS-LQO" if name.startswith("PESQ") else "" for name in found[0]}
-        scores = [_mean(name, [each[name] for each in found], unit, "higher") for name, unit in units.items()]
+        variants = pesq_variants(speech.spec.rate)
+        scores = [_mean(f"pesq-{band}", [each[name] for each in found], band=band, rate=rate // 1000) for name, rate, band in variants]
+        scores += [_mean(key, [each[name] for each in found]) for key, name in (("stoi", "STOI"), ("estoi", "ESTOI"))]
         bad = [unscorable(ref=ref, est=est) for ref, est in pairs]
         frames = [max(1, length // speech.spec.hop) for length in lengths.tolist()]
         powers = list(zip(_powers(speech, speech.stored(x0)), _powers(speech, audio), frames, strict=True))
-        spectral = (("MCD-13 (MFCC, no DTW)", mel_cepstral_distortion, "dB"), ("log-mel distance", log_mel_distance, "log10 power"))
-        for name, metric, unit in spectral:
+        for key, metric in (("mcd", mel_cepstral_distortion), ("log-mel", log_mel_distance)):
             values = [reason or metric(ref=r[:, :k], est=e[:, :k]) for reason, (r, e, k) in zip(bad, powers, strict=True)]
-            scores.append(_mean(name, values, unit, "lower"))
+            scores.append(_mean(key, values))
         return scores
 
     return judge

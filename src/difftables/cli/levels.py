@@ -16,7 +16,7 @@ def run(job: Job) -> None:
     from difftables.level import Level
 
     spec, s = job.spec, job.spec.schedule.model_extra
-    images = media.of(spec.data, job.input("data"), job.device).clean()[: s["images"]]
+    images = media.of(spec.data, job.input("data"), job.device).clean(count=s["images"])
     grid = torch.linspace(s["weakest"], s["strongest"], s["candidates"], dtype=torch.float64)
     began = time.perf_counter()
     candidates = Level.variance_exploding(torch.zeros_like(grid), grid).to(job.device)

@@ -71,8 +71,8 @@ def run(job: Job) -> None:
     ]  # fmt: skip
     variance = {} if spec.variance != "learned" else {"lowest": lowest, "highest": highest, "outside": sum(outside) / total}
     shared = {
-        **spec.names.model_dump(), "metric": "NLL", "unit": "bits/dim", "n": len(clean), "chain": total, "variance": spec.variance, "v": variance,
-        "prior": prior[whole].mean().item(), **cost_of(chain), "trained": spec.trained.model_dump(),
+        **spec.names.model_dump(), "metric": "NLL", "unit": "bits/dim", "n": len(clean), "chain": total, "variance": spec.variance,
+        "v": variance, "prior": prior[whole].mean().item(), **cost_of(chain), "trained": spec.trained.model_dump(),
     }  # fmt: skip
     profile = {"terms": terms, "eps_error": errors, "alpha_bar": chain.training.alpha_bar[:-1].flip(0).tolist()}
     job.seeds = {"training": spec.names.train_seed}

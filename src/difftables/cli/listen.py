@@ -9,8 +9,8 @@ def run(job: Job) -> None:
 
     from difftables.data.audio import write_wav
     from difftables.io import load_tensors
-    from difftables.layouts import heard
     from difftables.media.speech import Speech
+    from difftables.paper_folder import heard
 
     spec, folder = job.spec, job.output("audio")
     speech, count = Speech(spec.data, job.input("data"), torch.device("cpu")), spec.listen

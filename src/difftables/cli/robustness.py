@@ -1,5 +1,7 @@
 """Rule robustness: many random schedules of one length, as they are and adjusted, on the same noise."""
 
+from typing import Any
+
 from difftables.cli.job import Job
 
 
@@ -9,7 +11,7 @@ def run(job: Job) -> None:
     In: net, estimator, and what the medium's judge reads: features and maybe weights, or data.  Out: record.
     """
     from difftables import search
-    from difftables.cli.judges import ROBUSTNESS
+    from difftables.cli.judges import ROBUSTNESS, Score
     from difftables.cli.sample import Chain
     from difftables.io import write_json
     from difftables.level import concatenate
@@ -20,7 +22,7 @@ def run(job: Job) -> None:
     schedules = search.random_schedules(e.robustness_schedules, steps, grid, spec.search.seed + 1)
     keys = [("robustness", spec.search.seed, index) for index in range(e.robustness_n)]
     together = max(1, spec.batch // e.robustness_n)
-    rows, metric, better, failed = [], "", "", 0
+    rows, scores, failed = list[dict[str, Any]](), list[Score](), 0
     for sampler in spec.samplers:
         adapt = chain.adapt(sampler, sampler.family)
         for start in range(0, len(schedules), together):
@@ -29,17 +31,19 @@ def run(job: Job) -> None:
             x = chain.together(levels, keys, len(part), sampler, adapt, part="test")
             for i, samples in enumerate(chain.medium.stored(x).split(e.robustness_n)):
                 score = judge(samples)[0]
-                metric, better, failed = score.metric, score.better, failed + (score.failed or 0)
+                failed += score.failed or 0
                 if score.value is None:
-                    raise ValueError(f"{metric} could score no sample of random schedule {start + i}; raise the training steps")
+                    raise ValueError(f"{score.metric} could score no sample of random schedule {start + i}; raise the training steps")
+                scores.append(score)
                 rows.append(
-                    {"sampler": sampler.label, "solver": sampler.solver.kind, "schedule": start + i, "value": score.value,
+                    {"sampler": sampler.name, "method": sampler.method, "solver": sampler.solver.kind, "schedule": start + i,
+                     "value": score.value,
                      "first_alpha_bar": part[i].alpha_bar[0].item()}
                 )  # fmt: skip
-        print(f"{sampler.label}: {len(schedules)} schedules", flush=True)
+        print(f"{sampler.name}, {sampler.method}: {len(schedules)} schedules", flush=True)
     shared = {
-        **spec.names.model_dump(), "metric": metric, "better": better, "failed": failed, "steps": steps, "n": e.robustness_n,
-        "grid": len(grid),
+        **spec.names.model_dump(), "id": scores[0].id, "metric": scores[0].metric, "better": scores[0].better, "failed": failed,
+        "steps": steps, "n": e.robustness_n, "grid": len(grid),
     }  # fmt: skip
     job.seeds = {"training": spec.names.train_seed, "search": spec.search.seed}
     write_json(job.output("record"), {"shared": shared, "records": rows})

@@ -52,7 +52,9 @@ def run(job: Job) -> None:
             "nfe": drawn.nfe, "network_evaluations": drawn.evaluations, "estimator_evaluations": adjust.evaluations if adjust else 0,
             "clipped_rates": adjust.clips if adjust else 0, "v_outside": drawn.outside,
         }  # fmt: skip
-        job.cost[str(steps)] = {"seconds": round(drawn.seconds, 3), "threads": job.threads * chain.world.size}
+        cost = job.cost[str(steps)] = {"seconds": round(drawn.seconds, 3), "threads": job.threads * chain.world.size}
+        if spec.run.data.medium == "speech":  # seconds of one thread for a second of audio
+            cost["real_time_factor"] = cost["seconds"] * cost["threads"] * spec.run.data.rate / tensors[f"samples/{steps}"].numel()
         if chain.world.rank == 0:
             print(f"{steps} steps: {len(keys)} samples, {drawn.nfe} NFE, {drawn.seconds:.1f} s", flush=True)
     if chain.world.rank > 0:

@@ -1,14 +1,16 @@
-"""`difftables verify A B`: whether two results folders, e.g. of two machines, hold the same cells, samples and nets."""
+"""`difftables verify A B`: whether two results folders, e.g. of two machines, hold the same cells and files; else where they part."""
 
 import csv
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-from difftables.config import SCALES
+from difftables.io import sha256
+from difftables.provenance_files import Provenance, load, walk
 
 USAGE = "usage: difftables verify A B, two results folders such as results/smoke"
 NAMES = ("paper", "table", "row", "column", "metric")
-SECONDS = ("real_time_factor",)  # columns that no second run repeats
+CONDITIONS = ("spec", "code", "packages", "threads", "machine")  # of a job, besides its inputs
 Line = dict[str, str]  # of cells.csv
 
 
@@ -20,18 +22,23 @@ def command(arguments: list[str]) -> int:
     a, b = (Path(each) for each in arguments)
     try:
         first, second = read(a), read(b)
-        differences = compared(first, second)
-        stored, problem = stores(a, b)
+        problems = compared(first, second)
+        jobs = [load(each / "store") for each in (a, b)]
+        lacking = [str(each / "store/provenance") for each, found in zip((a, b), jobs, strict=True) if not found]
+        count, told = (0, []) if lacking else stores(a, b, *jobs)
     except (OSError, ValueError) as error:
         print(f"verify: {error}")
         return 1
-    count = len(first.keys() & second.keys())
-    told = f"{count} cells compared" + (f" and {stored} files of the stores" if stored else ", no stores")
-    problems = [*differences, *([problem] if problem else [])]
+    problems += told
     for line in problems:
         print(f"verify: {line}")
-    print(f"verify: {'NOT the same' if problems else 'the same'}; {told}; {a} and {b}")
+    stored = f"cells alone, since {' and '.join(lacking)} has no jobs" if lacking else f"and {count} files of the stores"
+    cells = f"{len(first.keys() & second.keys())} cells compared"
+    print(f"verify: {'NOT the same' if problems else 'the same'}; {cells}, {stored}; {a} and {b}")
     return bool(problems)
+
+
+# -- cells ----------------------------------------------------------------------------------------------------------
 
 
 def read(folder: Path) -> dict[tuple[str, ...], Line]:
@@ -55,57 +62,78 @@ def read(folder: Path) -> dict[tuple[str, ...], Line]:
 
 
 def compared(first: dict[tuple[str, ...], Line], second: dict[tuple[str, ...], Line]) -> list[str]:
-    """What tells two files of cells apart: the first value that differs, and the lines that one alone has."""
-    out = []
-    for key in (key for key in first if key in second):
-        one, other = first[key], second[key]
-        columns = [name for name in dict.fromkeys([*one, *other]) if name not in SECONDS and one.get(name) != other.get(name)]
-        if columns:
-            differing = sum(_told(first[each]) != _told(second[each]) for each in first if each in second)
-            values = f"{one.get(columns[0])!r} against {other.get(columns[0])!r}"
-            out.append(f"{'/'.join(key)}: {columns[0]} is {values}; it is the first of {differing} cells that differ")
-            break
+    """How two files of cells differ: the first value that does, and the lines that are in one of them only."""
+    out, differing = [], [key for key in first if key in second and first[key] != second[key]]
+    if differing:
+        one, other = first[differing[0]], second[differing[0]]
+        column = next(name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name))
+        values = f"{one.get(column)!r} against {other.get(column)!r}"
+        out.append(f"{'/'.join(differing[0])}: {column} is {values}; it is the first of {len(differing)} cells that differ")
     for mine, theirs, word in ((first, second, "first"), (second, first, "second")):
-        alone = [key for key in mine if key not in theirs]
-        if alone:
-            out.append(f"{len(alone)} cells are in the {word} alone, e.g. {'/'.join(alone[0])}")
+        single = [key for key in mine if key not in theirs]
+        if single:
+            out.append(f"{len(single)} cells are in the {word} only, e.g. {'/'.join(single[0])}")
     return out or ([] if list(first) == list(second) else ["the cells are the same, but in another order"])
 
 
-def _told(line: Line) -> Line:
-    return {name: value for name, value in line.items() if name not in SECONDS}
+# -- stores ---------------------------------------------------------------------------------------------------------
 
 
-def stores(a: Path, b: Path) -> tuple[int, str]:
-    """How many files of two stores were compared, and the first job of the DAG whose output differs or is not in both.
+class Stored(NamedTuple):
+    """A file of a store: the job that made it, its sha256 as that job recorded it, and as it lies there now, if it does."""
 
-    Raises: ValueError where the folders are not named after a scale, whose plan has the order; ConfigError of the plan.
-    """
-    from difftables.lineage import jobs
-    from difftables.plan import read as planned
-
-    if not (a / "store").is_dir() or not (b / "store").is_dir():
-        return 0, ""
-    scale = a.resolve().name
-    if scale not in SCALES:
-        raise ValueError(f"{a} has a store, but is not named after a scale ({', '.join(SCALES)}), so the order of its jobs is not known")
-    plan = planned(scale)
-    outputs = [(job.rule, Path(path).relative_to(plan.root)) for job in jobs(plan) for path in job.outputs]
-    return bytes_of(a, b, [(rule, path) for rule, path in outputs if path.suffix != ".json"])  # those tell of commit and machine
+    job: Provenance
+    recorded: str
+    lying: str
 
 
-def bytes_of(a: Path, b: Path, outputs: list[tuple[str, Path]]) -> tuple[int, str]:
-    """How many outputs, in the order given, are in both folders, and a line on the first that differs or is in one alone."""
-    from difftables.io import sha256
+def stores(a: Path, b: Path, first: dict[str, Provenance], second: dict[str, Provenance]) -> tuple[int, list[str]]:
+    """How many files of two stores were compared, and the first job, in making order, with which they part."""
+    needed = reported(first) | reported(second)
+    one, other, out = stored(a, first, needed), stored(b, second, needed), list[str]()
+    differing = dict.fromkeys(place for place in one if place in other and one[place].lying != other[place].lying)
+    # What is made from files that differ is a consequence.
+    causes = [place for place in differing if not differing.keys() & _inputs(one[place].job).keys()]
+    for place in causes[:1]:
+        mine, theirs = one[place], other[place]
+        values = f"sha256 {mine.lying[:12]} against {theirs.lying[:12]}, with {unlike(mine.job, theirs.job)}"
+        out.append(f"job {mine.job.name}: {place} differs, {values}; it is the first of {len(differing)} files that differ")
+        spoilt = [folder / place for folder, file in ((a, mine), (b, theirs)) if file.lying != file.recorded]
+        out += [f"{path} is not the file that its job made" for path in spoilt]
+    for here, there, folder in ((one, other, a), (other, one, b)):
+        single = [place for place in here if place not in there]
+        if single:
+            out.append(f"job {here[single[0]].job.name}: {single[0]} is in {folder} only; it is the first of {len(single)} such files")
+    return len(one.keys() & other.keys()), out
 
-    count, problem = 0, ""
-    for rule, path in outputs:
-        here, there = (a / path).exists(), (b / path).exists()
-        if here != there:
-            problem = problem or f"job {rule}: {path} is in {a if here else b} alone"
-        elif here:
-            count += 1
-            one, other = sha256(a / path), sha256(b / path)
-            if one != other:
-                problem = problem or f"job {rule}: {path} differs, sha256 {one[:12]} against {other[:12]}; no job before it does"
-    return count, problem
+
+def reported(known: dict[str, Provenance]) -> set[str]:
+    """Places of the files that a report was made from, not of what earlier runs left; of all files where there is no report."""
+    reports = [path for path, job in known.items() if job.rule == "report"]
+    return {_place(path) for job in walk(known, reports or known) for path in job.written()}
+
+
+def stored(folder: Path, known: dict[str, Provenance], needed: set[str]) -> dict[str, Stored]:
+    """The files of a store that are needed, in making order, by place in the results folder."""
+    files = [(job, _place(path), recorded) for job in walk(known, known) for path, recorded in job.written().items()]
+    return {
+        place: Stored(job, recorded, sha256(folder / place) if (folder / place).exists() else recorded)
+        for job, place, recorded in files if place in needed and place.startswith("store/")
+    }  # fmt: skip
+
+
+def _place(path: str) -> str:
+    """A path from the repository's root, results/SCALE/REST, as it lies in a results folder."""
+    return "/".join(path.split("/")[2:]) if path.startswith("results/") else path
+
+
+def _inputs(job: Provenance) -> dict[str, str]:
+    return {_place(path): value for path, value in job.read().items()}
+
+
+def unlike(one: Provenance, other: Provenance) -> str:
+    """In what two runs of a job differ beside their outputs."""
+    mine, theirs = ({"inputs": _inputs(job)} | job.model_dump(include=set(CONDITIONS)) for job in (one, other))
+    return (
+        f"other {', '.join(key for key in mine if mine[key] != theirs[key])}" if mine != theirs else "the same inputs, spec, code, machine"
+    )

@@ -17,4 +17,11 @@ READERS: Variants[Callable[..., tuple[Tensor, Tensor]]] = {
     "imagenet64": imagenet64,
     "lsun": lsun,
 }
+# What is known of a reader's data without reading them: a plan compares it with params.yaml, before any job.
+HOLDS: dict[str, dict[str, int]] = {
+    "digits": {"samples": 1797, "size": 8, "channels": 1, "classes": 10},
+    "cifar10": {"samples": 60_000, "size": 32, "channels": 3, "classes": 10},
+    "imagenet64": {"samples": 1_281_167, "channels": 3, "classes": 1000},
+    "ljspeech": {"samples": 13_100, "rate": 22050},
+}
 SPEECH_READERS: Variants[Callable[..., list[Tensor]]] = {"voice": voice, "ljspeech": ljspeech, "folder": speech_folder}

@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from difftables.data import faults
+from difftables.data.images import squared
+
 CIFAR10_BATCHES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # a label and the red, green and blue planes
 IMAGENET_BATCHES = range(1, 11)
@@ -20,19 +23,22 @@ IMAGENET_BATCHES = range(1, 11)
 def cifar10(size: int, channels: int, root: str) -> tuple[Tensor, Tensor]:
     """The 60,000 images of CIFAR-10, binary version: the training batches, then the test batch, for a split without a seed.
 
-    Raises: ValueError for another size or number of channels, or naming a batch that is missing or damaged.
+    Raises: ValueError for another size or number of channels, or naming the batches that are missing or damaged.
     Source: Krizhevsky 2009; the binary version, since the one for Python is pickled and would run whatever is in it.
     """
     if (size, channels) != (32, 3):
         raise ValueError(f"CIFAR-10 is 32x32 px with 3 channels, not {size}x{size} with {channels}; mend data.* in params.yaml")
-    parts = []
+    parts, problems = list[Tensor](), list[str]()
     for path in (Path(root) / name for name in CIFAR10_BATCHES):
         if not path.is_file():
-            raise ValueError(f"{path} does not exist; is the archive CIFAR-10's binary version? mend `archive` or `root` in params.yaml")
+            problems.append(f"{path} does not exist; is the archive CIFAR-10's binary version? mend `archive` or `root` in params.yaml")
+            continue
         found = np.fromfile(path, np.uint8)
         if not len(found) or len(found) % CIFAR10_RECORD or found[::CIFAR10_RECORD].max() > 9:
-            raise ValueError(f"{path} is no batch of CIFAR-10; delete what lies around it and run snakemake again")
+            problems.append(f"{path} is no batch of CIFAR-10; delete what lies around it and run snakemake again")
+            continue
         parts.append(torch.from_numpy(found).view(-1, CIFAR10_RECORD))
+    faults.refuse(problems, "files")
     records = torch.cat(parts)
     return records[:, 1:].reshape(-1, 3, 32, 32).contiguous(), records[:, 0].long()
 
@@ -66,7 +72,7 @@ def lsun(size: int, channels: int, root: str, limit: int | None = None) -> tuple
     """One category of LSUN, an LMDB of encoded images in the order of its keys: the largest centred square, resized.
 
     Args: limit: the first so many alone; keys are hashes of the images, so that this is a draw without order.
-    Raises: ValueError without a database, for more images than fit into memory, or naming the first image that cannot be read.
+    Raises: ValueError without a database, for more images than fit into memory, or naming the images that cannot be read.
     Source: Yu et al. 2015.
     """
     import lmdb
@@ -78,14 +84,14 @@ def lsun(size: int, channels: int, root: str, limit: int | None = None) -> tuple
         count = min(transaction.stat()["entries"], limit or sys.maxsize)
         _need_memory(root, count, size, channels, "; set `limit` of this data set in params.yaml to fewer images")
         images = torch.empty(count, channels, size, size, dtype=torch.uint8)
+        problems = list[str]()
         for i, (key, value) in enumerate(islice(transaction.cursor(), count)):
             try:
-                image = Image.open(BytesIO(value)).convert("L" if channels == 1 else "RGB")
-            except OSError as error:
-                raise ValueError(f"{root}: image {key!r} cannot be read ({error}); delete {root} and run snakemake again") from None
-            x, y, half = image.width // 2, image.height // 2, min(image.size) // 2
-            image = image.crop((x - half, y - half, x + half, y + half)).resize((size, size), Image.Resampling.BICUBIC)
-            images[i] = torch.from_numpy(np.array(image)).reshape(size, size, channels).permute(2, 0, 1)
+                with Image.open(BytesIO(value)) as file:
+                    images[i] = squared(file, size, channels)
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                problems.append(f"{root}: image {key!r} cannot be read ({error}); delete {root} and run snakemake again")
+        faults.refuse(problems, "images")
     return images, torch.zeros(count, dtype=torch.long)
 
 

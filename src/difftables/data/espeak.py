@@ -6,9 +6,12 @@ like the same one in a fresh process, so that each corpus is made by a process o
 
 import ctypes
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+
+from difftables.data import faults
 
 RATE = 22050  # Hz, of espeak-ng
 VOICE = b"en-us"
@@ -18,7 +21,7 @@ SYNCHRONOUS, CHARACTERS_UTF8 = 2, 1  # AUDIO_OUTPUT_SYNCHRONOUS, espeakCHARS_UTF
 def read_sentences(path: Path) -> list[str]:
     """The lines of a text file that are neither empty nor comments.
 
-    Raises: ValueError naming the file when it has none, or the line that stands there twice.
+    Raises: ValueError naming the file when it has none, or the lines that stand there twice.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -27,9 +30,8 @@ def read_sentences(path: Path) -> list[str]:
     sentences = [line for line in lines if line and not line.startswith("#")]
     if not sentences:
         raise ValueError(f"{path} has no sentences; write one a line")
-    twice = next((s for s in sentences if sentences.count(s) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{path}: {twice!r} stands there twice; training and test would share it")
+    twice = [repr(sentence) for sentence, count in Counter(sentences).items() if count > 1]
+    faults.refuse([f"{path}: {sentence} stands there twice; training and test would share it" for sentence in twice], "sentences")
     return sentences
 
 

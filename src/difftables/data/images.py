@@ -2,9 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from difftables.data import faults
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
@@ -28,31 +34,43 @@ def folder(size: int, channels: int, root: str, crop: Sequence[int] | None = Non
     """All images below a folder, cropped, resized with an antialiased filter; a sub-folder is a class.
 
     Args: crop: centre x, centre y and half side in px; None crops the largest centred square.
-    Raises: ValueError naming the folder without images, or the first image that cannot be read.
+    Raises: ValueError naming the folder without images, or the images that cannot be used.
     """
-    import numpy as np
     from PIL import Image
 
-    paths = sorted(path for path in Path(root).rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in Path(root).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise ValueError(f"no images ({', '.join(sorted(SUFFIXES))}) below {root}; put them there or mend `root` in params.yaml")
     classes = sorted({path.parent for path in paths})
     images = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
+    problems = list[str]()
     for i, path in enumerate(paths):
         try:
             with Image.open(path) as file:
-                image = file.convert("L" if channels == 1 else "RGB")
-        except OSError as error:
-            raise ValueError(f"{path} cannot be read as an image ({error}); replace or delete it") from None
-        if crop is None:
-            half = min(image.size) // 2
-            x, y = image.width // 2, image.height // 2
-        else:
-            x, y, half = crop
-        # Cropped first: a resize with a box lets pixels from outside it bleed into the edge.
-        image = image.crop((x - half, y - half, x + half, y + half)).resize((size, size), Image.Resampling.BICUBIC)
-        images[i] = torch.from_numpy(np.array(image)).reshape(size, size, channels).permute(2, 0, 1)
+                images[i] = squared(file, size, channels, crop)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's word for a damaged PNG is SyntaxError
+            problems.append(f"{path} cannot be read as an image ({error}); replace or delete it")
+    faults.refuse(problems, "images")
     return images, torch.tensor([classes.index(path.parent) for path in paths])
+
+
+def squared(image: "Image", size: int, channels: int, crop: Sequence[int] | None = None) -> Tensor:
+    """A picture of Pillow's as uint8, [C, size, size]: a square of it, resized with an antialiased filter.
+
+    Args: crop: centre x, centre y and half side in px; None takes the largest centred square.
+    Raises: ValueError where the crop reaches beyond the picture, which would be filled with black.
+    """
+    import numpy as np
+    from PIL.Image import Resampling
+
+    image = image.convert("L" if channels == 1 else "RGB")
+    x, y, half = crop or (image.width // 2, image.height // 2, min(image.size) // 2)
+    box = (x - half, y - half, x + half, y + half)
+    if min(box) < 0 or box[2] > image.width or box[3] > image.height:
+        raise ValueError(f"its {image.width}x{image.height} px do not hold the crop {list(crop or ())}")
+    # Cropped first: a resize with a box lets pixels from outside it bleed into the edge.
+    image = image.crop(box).resize((size, size), Resampling.BICUBIC)
+    return torch.from_numpy(np.array(image)).reshape(size, size, channels).permute(2, 0, 1)
 
 
 def split(count: int, held_out: int, seed: int | None) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from difftables.data import audio, espeak
+from difftables.data import audio, espeak, faults
 
 LJSPEECH_RATE = 22050
 
@@ -36,7 +36,7 @@ def voice(rate: int, sentences: str) -> list[Tensor]:
 def ljspeech(rate: int, root: str) -> list[Tensor]:
     """The LJSpeech 1.1 archive, unpacked: metadata.csv and wavs/, in the order of metadata.csv.
 
-    Raises: ValueError when the folder is not that archive, or for a recording that cannot be used.
+    Raises: ValueError when the folder is not that archive, or for recordings that cannot be used.
     Source: Ito and Johnson 2017, public domain.
     """
     table = Path(root) / "metadata.csv"
@@ -51,7 +51,7 @@ def ljspeech(rate: int, root: str) -> list[Tensor]:
 def folder(rate: int, root: str, convert: bool = False) -> list[Tensor]:
     """All WAV and FLAC files below a folder, sorted by path.
 
-    Raises: ValueError naming the folder without recordings, or the first file that cannot be used and how many more there are.
+    Raises: ValueError naming the folder without recordings, or the files that cannot be used.
     """
     if not Path(root).is_dir():
         raise ValueError(f"{root} is no folder; put the recordings there or mend `root` in params.yaml")
@@ -65,6 +65,5 @@ def _read(paths: list[Path], rate: int, convert: bool) -> list[Tensor]:
             utterances.append(torch.from_numpy(audio.read(path, rate, convert)))
         except ValueError as error:
             problems.append(str(error))
-    if problems:
-        raise ValueError(problems[0] + f" ({len(problems) - 1} more files have problems)" * (len(problems) > 1))
+    faults.refuse(problems, "recordings")
     return utterances

@@ -1,17 +1,27 @@
 """What a data set's medium decides: batches for training, what sampling is given, and how samples are stored."""
 
 from pathlib import Path
-from types import SimpleNamespace as Spec
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from difftables import config_data
 from difftables.media.images import Images
 from difftables.media.speech import Speech
 from difftables.variants import Variants
 
-MEDIA: Variants[type[Images] | type[Speech]] = {"images": Images, "speech": Speech}
+Data = config_data.Images | config_data.Speech
+MEDIA: Variants[type[Any]] = {"images": Images, "speech": Speech}  # each takes a data set of its own medium
 
 
-def of(data: Spec, path: Path | None, device: torch.device) -> Images | Speech:
+def read(data: Data) -> dict[str, Tensor]:
+    """All samples of a data set as its reader gives them, and which are held out."""
+    tensors: dict[str, Tensor] = MEDIA[data.medium].read(data)
+    return tensors
+
+
+def of(data: Data, path: Path | None, device: torch.device) -> Images | Speech:
     """The medium of a data set.  Args: path: its file; None where nothing will be read from it."""
-    return MEDIA[data.medium](data, path, device)
+    medium: Images | Speech = MEDIA[data.medium](data, path, device)
+    return medium

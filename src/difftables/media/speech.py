@@ -2,11 +2,11 @@
 
 from functools import cached_property
 from pathlib import Path
-from types import SimpleNamespace as Spec
 
 import torch
 from torch import Tensor
 
+from difftables import config_data
 from difftables.data import SPEECH_READERS
 from difftables.data.images import split
 from difftables.data.mel import filters, log_mel
@@ -24,7 +24,7 @@ class Speech:
     Args: spec: of the data set; path: its file.
     """
 
-    def __init__(self, spec: Spec, path: Path | None, device: torch.device) -> None:
+    def __init__(self, spec: config_data.Speech, path: Path | None, device: torch.device) -> None:
         if path is None:
             raise ValueError("speech needs the data file: its mel spectrograms are what the net is given")
         self.spec, self.device = spec, device
@@ -33,7 +33,7 @@ class Speech:
             raise ValueError(f"{path} has {meta['rate']} Hz, the job expects {spec.rate} Hz; delete it and run snakemake")
 
     @staticmethod
-    def read(spec: Spec) -> dict[str, Tensor]:
+    def read(spec: config_data.Speech) -> dict[str, Tensor]:
         """All utterances in one int16 vector, where each starts, how long it is, and the held-out mask."""
         options = {key: getattr(spec, key) for key in ("root", "sentences") if getattr(spec, key) is not None}
         options |= {"convert": True} if spec.convert else {}
@@ -51,6 +51,12 @@ class Speech:
         """Mel filters, [bands, fft / 2 + 1]."""
         return filters(self.spec.rate, self.spec.fft, self.spec.bands, self.spec.lowest, self.spec.highest).to(self.device)
 
+    @cached_property
+    def indices(self) -> dict[str, Tensor]:
+        """Which utterances belong to each part, training and held_out."""
+        held = self.tensors["held_out"].bool()
+        return {"training": (~held).nonzero()[:, 0], "held_out": held.nonzero()[:, 0]}
+
     def mel(self, x: Tensor) -> Tensor:
         """log10 mel spectrogram, [B, bands, T / hop], of [B, T]."""
         return log_mel(x, self.weights, self.spec.hop)
@@ -64,15 +70,15 @@ class Speech:
 
     def training(self, count: int, stream: torch.Generator, flip: bool) -> tuple[Tensor, Tensor]:
         """A batch of random segments of training utterances, [count, segment hop], and their mel spectrograms."""
-        own = (~self.tensors["held_out"].bool()).nonzero()[:, 0]
-        which = own[torch.randint(len(own), (count,), generator=stream)]
+        indices = self.indices["training"]
+        which = indices[torch.randint(len(indices), (count,), generator=stream)]
         length = self.spec.segment * self.spec.hop
         room = (self.tensors["lengths"][which] - length).clamp(min=0)
         offset = (torch.rand(count, generator=stream, dtype=torch.float64) * (room + 1)).long()
         x0 = self.cut(which, offset, length)
         return x0, self.mel(x0)
 
-    def clean(self, part: str = "training") -> Tensor:
+    def clean(self, part: str = "training", count: int | None = None) -> Tensor:
         """Not for speech.  Raises: ValueError."""
         raise ValueError("this start of sampling is made from images; speech has none")
 
@@ -81,7 +87,7 @@ class Speech:
 
         T is a multiple of the hop: a training segment for `search`, else `excerpt` seconds, or the longest held-out utterance.
         """
-        held = self.tensors["held_out"].bool().nonzero()[:, 0]
+        held = self.indices["held_out"]
         which = (held if part == "test" else held.flip(0))[:count]
         lengths, hop = self.tensors["lengths"], self.spec.hop
         length = -(-int(lengths[held].max()) // hop) * hop
@@ -94,8 +100,7 @@ class Speech:
 
     def given(self, part: str, count: int) -> tuple[tuple[int, ...], Tensor]:
         """Shape of a sample, and the mel spectrograms of `count` utterances of a part; they repeat where there are fewer."""
-        held = int(self.tensors["held_out"].sum())
-        x0, _ = self.excerpts(part, min(count, held))
+        x0, _ = self.excerpts(part, min(count, len(self.indices["held_out"])))
         mel = self.mel(x0)
         return x0.shape[1:], mel.repeat(-(-count // len(mel)), 1, 1)[:count]
 

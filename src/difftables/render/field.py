@@ -2,23 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from difftables import figures_field
 from difftables.figures_field import Points
+from difftables.metrics.catalogue import metric
 from difftables.names import label as metric_name
-from difftables.render.sources import Rendered, Sources, about, quotes
+from difftables.render.sources import Rendered, Sources, about, cell_of, quotes
 from difftables.render.summary import measured_notes, own
 from difftables.tables import Cell, Grid, mean_sd
 
-# Metric, the entry of a record that it is made from, the name of its line, and whether less is better.
+# Metric, the entry of a record that it is made from, and the name of its line.
 LINES = (
-    ("V", "variance", "variance of the target", "lower"),
-    ("D", "denoiser", "D(t), error of the net", "lower"),
-    ("bias2", "bias2", "bias², source included", ""),
-    ("bias2 without source", "bias2_without_source", "bias², source left out", ""),
+    ("v", "variance", "variance of the target"),
+    ("d", "denoiser", "D(t), error of the net"),
+    ("bias2", "bias2", "bias², source included"),
+    ("bias2-without-source", "bias2_without_source", "bias², source left out"),
 )
-SCORE = "V score"
+BIASES = ("bias2", "bias2-without-source")
 NOTHING = 1e-6  # of the noise: what lies below is shown as such
 LAST, SELECTED = "last, mean", "best checkpoint and seed (as authors select)"
 
@@ -33,11 +35,8 @@ def in_scores(record: dict[str, Any]) -> float:
     return record["alpha"] ** 2 / record["std"] ** 4
 
 
-def _cell(sources: Sources, row: dict[str, Any], column: str, metric: str, better: str) -> Cell:
-    spec = sources.spec
-    cell = Cell(spec["paper"], spec["table"], row["label"], column, spec["dataset"] or "", metric=metric, better=better)
-    cell.status, cell.part = "not-run", row.get("part") or ""
-    return cell
+def _cell(sources: Sources, row: dict[str, Any], column: str, metric_id: str) -> Cell:
+    return cell_of(sources, row, column, metric_id, better=metric(metric_id).better, part=row.get("part") or "")
 
 
 def _fill(cell: Cell, files: list[Any], place: int, key: str, unit: Callable[[dict[str, Any]], float]) -> Cell:
@@ -65,25 +64,25 @@ def variance(sources: Sources) -> Rendered:
     by_run = {row["run"]: [f for f in sources.records if f["shared"]["run"] == row["run"]] for row in spec["rows"]}
     columns = {f"{r['sigma']:.3g}": r["sigma"] for files in by_run.values() for file in files[:1] for r in file["records"]}
     columns = dict(sorted(columns.items(), key=lambda item: item[1])) or {"all": 1.0}
-    panels: dict[str, dict[str, Points]] = {"V": {}, "D": {}}
+    panels: dict[str, dict[str, Points]] = {"v": {}, "d": {}}
     for row in spec["rows"]:
         files = by_run[row["run"]]
         places = {f"{record['sigma']:.3g}": place for place, record in enumerate(files[0]["records"])} if files else {}
-        for metric, key, name, better in LINES:
-            if better == "" and not (files and files[0]["records"][0][key]):
+        for metric_id, key, name in LINES:
+            if metric_id in BIASES and not (files and files[0]["records"][0][key]):
                 continue
-            mine = [_cell(sources, row, column, metric, better) for column in columns]
-            filled = [_fill(c, files, places[c.column], key, in_noise) if c.column in places else c for c in mine]
+            mine = [_cell(sources, row, column, metric_id) for column in columns]
+            filled = [_fill(c, files, places[c.column_id], key, in_noise) if c.column_id in places else c for c in mine]
             cells += filled
             lines.append((f"{row['label']}: {name}", [shown(cell) for cell in filled], "own"))
-            if metric in panels and files:
-                panels[metric][row["label"]] = [(columns[c.column], c.value, c.sd or 0.0) for c in filled if c.value is not None]
+            if metric_id in panels and files:
+                panels[metric_id][row["label"]] = [(columns[c.column_id], c.value, c.sd or 0.0) for c in filled if c.value is not None]
         for column in places:
-            cells.append(_fill(_cell(sources, row, column, SCORE, "lower"), files, places[column], "variance", in_scores))
+            cells.append(_fill(_cell(sources, row, column, "v-score"), files, places[column], "variance", in_scores))
     notes = []
     if sources.records:
         shared = sources.records[0]["shared"]
-        biased = any(cell.metric == "bias2" for cell in cells)
+        biased = any(cell.metric_id == "bias2" for cell in cells)
         notes = [
             "Columns: σ = std / α. In units of the noise, squares of x0 over σ², or squares of scores times std²: V, the mean over x of "
             "the target's variance given x; D, the mean squared distance of the net from the exact E[x0 | x] of the data"
@@ -95,25 +94,27 @@ def variance(sources: Sources) -> Rendered:
             f"of {len(sources.records[0]['records'][0]['parts']['variance'])} parts of the samples.",
         ]
     grid = Grid(spec["layout"]["title"], ["", *columns], lines, [*notes, *about(sources), *spec["layout"]["foot"]])
-    titles = {"V": r"V: variance of the target, over $\sigma^2$", "D": r"D: error of the net, over $\sigma^2$"}
-    figure = figures_field.variance({titles[metric]: rows for metric, rows in panels.items()}) if panels["V"] else None
-    return Rendered(cells, grid, figure)
+    titles = {"v": r"V: variance of the target, over $\sigma^2$", "d": r"D: error of the net, over $\sigma^2$"}
+    draw = partial(figures_field.variance, {titles[metric_id]: rows for metric_id, rows in panels.items()})
+    return Rendered(cells, grid, draw if panels["v"] else None)
 
 
 def progress(sources: Sources) -> Rendered:
     """The Frechet distance at checkpoints of each training, at the last, and at the best checkpoint and sampling seed."""
-    spec, metric = sources.spec, metric_name(**sources.spec["metric"])
+    spec, named = sources.spec, metric_name(**sources.spec["metric"])
     found: dict[str, dict[int, Cell]] = {}
+    labels = {row["line"]: row["label"] for row in spec["rows"]}
     for row in spec["rows"]:
         step = spec["about"][row["run"]]["steps"] if row["run"] else row.get("at", 0)
         # Of several numbers of sampling steps, the largest: one line is one way to sample.
-        cell = own(sources, row | {"steps": row["steps"][-1:]}, {"head": str(step or LAST)}, metric)
-        found.setdefault(row["label"], {})[step] = cell
+        column = {"id": str(step or "last"), "head": str(step or LAST), "metric": "fd"}
+        cell = own(sources, row | {"id": row["line"], "steps": row["steps"][-1:]}, column)
+        found.setdefault(row["line"], {})[step] = cell
     steps = sorted({step for by_step in found.values() for step in by_step if step})
     cells, lines, picks, curves = list[Cell](), list[tuple[str, list[Any], str]](), [], dict[str, Points]()
-    for name, by_step in found.items():
-        last = replace(by_step[max(by_step)], column=LAST)
-        best, pick = _selected(list(by_step.values()), metric)
+    for line, by_step in found.items():
+        name, last = labels[line], replace(by_step[max(by_step)], column=LAST, column_id="last")
+        best, pick = _selected(list(by_step.values()), named)
         cells += [*(cell for step, cell in by_step.items() if step), last, best]
         lines.append((name, [*(by_step.get(step) for step in steps), last, best], "own"))
         picks += [f"{name}, {pick}"] if pick else []
@@ -125,21 +126,22 @@ def progress(sources: Sources) -> Rendered:
         "over checkpoints and seeds, as papers that report the best checkpoint select it; a minimum of noisy numbers, so too low, and "
         f"never compared: {'; '.join(picks)}."
     ] if picks else []  # fmt: skip
-    firsts = {row["label"]: row["run"] for row in reversed(spec["rows"]) if row["run"]}
+    firsts = {row["line"]: row["run"] for row in reversed(spec["rows"]) if row["run"]}
     told = {run: {key: value for key, value in spec["about"][run].items() if key != "steps"} for run in reversed(firsts.values())}
     nets = about(replace(sources, spec=spec | {"about": told}))
     foot = [*said, *measured_notes(sources), *nets, *spec["layout"]["foot"], *quoted]
     grid = Grid(spec["layout"]["title"], ["", *map(str, steps), LAST, SELECTED], lines, foot)
     floor = mean_sd(sources.floor["values"])[0] if sources.floor else None
-    return Rendered(cells + more, grid, figures_field.progress(curves, metric, floor) if curves else None)
+    return Rendered(cells + more, grid, partial(figures_field.progress, curves, named, floor) if curves else None)
 
 
-def _selected(cells: list[Cell], metric: str) -> tuple[Cell, str]:
+def _selected(cells: list[Cell], named: str) -> tuple[Cell, str]:
     """The smallest value of any seed in any cell, as a cell of its own metric, which none is compared with; and where it was found."""
-    name = f"{metric}, selected"
+    fields: dict[str, Any] = {"column": SELECTED, "column_id": "selected", "metric": f"{named}, selected", "metric_id": "fd:selected"}
+    fields["better"] = ""
     seen = [(value, seed, cell) for cell in cells for seed, value in enumerate(cell.values)]
     if not seen:
-        return replace(cells[-1], column=SELECTED, metric=name, better="", value=None, sd=None, values=[]), ""
+        return replace(cells[-1], **fields, value=None, sd=None, values=[]), ""
     value, seed, cell = min(seen, key=lambda each: each[0])
-    best = replace(cell, column=SELECTED, metric=name, better="", value=value, sd=None, values=[], seeds="1x1")
+    best = replace(cell, **fields, value=value, sd=None, values=[], seeds="1x1")
     return best, f"step {cell.column}, value {seed + 1} of {len(cell.values)}"

@@ -1,11 +1,14 @@
 """Samplers on the exact Gaussian problem: closed forms."""
 
+from functools import partial
+
 from difftables import figures_gaussian
 from difftables.gaussian import Problem, frechet, remainder
-from difftables.render.sources import Rendered, Sources
+from difftables.metrics.catalogue import METRICS
+from difftables.render.sources import Rendered, Sources, cell_of
 from difftables.tables import Cell, short, steps_grid
 
-METRIC = "squared Frechet distance"
+METRIC = METRICS["frechet"].short
 
 
 def gaussian(sources: Sources) -> Rendered:
@@ -17,8 +20,10 @@ def gaussian(sources: Sources) -> Rendered:
         curves[row["label"]] = []
         for steps in spec["steps"]:
             value = frechet(problem, row["rule"], steps, row.get("noisy_end", False))
-            cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), "", row["label"], row["rule"], steps, steps, METRIC)
-            cell.better, cell.value, cell.status = "lower", value, "closed-form"
+            cell = cell_of(
+                sources, row, str(steps), "frechet", dataset="", method=row["label"], sampler=row["rule"], steps=steps, nfe=steps
+            )
+            cell.better, cell.value, cell.status = METRICS["frechet"].better, value, "closed-form"
             cells.append(cell)
             curves[row["label"]].append((steps, value))
     notes = [
@@ -31,5 +36,5 @@ def gaussian(sources: Sources) -> Rendered:
         "tends to with more steps, and dotted in the plot. Below it a lack of variance makes up for the noise that is left.",
         *spec["layout"]["foot"],
     ]
-    figure = figures_gaussian.against_steps(curves, METRIC, floor) if cells else None
-    return Rendered(cells, steps_grid(spec["layout"]["title"], METRIC, spec["steps"], cells, notes), figure)
+    draw = partial(figures_gaussian.against_steps, curves, METRIC, floor) if cells else None
+    return Rendered(cells, steps_grid(spec["layout"]["title"], "frechet", spec["steps"], cells, notes), draw)

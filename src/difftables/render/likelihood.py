@@ -1,12 +1,15 @@
 """Bits per dimension: whole chains, shorter ones, and the terms behind them."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from difftables import figures_bound
-from difftables.render.sources import Rendered, Sources, about
+from difftables.paper_tables import TERMS
+from difftables.render.sources import Rendered, Sources, about, cell_of
 from difftables.tables import Cell, Grid, mean_sd
 
-PARTS = ("t = 1", "t = 2 .. T/10", "t > T/10", "prior")
+PARTS = dict(zip(TERMS, ("t = 1", "t = 2 .. T/10", "t > T/10", "prior", "NLL"), strict=True))
 
 
 def measured(cell: Cell, sources: Sources, row: dict[str, Any], stride: str = "even", steps: int | None = None) -> Cell:
@@ -28,7 +31,7 @@ def measured(cell: Cell, sources: Sources, row: dict[str, Any], stride: str = "e
     cell.values = [value for record in found for value in record["values"]]
     cell.value, sd = mean_sd(cell.values)
     cell.sd = (sd or 0.0) / len(cell.values) ** 0.5
-    cell.status, cell.metric, cell.unit, cell.better = "measured", "NLL", shared["unit"], "lower"
+    cell.status, cell.unit, cell.better = "measured", shared["unit"], "lower"
     cell.nfe, cell.n, cell.seeds, cell.steps = found[0]["nfe"], shared["n"], f"{len(files)}x1", found[0]["steps"]
     cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
     return cell
@@ -58,17 +61,14 @@ def chains(sources: Sources) -> Rendered:
     for row in spec["rows"]:
         mine = []
         for steps in spec["steps"]:
-            cell = Cell(
-                spec["paper"], spec["table"], row["label"], str(steps), spec["dataset"] or "", row["stride"], row["variance"], steps
-            )
-            cell.metric, cell.status = "NLL", "not-run"
+            cell = cell_of(sources, row, str(steps), "nll", method=row["stride"], sampler=row["variance"], steps=steps)
             mine.append(measured(cell, sources, row, row["stride"], steps))
         cells += mine
         lines.append((row["label"], mine, "own"))
         points = [(int(c.nfe), c.value, c.sd or 0.0) for c in mine if c.value is not None]
-        curves |= {row["label"]: points} if points else {}
+        curves |= {row["label"]: (row["stride"] == "even", points)} if points else {}
     grid = Grid(spec["layout"]["title"], ["", *map(str, spec["steps"])], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, figures_bound.against_calls(curves) if sources.likelihood else None)
+    return Rendered(cells, grid, partial(figures_bound.against_calls, curves) if sources.likelihood else None)
 
 
 def terms(sources: Sources) -> Rendered:
@@ -76,11 +76,7 @@ def terms(sources: Sources) -> Rendered:
     spec, cells, lines, curves = sources.spec, list[Cell](), [], dict[str, Any]()
     for row in spec["rows"]:
         file = next((file for file in sources.likelihood if file["shared"]["run"] == row["run"]), None)
-        mine = []
-        for column in (*PARTS, "NLL"):
-            cell = Cell(spec["paper"], spec["table"], row["label"], column, spec["dataset"] or "", metric="NLL", status="not-run")
-            cell.unit, cell.better = "bits/dim", "lower"
-            mine.append(cell)
+        mine = [cell_of(sources, row, column, "nll", head, unit="bits/dim", better="lower") for column, head in PARTS.items()]
         if file is not None:
             shared, values = file["shared"], file["profile"]["terms"][row.get("variance", file["shared"]["variance"])]
             tenth = -(-len(values) // 10)
@@ -91,16 +87,17 @@ def terms(sources: Sources) -> Rendered:
             curves[row["label"]] = values
         cells += mine
         lines.append((row["label"], mine, "own"))
-    grid = Grid(spec["layout"]["title"], ["", *PARTS, "NLL"], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, figures_bound.terms(curves) if curves else None)
+    grid = Grid(spec["layout"]["title"], ["", *PARTS.values()], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
+    return Rendered(cells, grid, partial(figures_bound.terms, curves) if curves else None)
 
 
-def ratio(sources: Sources) -> Any:
-    """The per-timestep ratio of two runs' terms, where a layout asks for it: a figure or None."""
+def ratio(sources: Sources) -> Callable[[], Any] | None:
+    """What draws the ratio of two runs' terms at each timestep, where a layout asks for it, or None."""
     parts = sources.spec["layout"].get("ratio")
-    names = {row["part"]: row["run"] for row in sources.spec["rows"]}
+    rows = {row["id"]: row for row in sources.spec["rows"]}
     files = {file["shared"]["run"]: file for file in sources.likelihood}
-    if not parts or any(names.get(part) not in files for part in parts):
+    if not parts or any(rows[part]["run"] not in files for part in parts):
         return None
-    over, under = (files[names[part]]["profile"]["terms"]["learned"] for part in parts)
-    return figures_bound.ratio([a / b for a, b in zip(over, under, strict=True)], *parts)
+    over, under = (files[rows[part]["run"]]["profile"]["terms"]["learned"] for part in parts)
+    names = [rows[part]["part"] for part in parts]
+    return partial(figures_bound.ratio, [a / b for a, b in zip(over, under, strict=True)], *names)

@@ -1,6 +1,8 @@
 """Stable Target Field: where the target of denoising score matching varies most, for points whose posterior is exact."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from difftables.data.images import to_unit
 from difftables.io import load_tensors, sha256
 from difftables.level import Level
 from difftables.render.field import shown
-from difftables.render.sources import Rendered, Sources
+from difftables.render.sources import Rendered, Sources, cell_of
 from difftables.rng import generator
 from difftables.tables import Cell, Grid
 
@@ -19,7 +21,7 @@ LOWEST, HIGHEST, COLUMNS = 0.05, 20.0, 9  # sigma
 FINE, FINEST = 8, 256  # levels from column to column of estimates, which take time, and of closed forms
 MOST, SAMPLES = 4096, 512  # points of a data set; noisy samples at each level
 EDGE = 0.1  # of the maximum, where the middle phase ends
-SHARE, CLEAN = "V over its maximum", "V in x0 space"
+SHARE, CLEAN = "v-share", "v-clean"
 
 
 @dataclass
@@ -91,8 +93,6 @@ def curve_of(sources: Sources, points: str) -> Curve | None:
     if points == "gaussians":
         problem = sources.spec["layout"]["problem"]
         return estimated(gaussians(**problem), fingerprint.job("phases", problem, SAMPLES))
-    if points != "data":
-        raise ValueError(f"{sources.spec['table']} has a row of points {points!r}; there is two, gaussians, data")
     if sources.data is None:
         return None
     tensors, _ = load_tensors(sources.data, "data")
@@ -107,7 +107,7 @@ def phases(sources: Sources) -> Rendered:
     columns = {f"{sigma:.3g}": i for i, sigma in enumerate(grid(1).tolist())}
     for row in spec["rows"]:
         curve = curve_of(sources, row["points"])
-        mine = {metric: [_cell(sources, row, column, metric, curve, at) for column, at in columns.items()] for metric in (SHARE, CLEAN)}
+        mine = {each: [_cell(sources, row, column, each, curve, at) for column, at in columns.items()] for each in (SHARE, CLEAN)}
         cells += [*mine[SHARE], *mine[CLEAN]]
         lines.append((row["label"], [shown(cell) for cell in mine[SHARE]], "own"))
         if curve is not None:
@@ -125,24 +125,23 @@ def phases(sources: Sources) -> Rendered:
             f"Gaussians: {problem['points']} points in {problem['dimensions']} dimensions, half of them around u, half around -u, |u| = 1, "
             f"each with std {problem['width']:g} in every direction."
         )
-    figure = None
+    draw: Callable[[], Any] | None = None
     if curves:
         last = list(curves.values())[-1]
         drawn = {name: list(zip(c.sigma.tolist(), c.share.tolist(), strict=True)) for name, c in curves.items()}
-        figure = figures_field.phases(drawn, last.edges())
+        draw = partial(figures_field.phases, drawn, last.edges())
         said.append(f"Shaded in the plot: the phases of {list(curves)[-1]}.")
     grid_ = Grid(spec["layout"]["title"], ["", *columns], lines, [*notes, *said, *spec["layout"]["foot"]])
-    return Rendered(cells, grid_, figure)
+    return Rendered(cells, grid_, draw)
 
 
-def _cell(sources: Sources, row: dict[str, Any], column: str, metric: str, curve: Curve | None, place: int) -> Cell:
-    spec = sources.spec
-    dataset = (spec["dataset"] or "") if row["points"] == "data" else ""
-    cell = Cell(spec["paper"], spec["table"], row["label"], column, dataset, metric=metric, status="not-run", part=row.get("part") or "")
+def _cell(sources: Sources, row: dict[str, Any], column: str, metric_id: str, curve: Curve | None, place: int) -> Cell:
+    dataset = (sources.spec["dataset"] or "") if row["points"] == "data" else ""
+    cell = cell_of(sources, row, column, metric_id, dataset=dataset, part=row.get("part") or "")
     if curve is None:
         return cell
     at = place * (len(curve.sigma) - 1) // (COLUMNS - 1)
-    unit = 1.0 if metric == CLEAN else (1 / (curve.sigma[at] ** 4 * curve.score[curve.top])).item()
+    unit = 1.0 if metric_id == CLEAN else (1 / (curve.sigma[at] ** 4 * curve.score[curve.top])).item()
     cell.value, cell.status = curve.clean[at].item() * unit, "closed-form"
     if curve.error is not None:
         cell.sd, cell.status, cell.run, cell.n, cell.seeds = curve.error[at].item() * unit, "estimated", curve.run, SAMPLES, "1x1"

@@ -1,10 +1,13 @@
 """What a table is made from, and what comes out."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from difftables.tables import Cell, Grid, Reported, source_of
+from difftables.metrics.catalogue import short_name
+from difftables.paper_numbers import Number
+from difftables.tables import Cell, Grid, Reported, quote
 
 
 @dataclass
@@ -21,8 +24,8 @@ class Sources:
     likelihood: list[Any] = field(default_factory=list)
     curves: dict[str, Path] = field(default_factory=dict)  # by run, of the first training seed
     curve_runs: dict[str, str] = field(default_factory=dict)  # fingerprints of those trainings
-    costs: dict[str, float] = field(default_factory=dict)  # by run: share of a training step that its target takes
     levels: dict[str, Path] = field(default_factory=dict)  # by run: strengths chosen on data, where they were
+    machine: str = ""  # what kind of machine the records were measured on
 
 
 @dataclass
@@ -31,25 +34,30 @@ class Rendered:
 
     cells: list[Cell]
     grid: Grid
-    figure: Any = None
+    draw: Callable[[], Any] | None = None  # makes the figure; texts alone do not need it
     more: list[Grid] = field(default_factory=list)  # further tables below it
 
 
-def quoted(row: dict[str, str]) -> tuple[str, str]:
-    """paper_value and paper_source of a reported number; the source starts with [metric, data set]."""
-    return row["value"], f"[{row['metric']}, {row['dataset']}] {source_of(row)}"
+def machines(provenances: Iterable[dict[str, Any]]) -> str:
+    """The kinds of machines that records were measured on, each once.  Args: provenances: each with its `machine`."""
+    return "; ".join(dict.fromkeys(each["machine"] for each in provenances))
+
+
+def cell_of(sources: Sources, row: dict[str, Any], column: str, metric_id: str, head: str = "", **more: Any) -> Cell:
+    """A cell that was not run, by the ids of its row, column and metric.  Args: head: the column's name, unless that is its id."""
+    spec = sources.spec
+    fields: dict[str, Any] = {"dataset": spec["dataset"] or "", "metric": short_name(metric_id), "status": "not-run"} | more
+    ids = {"row_id": row["id"], "column_id": column, "metric_id": metric_id}
+    return Cell(spec["paper"], spec["table"], row["label"], head or column, **fields, **ids)
 
 
 def quotes(sources: Sources) -> tuple[list[Cell], list[str]]:
     """Single numbers of the paper that belong to no row: cells, and a note for each."""
-    cells, notes, spec = list[Cell](), list[str](), sources.spec
-    for row in spec["layout"].get("quotes", []):
+    cells, notes = list[Cell](), list[str]()
+    for row in sources.spec["layout"].get("quotes", []):
         for found in sources.reported.find(row["paper"]):
-            cell = Cell(spec["paper"], spec["table"], row["label"], found["row"], found["dataset"], "literature", status="literature")
-            cell.metric, cell.unit = found["metric"], found["unit"]
-            cell.paper_value, cell.paper_source = quoted(found)
-            cells.append(cell)
-            notes.append(f"Paper, {row['label']}: {cell.paper_value} {cell.unit}".rstrip() + f" ({found['dataset']}).")
+            cells.append(_literature(sources, row, "quoted", found, found.row))
+            notes.append(f"Paper, {row['label']}: {found.value} {found.unit}".rstrip() + f" ({found.dataset}).")
     return cells, notes
 
 
@@ -70,12 +78,17 @@ def about(sources: Sources) -> list[str]:
 
 def literature(sources: Sources) -> list[Cell]:
     """Lines that quote a paper and have no row of ours."""
-    cells, spec = [], sources.spec
-    for row in spec["layout"].get("literature", []):
+    cells = list[Cell]()
+    for row in sources.spec["layout"].get("literature", []):
         for found in sources.reported.find(row["paper"]):
-            steps: int | str = int(found["steps_or_nfe"]) if found["steps_or_nfe"].isdigit() else ""
-            cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), found["dataset"], "literature", found["sampler"], steps)
-            cell.metric, cell.unit, cell.better, cell.status = found["metric"], found["unit"], found["better"], "literature"
-            cell.paper_value, cell.paper_source = quoted(found)
+            steps: int | str = found.steps_or_nfe or ""
+            cell = _literature(sources, row, str(steps), found, str(steps))
+            cell.sampler, cell.steps, cell.better = found.sampler, steps, found.better
             cells.append(cell)
     return cells
+
+
+def _literature(sources: Sources, row: dict[str, Any], column: str, found: Number, head: str) -> Cell:
+    cell = cell_of(sources, row, column, found.metric_id, dataset=found.dataset, method="literature", status="literature")
+    cell.column, cell.metric, cell.unit = head, found.metric, found.unit
+    return quote(cell, found)

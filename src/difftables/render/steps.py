@@ -1,14 +1,14 @@
 """Rows by samplers, columns by step counts; and the samples themselves."""
 
+from functools import partial
 from typing import Any
 
 from difftables import figures
 from difftables.io import load_tensors
 from difftables.names import label
-from difftables.render.sources import Rendered, Sources, about, literature, quoted, quotes
-from difftables.tables import Cell, fill, mean_sd, steps_grid
+from difftables.render.sources import Rendered, Sources, about, cell_of, literature, quotes
+from difftables.tables import Cell, fill, mean_sd, quote, steps_grid
 
-FAMILIES = ("DDPM", "DDIM")  # panels, by the first word of a row's label
 SHOWN = 16  # images of a row in a sample grid
 
 
@@ -17,16 +17,16 @@ def cells_of(sources: Sources, metric: str) -> list[Cell]:
     spec, cells = sources.spec, list[Cell]()
     for row in spec["rows"]:
         files = [f for f in sources.records if (f["shared"]["sampler"], f["shared"]["run"]) == (row["sampler"], row["run"])]
-        metrics = list(dict.fromkeys(r["metric"] for file in files for r in file["records"])) or [metric]
+        metrics = {r["id"]: r["metric"] for file in files for r in file["records"]} or {"fd": metric}
         for steps in spec["steps"]:
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
-            for name in metrics:
-                here = [r for file in files for r in file["records"] if r["metric"] == name and r["steps"] == steps]
-                method = row.get("method", "")
-                cell = Cell(spec["paper"], spec["table"], row["label"], str(steps), spec["dataset"] or "", method, row["sampler"], steps)
-                cell.metric, cell.status, cell.part = name, "not-run", row.get("part") or ""
-                if found and name == metric:
-                    cell.paper_value, cell.paper_source = quoted(found[0])
+            for metric_id, name in metrics.items():
+                here = [r for file in files for r in file["records"] if r["id"] == metric_id and r["steps"] == steps]
+                cell = cell_of(sources, row, str(steps), metric_id, method=row.get("method", ""), sampler=row["sampler"], steps=steps)
+                cell.metric, cell.part = name, row.get("part") or ""
+                theirs = [number for number in found if number.metric_id == "fid"]
+                if theirs and metric_id == "fd":
+                    quote(cell, theirs[0])
                 if here:
                     fill(cell, here, files)
                 cells.append(cell)
@@ -49,51 +49,71 @@ def steps(sources: Sources) -> Rendered:
             "Values at this N do not compare with values at another.",
             "KID, precision, recall and inception score of the same samples are in the CSV.",
             f"Real against real at the same N: {floor:.2f} ± {floor_sd or 0:.2f} ({len(sources.floor['values'])} splits). "
-            f"Machine: {sources.records[0]['shared']['machine']}.",
+            f"Machine: {sources.machine}.",
             *about(sources),
             *notes,
         ]
     notes += [*said, *elsewhere(cells, spec["steps"])]
-    rows = {}
-    for row in dict.fromkeys(c.row for c in cells):
-        own = [c for c in cells if c.row == row and c.metric == metric and c.value is not None]
-        rows[row] = ([int(c.steps) for c in own], [c.value or 0.0 for c in own], [c.sd or 0.0 for c in own])
-    families = spec["layout"].get("panels", FAMILIES)  # a list of what labels begin with, or titles with that
-    titles = families if isinstance(families, dict) else {family: family for family in families}
-    panels = {title: {k: v for k, v in rows.items() if k.startswith(family) and v[0]} for title, family in titles.items()}
     shown = min(spec["steps"], key=lambda count: abs(count - 10))
-    quoted = {title: curves(cells) for title in spec["layout"].get("paper_panel", [])}
-    figure = figures.against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted) if sources.records else None
-    return Rendered(cells, steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes), figure)
+    quoted = {spec["layout"]["paper_panel"]: list(curves(cells).values())} if "paper_panel" in spec["layout"] else {}
+    grid = steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes)
+    draw = partial(_draw, sources, _panels(sources, cells), metric, floor, shown, quoted)
+    return Rendered(cells, grid, draw if sources.records else None)
 
 
-def curves(cells: list[Cell]) -> figures.Lines:
-    """A paper's numbers against steps, a line for each row that is quoted."""
-    rows: figures.Lines = {}
-    for row in dict.fromkeys(c.row for c in cells if c.status == "literature"):
-        points = sorted((int(c.steps), float(c.paper_value)) for c in cells if c.row == row and c.status == "literature" and c.steps)
+def _draw(sources: Sources, panels: Any, metric: str, floor: float | None, shown: int, quoted: Any) -> Any:
+    return figures.against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted)
+
+
+def style_of(row: dict[str, Any]) -> str:
+    """How a row's line is drawn, of figures.STYLES."""
+    return row.get("style") or row.get("method") or "fixed"
+
+
+def _titles(sources: Sources) -> list[str]:
+    """Titles of the figure's panels; one without a title unless the layout has some."""
+    return sources.spec["layout"].get("panels", [""])
+
+
+def _panels(sources: Sources, cells: list[Cell]) -> dict[str, list[figures.Line]]:
+    """The measured rows of each panel; a row that names none is in the first."""
+    found: dict[str, list[figures.Line]] = {title: [] for title in _titles(sources)}
+    for row in sources.spec["rows"]:
+        own = [c for c in cells if c.row_id == row["id"] and c.metric_id == "fd" and c.value is not None]
+        values, sds = [c.value or 0.0 for c in own], [c.sd or 0.0 for c in own]
+        if own:
+            line = figures.Line(row["label"], style_of(row), [int(c.steps) for c in own], values, sds)
+            found[row.get("panel", _titles(sources)[0])].append(line)
+    return found
+
+
+def curves(cells: list[Cell]) -> dict[str, figures.Line]:
+    """A paper's numbers against steps, by row, for each row that is quoted."""
+    rows: dict[str, figures.Line] = {}
+    for row, name in {c.row_id: c.row for c in cells if c.status == "literature"}.items():
+        points = sorted((int(c.steps), float(c.paper_value)) for c in cells if c.row_id == row and c.status == "literature" and c.steps)
         if points:
-            rows[row] = ([count for count, _ in points], [value for _, value in points], [0.0] * len(points))
+            rows[row] = figures.Line(name, "fixed", [count for count, _ in points], [value for _, value in points], [0.0] * len(points))
     return rows
 
 
 def elsewhere(cells: list[Cell], steps: list[int]) -> list[str]:
     """What a paper reports at step counts that this table has no columns for, a note for each quoted row."""
     notes = []
-    for row, (counts, values, _) in curves(cells).items():
-        if missing := [f"{value:g} at {count}" for count, value in zip(counts, values, strict=True) if count not in steps]:
-            notes.append(f"{row}: {', '.join(missing)}.")
+    for line in curves(cells).values():
+        if missing := [f"{value:g} at {count}" for count, value in zip(line.steps, line.values, strict=True) if count not in steps]:
+            notes.append(f"{line.label}: {', '.join(missing)}.")
     return notes
 
 
-def _levels(sources: Sources, shown: int) -> dict[str, dict[str, Any]]:
-    """alpha_bar told to the net at one step count, before and after adjustment, by panel and row."""
-    wanted = ("sub-sampled", "fitted family", "searched", "adjusted")
-    panels: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}
+def _levels(sources: Sources, shown: int) -> dict[str, list[tuple[str, str, Any]]]:
+    """alpha_bar told to the net at one step count by panel: label, style and levels of the rows that are to show them."""
+    panels: dict[str, list[tuple[str, str, Any]]] = {title: [] for title in _titles(sources)}
     for row in sources.spec["rows"]:
-        if row["run"] and row["label"].startswith(FAMILIES) and row["label"].endswith(wanted):
+        if row["run"] and row.get("levels"):
             tensors, _ = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")
-            panels[row["label"].split(",")[0]][row["label"]] = tensors[f"levels/{shown}"].numpy()
+            told = tensors[f"levels/{shown}"].numpy()
+            panels[row.get("panel", _titles(sources)[0])].append((row["label"], style_of(row), told))
     return panels if any(panels.values()) else {}
 
 
@@ -106,16 +126,20 @@ def images(sources: Sources) -> Rendered:
     notes = [
         f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
         "Bold: best of a column; †: not distinguishable from it (95 % paired-seed t interval, not corrected for the number of pairs).",
-        *([f"Machine: {sources.records[0]['shared']['machine']}."] if sources.records else []),
+        *([f"Machine: {sources.machine}."] if sources.records else []),
         *about(sources),
         *spec["layout"]["foot"],
         *said,
     ]
-    grid = steps_grid(spec["layout"]["title"], metric, spec["steps"], cells, notes)
-    if not sources.records or sources.data is None:
-        return Rendered(cells, grid)
+    grid = steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes)
+    pictured = sources.records and sources.data is not None
+    return Rendered(cells, grid, partial(_pictures, sources, count) if pictured else None)
+
+
+def _pictures(sources: Sources, count: int) -> Any:
+    assert sources.data is not None
     data, _ = load_tensors(sources.data, "data")
     rows = {"training images": data["images"][~data["held_out"].bool()][:SHOWN]}
-    for row in (row for row in spec["rows"] if row["run"]):
+    for row in (row for row in sources.spec["rows"] if row["run"]):
         rows[row["label"]] = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")[0][f"samples/{count}"][0][:SHOWN]
-    return Rendered(cells, grid, figures.images(rows))
+    return figures.images(rows)

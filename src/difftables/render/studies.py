@@ -2,10 +2,14 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from difftables import figures
-from difftables.render.sources import Rendered, Sources, literature
+from difftables.paper_tables import STATISTICS
+from difftables.render.sources import Rendered, Sources, cell_of, literature
 from difftables.tables import Cell, Grid, mean_sd
+
+TITLES = {"mse-alpha-bar": "MSE of alpha_bar", "mse-log-noise": "MSE of log(1 - alpha_bar)"}
 
 
 def errors(sources: Sources) -> Rendered:
@@ -14,32 +18,32 @@ def errors(sources: Sources) -> Rendered:
     entries = [r for file in sources.records for r in file["records"]]
     names, levels = (list(dict.fromkeys(r[key] for r in entries)) for key in ("estimator", "alpha_bar"))
     for name in names:
-        means: dict[str, list[float]] = {"mse_alpha_bar": [], "mse_log_noise": []}
-        for metric, values in means.items():
+        means: dict[str, list[float]] = {key: [] for key in TITLES}
+        for metric_id, values in means.items():
             for level in levels:
                 here = [r for r in entries if r["estimator"] == name and r["alpha_bar"] == level]
-                cell = Cell(
-                    spec["paper"], spec["table"], name, f"alpha_bar={level:.6g}", spec["dataset"], name, metric=metric, better="lower"
-                )
-                cell.values = [r[metric] for r in here]
+                row = {"id": name.replace("_", "-"), "label": name}
+                cell = cell_of(sources, row, f"{level:.6g}", metric_id, f"alpha_bar={level:.6g}", method=name, better="lower")
+                cell.status = "measured"
+                cell.values = [r[metric_id.replace("-", "_")] for r in here]
                 cell.value, cell.sd = mean_sd(cell.values)
                 cell.seeds, cell.n = f"{len(here)}x1", here[0]["n"]
                 cell.run = " ".join(file["shared"]["fingerprint"] for file in sources.records)
                 cells.append(cell)
                 values.append(cell.value)
-        curves[name] = (levels, means["mse_alpha_bar"], means["mse_log_noise"])
+        curves[name] = (levels, means["mse-alpha-bar"], means["mse-log-noise"])
     shown = levels[:: max(1, len(levels) // 6)]
-    for metric, title in (("mse_alpha_bar", "MSE of alpha_bar"), ("mse_log_noise", "MSE of log(1 - alpha_bar)")):
+    for metric_id, title in TITLES.items():
         for name in names:
-            mine = {c.column: c for c in cells if c.row == name and c.metric == metric}
-            lines.append((f"{title}, {name}", [mine[f"alpha_bar={level:.6g}"] for level in shown], "own"))
+            mine = {c.column_id: c for c in cells if c.row_id == name.replace("_", "-") and c.metric_id == metric_id}
+            lines.append((f"{title}, {name}", [mine[f"{level:.6g}"] for level in shown], "own"))
     quotes = literature(sources)
     notes = [
         "Columns: the true 1 - alpha_bar.",
         *(f"Paper, {c.row}: {c.paper_value} ({c.metric}). Source: {c.paper_source}" for c in quotes),
     ]
     grid = Grid(spec["layout"]["title"], ["", *(f"{1 - level:.2g}" for level in shown)], lines, [*notes, *spec["layout"]["foot"]])
-    return Rendered(cells + quotes, grid, figures.errors(curves) if curves else None)
+    return Rendered(cells + quotes, grid, partial(figures.errors, curves) if curves else None)
 
 
 def _quantile(q: float) -> Callable[[list[float]], float]:
@@ -51,13 +55,12 @@ def spread(values: list[float]) -> float:
     return mean_sd(values)[1] or 0.0
 
 
-def statistics(better: str) -> dict[str, Callable[[list[float]], float]]:
-    """What is said of a metric's values over schedules: the best, the middle, one in ten that is as bad, and their spread."""
+def statistics(better: str) -> dict[str, tuple[str, Callable[[list[float]], float]]]:
+    """What is said of a metric's values over schedules, by column id: the best, the middle, one in ten that is as bad, their spread."""
     lower = better == "lower"
-    return {
-        "best": min if lower else max, "median": _quantile(0.5),
-        "90th percentile" if lower else "10th percentile": _quantile(0.9 if lower else 0.1), "spread": spread,
-    }  # fmt: skip
+    tenth = ("90th percentile", _quantile(0.9)) if lower else ("10th percentile", _quantile(0.1))
+    found = (("best", min if lower else max), ("median", _quantile(0.5)), tenth, ("spread", spread))
+    return dict(zip(STATISTICS, found, strict=True))
 
 
 def bootstrap(values: list[float], of: Callable[[list[float]], float], draws: int = 400) -> list[float]:
@@ -72,16 +75,20 @@ def robustness(sources: Sources) -> Rendered:
     spec, cells, lines = sources.spec, list[Cell](), []
     entries = [r for file in sources.records for r in file["records"]]
     if not entries:
-        return Rendered([], Grid(spec["layout"]["title"], ["", *statistics("lower")], [], list(spec["layout"]["foot"])))
-    shared, groups = sources.records[0]["shared"], dict[str, list[float]]()
-    for name in dict.fromkeys(r["sampler"] for r in entries):
-        values = groups[name] = [r["value"] for r in entries if r["sampler"] == name]
-        row = []
-        for column, of in statistics(shared["better"]).items():
-            cell = Cell(
-                spec["paper"], spec["table"], name, column, spec["dataset"], name.split(", ")[1], name, shared["steps"], shared["steps"]
-            )
-            cell.better = "lower" if column == "spread" else shared["better"]
+        heads = [head for head, _ in statistics("lower").values()]
+        return Rendered([], Grid(spec["layout"]["title"], ["", *heads], [], list(spec["layout"]["foot"])))
+    shared, groups = sources.records[0]["shared"], dict[str, tuple[str, list[float]]]()
+    heads = [head for head, _ in statistics(shared["better"]).values()]
+    for line, method in ((line, method) for line in spec["rows"] for method in ("fixed", "adjusted")):
+        values = [r["value"] for r in entries if (r["sampler"], r["method"]) == (line["adjusted"], method)]
+        if not values:
+            continue
+        name, row = f"{line['label']}, {method}", list[Cell]()
+        groups[name] = (method, values)
+        for column, (head, of) in statistics(shared["better"]).items():
+            where = {"id": f"{line['id']}-{method}", "label": name}
+            cell = cell_of(sources, where, column, shared["id"], head, method=method, sampler=name, steps=shared["steps"])
+            cell.nfe, cell.status, cell.better = shared["steps"], "measured", "lower" if column == "spread" else shared["better"]
             cell.metric, cell.n, cell.seeds = shared["metric"], shared["n"], f"{len(sources.records)}x1"
             cell.values, cell.draws = bootstrap(values, of), True
             cell.value, cell.sd = of(values), mean_sd(cell.values)[1]
@@ -97,5 +104,5 @@ def robustness(sources: Sources) -> Rendered:
         "distinguishable from it (95 % paired bootstrap interval).",
         *spec["layout"]["foot"],
     ]
-    grid = Grid(spec["layout"]["title"], ["", *statistics(shared["better"])], lines, notes)
-    return Rendered(cells, grid, figures.spread(groups, shared["metric"], shared["better"] == "lower"))
+    grid = Grid(spec["layout"]["title"], ["", *heads], lines, notes)
+    return Rendered(cells, grid, partial(figures.spread, groups, shared["metric"], shared["better"] == "lower"))

@@ -1,14 +1,20 @@
 """Training itself: learning curves of the bound, and how noisy its gradient is."""
 
 import csv
+from functools import partial
 from typing import Any
 
 from difftables import figures_training
-from difftables.render.sources import Rendered, Sources, about
+from difftables.metrics.catalogue import METRICS
+from difftables.paper_tables import QUARTERS
+from difftables.render.sources import Rendered, Sources, about, cell_of
 from difftables.tables import Cell, Grid, mean_sd
 
-QUARTERS = ("first quarter", "second", "third", "last quarter")
+HEADS = ("first quarter", "second", "third", "last quarter")  # of QUARTERS
 BINS = 5  # of a quarter
+# Ids of what the study of gradients looks at, as paper_tables.STUDIED has them, and names of its densities.
+OBJECTIVES = {"L_vlb": "vlb", "L_hybrid": "hybrid"}
+DENSITIES = {"index": ("uniform", "uniform"), "loss_aware": ("importance", "importance sampling")}
 
 
 def learning(sources: Sources) -> Rendered:
@@ -18,11 +24,8 @@ def learning(sources: Sources) -> Rendered:
     shortest = min((points[-1][0] for points in curves.values()), default=0)
     for row in spec["rows"]:
         mine = []
-        for i, column in enumerate(QUARTERS):
-            cell = Cell(
-                spec["paper"], spec["table"], row["label"], column, spec["dataset"] or "", metric="bound in training", status="not-run"
-            )
-            cell.unit, cell.better = "bits/dim", "lower"
+        for i, (column, head) in enumerate(zip(QUARTERS, HEADS, strict=True)):
+            cell = cell_of(sources, row, column, "bound", head, unit="bits/dim", better="lower")
             here = _bins(curves.get(row["label"], []), i * shortest / 4, shortest / 4)
             if here:
                 cell.value, sd = mean_sd(here)
@@ -31,8 +34,8 @@ def learning(sources: Sources) -> Rendered:
             mine.append(cell)
         cells += mine
         lines.append((row["label"], mine, "own"))
-    grid = Grid(spec["layout"]["title"], ["", *QUARTERS], lines, [*about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, figures_training.learning(curves) if curves else None)
+    grid = Grid(spec["layout"]["title"], ["", *HEADS], lines, [*about(sources), *spec["layout"]["foot"]])
+    return Rendered(cells, grid, partial(figures_training.learning, curves) if curves else None)
 
 
 def _bins(points: list[tuple[int, float]], start: float, length: float) -> list[float]:
@@ -54,27 +57,32 @@ def _bounds(path: Any) -> list[tuple[int, float]]:
 
 def gradients(sources: Sources) -> Rendered:
     """S, the trace of one gradient's covariance, the squared norm of its mean and the noise scale, by net, objective and density."""
-    spec, cells, lines, bars = sources.spec, list[Cell](), [], dict[str, float]()
+    spec, cells, lines, bars = sources.spec, list[Cell](), [], dict[str, tuple[str, float]]()
     for row in spec["rows"]:
         for file in (f for f in sources.records if f["shared"]["run"] == row["run"]):
             shared = file["shared"]
             for record in file["records"]:
-                density = {"index": "uniform", "loss_aware": "importance sampling"}[record["density"]]
-                name = f"{row['label']}: {record['objective']}, {density}"
+                objective, (density, said) = OBJECTIVES[record["objective"]], DENSITIES[record["density"]]
+                name = f"{row['label']}: {record['objective']}, {said}"
+                line = {"id": f"{row['id']}-{objective}-{density}", "label": name}
                 trace, signal = noise(record, shared["batch"], shared["batches"])
-                found = {"S": mean_sd(trace)[0], "squared norm": signal, "noise scale": mean_sd(trace)[0] / signal if signal > 0 else None}
+                scale = mean_sd(trace)[0] / signal if signal > 0 else None
+                found = {"gradient-trace": mean_sd(trace)[0], "gradient-norm": signal, "noise-scale": scale}
                 mine = []
-                for column, value in found.items():
-                    cell = Cell(spec["paper"], spec["table"], name, column, spec["dataset"] or "", record["objective"], record["density"])
-                    cell.metric, cell.value, cell.n, cell.seeds = column, value, shared["batch"] * shared["batches"], "1x1"
-                    cell.run, cell.better = shared["fingerprint"], "lower" if column != "squared norm" else ""
-                    if column == "S":
+                for metric_id, value in found.items():
+                    cell = cell_of(sources, line, metric_id, metric_id, METRICS[metric_id].short, method=record["objective"])
+                    cell.sampler, cell.status, cell.better = record["density"], "measured", METRICS[metric_id].better
+                    cell.value, cell.n, cell.seeds = value, shared["batch"] * shared["batches"], "1x1"
+                    cell.run = shared["fingerprint"]
+                    if metric_id == "gradient-trace":
+                        # Objectives and nets differ in scale: only rows of one objective at one net compare in S.
+                        cell.column, cell.column_id = f"S of {row['label']}: {record['objective']}", f"{row['id']}-{objective}"
                         cell.values, cell.sd = trace, (mean_sd(trace)[1] or 0.0) / len(trace) ** 0.5
                     mine.append(cell)
                 cells += mine
                 lines.append((name, [c if c.value is not None else "lost in the noise" for c in mine], "own"))
                 if signal > 0:
-                    bars[name] = found["noise scale"] or 0.0
+                    bars[name] = (objective, scale or 0.0)
     notes = []
     if sources.records:
         shared = sources.records[0]["shared"]
@@ -82,16 +90,13 @@ def gradients(sources: Sources) -> Rendered:
             f"{shared['batches']} batches of {shared['batch']} samples, and {shared['warm_up']} losses of warm-up for importance sampling; "
             "± of S: standard error over batches."
         )
-    for cell in cells:  # objectives and nets differ in scale: only rows of one objective at one net compare in S
-        if cell.column == "S":
-            cell.column = f"S of {cell.row.rsplit(',', 1)[0]}"
     grid = Grid(
         spec["layout"]["title"],
         ["", "S", "squared norm", "noise scale (samples)"],
         lines,
         [*notes, *about(sources), *spec["layout"]["foot"]],
     )
-    return Rendered(cells, grid, figures_training.bars(bars, "noise scale (samples)") if bars else None)
+    return Rendered(cells, grid, partial(figures_training.bars, bars, "noise scale (samples)") if sources.records else None)
 
 
 def noise(record: dict[str, Any], batch: int, batches: int) -> tuple[list[float], float]:

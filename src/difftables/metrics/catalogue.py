@@ -1,0 +1,118 @@
+"""All metrics by id: what each is called, its unit, and which way is better. No torch in here."""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, or several that differ in one setting: their ids are this one's, a hyphen and the variant."""
+
+    short: str  # its name where nothing was measured
+    name: str = ""  # its name with the settings it was measured with, in braces; without them it is `short`
+    unit: str = ""
+    better: str = ""  # lower or higher; empty where neither is
+    variants: str = ""  # a pattern of all variants
+
+
+METRICS = {
+    # samples of images
+    "fd": Metric("FD", "{features}", "squared feature units", "lower"),
+    "kid": Metric("KID", "{features}", "", "lower"),
+    "precision": Metric("precision", "precision (k={k})", "share", "higher", "k[1-9][0-9]*"),
+    "recall": Metric("recall", "recall (k={k})", "share", "higher", "k[1-9][0-9]*"),
+    "is": Metric("IS", "IS ({splits} splits)", "", "higher"),
+    # samples of speech
+    "pesq": Metric("PESQ", "PESQ-{band}@{rate}k", "MOS-LQO", "higher", "nb|wb"),
+    "stoi": Metric("STOI", better="higher"),
+    "estoi": Metric("ESTOI", better="higher"),
+    "mcd": Metric("MCD", "MCD-13 (MFCC, no DTW)", "dB", "lower"),
+    "log-mel": Metric("log-mel", "log-mel distance", "log10 power", "lower"),
+    # nets and samplers
+    "nll": Metric("NLL", unit="bits/dim", better="lower"),
+    "nfe": Metric("NFE", unit="calls"),
+    "bound": Metric("bound in training", unit="bits/dim", better="lower"),
+    "mse-alpha-bar": Metric("mse_alpha_bar", better="lower"),
+    "mse-log-noise": Metric("mse_log_noise", better="lower"),
+    "gradient-trace": Metric("S", better="lower"),
+    "gradient-norm": Metric("squared norm"),
+    "noise-scale": Metric("noise scale", better="lower"),
+    "v": Metric("V", better="lower"),
+    "d": Metric("D", better="lower"),
+    "v-score": Metric("V score", better="lower"),
+    "bias2": Metric("bias2"),
+    "bias2-without-source": Metric("bias2 without source"),
+    # closed forms
+    "frechet": Metric("squared Frechet distance", better="lower"),
+    "alpha-bar": Metric("alpha_bar"),
+    "share": Metric("share"),
+    "std": Metric("std"),
+    "strength": Metric("strength"),
+    "v-share": Metric("V over its maximum"),
+    "v-clean": Metric("V in x0 space"),
+    # of papers alone
+    "fid": Metric("FID", better="lower"),
+    "mos": Metric("MOS", better="higher"),
+    "fid-fit": Metric("FID fit constant"),
+    "nll-fit": Metric("NLL fit constant"),
+    "crossover": Metric("crossover"),
+    "best-steps": Metric("steps for near-optimal FID"),
+    "speed-up": Metric("speedup", better="higher"),
+    "skippable": Metric("skippable fraction"),
+    "parameters": Metric("parameters"),
+    "forward-cost": Metric("forward cost"),
+}
+
+# What reported.csv calls a metric.
+REPORTED = {
+    "FID": "fid", "IS": "is", "Precision": "precision", "Recall": "recall", "PESQ": "pesq", "STOI": "stoi", "MCD": "mcd", "MOS": "mos",
+    "NLL": "nll", "NFE": "nfe", "MSE of alpha_hat": "mse-alpha-bar", "FID fit constant": "fid-fit", "NLL fit constant": "nll-fit",
+    "crossover": "crossover", "steps for near-optimal FID": "best-steps", "speedup": "speed-up", "skippable fraction": "skippable",
+    "parameters": "parameters", "forward cost": "forward-cost",
+}  # fmt: skip
+
+OF_IMAGES = ("fd", "kid", "precision", "recall", "is")
+OF_SPEECH = ("pesq", "stoi", "estoi", "mcd", "log-mel")
+
+
+def split(metric_id: str) -> tuple[str, str] | None:
+    """The key in METRICS and the variant, empty where there is none; None for an unknown id."""
+    if metric_id in METRICS:
+        return metric_id, ""
+    key, _, variant = metric_id.rpartition("-")
+    fits = key in METRICS and METRICS[key].variants and re.fullmatch(METRICS[key].variants, variant)
+    return (key, variant) if fits else None
+
+
+def metric(metric_id: str) -> Metric:
+    """The metric of an id.  Raises: LookupError for an unknown id."""
+    found = split(metric_id)
+    if found is None:
+        raise LookupError(f"there is no metric {metric_id!r} in METRICS of difftables.metrics.catalogue")
+    return METRICS[found[0]]
+
+
+def fits(metric_id: str, wanted: str) -> bool:
+    """Whether a metric is the wanted one, or a variant of it."""
+    found = split(metric_id)
+    return found is not None and wanted in (metric_id, found[0])
+
+
+def short_name(metric_id: str) -> str:
+    """The name of a metric that was not measured; a variant such as precision-k5 has its k."""
+    known = metric(metric_id)
+    _, variant = split(metric_id) or ("", "")
+    if not variant:
+        return known.short
+    return known.name.format(k=variant[1:]) if "{k}" in known.name else f"{known.short}-{variant}"
+
+
+def full_name(metric_id: str, **settings: str | int) -> str:
+    """The name of a metric with the settings it was measured with."""
+    return (metric(metric_id).name or metric(metric_id).short).format(**settings)
+
+
+def reported_name(metric_id: str) -> str:
+    """What reported.csv calls a metric; empty for a variant, whose setting a paper may not have, and for what no paper reports."""
+    same = "fid" if metric_id == "fd" else metric_id
+    return next((name for name, known in REPORTED.items() if known == same), "")

@@ -1,0 +1,96 @@
+"""Search methods: a new one is a function and an entry; what each needs is planned."""
+
+import csv
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from difftables import costs, hours, params, plan, schedules
+from difftables.cli import search as verb
+from difftables.cli.job import Job, dumped
+from difftables.config_sampling import Search
+from difftables.io import read_json
+from difftables.names import ConfigError
+from difftables.search_methods import METHODS, Method, adjusted, itself
+
+ROOT = Path(__file__).parents[2]
+
+
+def even_rates(job, steps):
+    """The same rate at each step: no net is asked."""
+    return schedules.from_betas(torch.full((steps,), 0.1 * job.spec.search.seed, dtype=torch.float64)), {"tried": 1, "seconds": 0.0}
+
+
+MINE = Method(find=even_rates, reads=("seed",), samples="samples", chains=lambda *_: 7, drawn_by=adjusted, judged=True, whole=False)
+
+
+@pytest.fixture
+def edited(rewritten, monkeypatch):
+    """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
+    monkeypatch.chdir(ROOT)
+    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+
+
+def test_a_new_method_is_planned_and_run_by_its_entry(edited, monkeypatch, tmp_path):
+    with pytest.raises(ConfigError, match="'mine'"):
+        edited(("samplers/ddim-searched/schedule", "mine"))
+    monkeypatch.setitem(METHODS, "mine", MINE)
+    row = ("digits", "0", "ddim-searched")
+    before, found = edited(), edited(("samplers/ddim-searched/schedule", "mine"))
+    assert found.searches() == before.searches() != []
+    assert found.sample_inputs(*row)["schedules"] == [found.searched(*row)]
+    assert {"net", "estimator", "features"} <= found.search_inputs(*row).keys()  # it draws with an adjusted sampler, and judges
+    assert "estimator" not in before.search_inputs(*row)
+    spec = found.search_spec("digits", "ddim-searched")
+    assert (spec.method, spec.sampler.schedule, spec.sampler.adapt) == ("mine", "fitted", "estimator")
+    assert dumped(spec.search) == {"seed": found.params.search.images.seed}
+    counted = partial(costs.forward, costs.counted())
+    monkeypatch.setattr(hours, "chain", lambda run, sampler, steps, *_: float(steps))
+    asked = hours.search_schedule(found, {"run": "digits", "sampler": "ddim-searched"}, counted)
+    assert asked == sum(7 * (steps + costs.extraction(spec.features)) for steps in spec.steps)
+    spec = spec.model_copy(update={"steps": [2, 4], "search": spec.search.model_copy(update={"seed": 3})})
+    outputs = {name: [tmp_path / name] for name in ("schedules", "record", "made")}
+    verb.run(Job("search", spec, "0", outputs=outputs))
+    with open(outputs["schedules"][0]) as file:
+        assert [row["steps"] for row in csv.DictReader(file)] == ["2"] * 3 + ["4"] * 5
+    torch.testing.assert_close(schedules.betas_of(schedules.read(outputs["schedules"][0])[4]), torch.full((4,), 0.3).double())
+    assert read_json(outputs["record"][0])["records"] == {"2": {"tried": 1}, "4": {"tried": 1}}
+
+
+def test_a_method_that_its_run_lacks_the_means_for_is_refused(edited, monkeypatch):
+    monkeypatch.setitem(METHODS, "mine", MINE)
+    with pytest.raises(ConfigError, match=r"^[^\n]*runs\.\S+\.(estimator|adjust)[^\n]*$"):
+        edited(("samplers/iddpm-large/schedule", "mine"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_reads_are_numbers_of_the_search(name):
+    assert set(METHODS[name].reads) <= set(Search.model_fields)
+    assert METHODS[name].samples in METHODS[name].reads
+
+
+def test_each_method_reads_and_draws_what_it_says(edited):
+    found = edited()
+    searched, frozen = (found.search_spec("digits", f"ddim-{name}") for name in ("searched", "frozen"))
+    row = found.params.samplers["ddim-searched"]
+    assert METHODS["searched"].drawn_by is itself and searched.sampler.solver == row.solver
+    assert (frozen.sampler.schedule, frozen.sampler.adapt, frozen.features) == ("fitted", "estimator", None)
+    assert dumped(frozen.search).keys() == {"frozen_samples", "seed"}
+    assert "frozen_samples" not in dumped(searched.search)
+    assert searched.features is not None
+
+
+def test_a_search_of_an_adjusted_sampler_has_its_estimator(edited):
+    found = edited(("samplers/ddim-searched/adapt", "estimator"))
+    assert found.search_inputs("digits", "0", "ddim-searched")["estimator"] == [found.net("digits", "0", "estimator")]
+    assert found.search_spec("digits", "ddim-searched").run.estimator is not None
+
+
+@pytest.mark.parametrize("solver", [{"kind": "rk45", "path": "linear"}, {"kind": "heun"}])
+def test_a_study_of_robustness_needs_a_sampler_that_adjusts(edited, solver):
+    """RK45 cannot, and takes no step counts; Heun could, but is not told to."""
+    changes = [("samplers/ddim-adjusted/solver", solver), ("samplers/ddim-adjusted/adapt", None), ("samplers/ddim-adjusted/steps", [1])]
+    with pytest.raises(ConfigError, match=r"^[^\n]*samplers\.ddim-adjusted has no adapt[^\n]*$"):
+        edited(*changes)
