@@ -74,9 +74,9 @@ def recorded(known: dict[str, Provenance], cell: Line, table: Provenance | None)
 
 
 def rows_of(rows: list[dict[str, Any]], cell: Line) -> list[dict[str, Any]]:
-    """The rows of a table that a cell may come from: those of its name, or that its name begins with."""
-    fits = [row for row in rows if cell["row"].startswith(row["label"])]
-    return [row for row in fits if row["label"] == cell["row"]] or fits
+    """The rows of a table that a cell comes from, by id: its own, those of its line, or the one whose id its own begins with."""
+    own = [row for row in rows if cell["row_id"] in (row["id"], row.get("line"))]
+    return own or [row for row in rows if cell["row_id"].startswith(f"{row['id']}-")]
 
 
 def reason(scale: str, cell: Line) -> str:
