@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from difftables import driver, parallel
+from difftables import driver, environment, parallel
 
 VERBS = sorted(p.stem for p in Path(__file__).parent.joinpath("cli").glob("*.py") if p.stem not in ("__init__", "job", "judges"))
 SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can split
@@ -27,8 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     if world.size > 1 and verb not in SHARED:
         world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be split")
         return 2
-    # Spinning OpenMP threads slow two jobs on two cores down fourteenfold; must be set before torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.apply()  # before torch is imported
     module = importlib.import_module(f"difftables.cli.{verb}")
     if hasattr(module, "command"):
         return module.command(rest)

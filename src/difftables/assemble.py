@@ -20,6 +20,7 @@ from difftables.level import Level
 from difftables.nets import NETS
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, precondition
 from difftables.processes import FAMILIES
+from difftables.variants import Variants
 
 
 def training_schedule(spec: Schedule, levels: Path | None = None) -> Level:
@@ -87,7 +88,7 @@ def family(steps: int, training: Level, adjust: Adjustment) -> Level:
     return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
 
 
-SCHEDULES: dict[str, Callable[..., Level]] = {
+SCHEDULES: Variants[Callable[..., Level]] = {
     "strided": strided,
     "even": even,
     "whole-stride": whole_stride,

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from difftables import config_fit, registry, strides
 from difftables.config_sampling import PathSolver, Sampler
@@ -135,7 +135,7 @@ class Bindings:
         ends = {self.params.runs[run].ends for run in used} - {None}
         return sorted({self.trained(run) for run in used | ends if run})
 
-    def medium(self, run: str) -> str:
+    def medium(self, run: str) -> Literal["images", "speech"]:
         """images or speech."""
         return self.params.data[self.params.runs[run].data].medium
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from difftables.level import Level
+from difftables.variants import Variants
 
 Corruption = Callable[[Tensor, Level], Tensor]
 
@@ -100,4 +101,4 @@ def check(name: str, corrupt: Corruption, noisiest: Level, shape: tuple[int, ...
         )
 
 
-CORRUPTIONS: dict[str, Corruption] = {"scale": scale, "blur": blur, "mask": mask}
+CORRUPTIONS: Variants[Corruption] = {"scale": scale, "blur": blur, "mask": mask}

@@ -6,6 +6,7 @@ import torch
 
 from difftables.importance import LossAware
 from difftables.level import Level, same_process
+from difftables.variants import Variants
 
 MEAN, SPREAD = -1.2, 1.2  # of log sigma in EDM
 
@@ -46,7 +47,7 @@ def log_normal(schedule: Level, count: int, stream: torch.Generator) -> Level:
 
 
 # loss_aware is a class: it remembers losses, and is made for a schedule by `of`.
-DENSITIES: dict[str, Callable[..., Level] | type[LossAware]] = {
+DENSITIES: Variants[Callable[..., Level] | type[LossAware]] = {
     "index": index, "between": between, "log_sigma": log_sigma, "log_normal": log_normal, "loss_aware": LossAware,
 }  # fmt: skip
 

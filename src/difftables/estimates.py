@@ -15,6 +15,7 @@ from difftables.level import Level
 from difftables.media.images import Images
 from difftables.media.speech import Speech
 from difftables.oracle import MelOracle, Oracle, fit_kernel
+from difftables.variants import Variants
 
 Estimate = Callable[..., Tensor]  # x, [B, ...], and as `cond` what the net is given besides, to alpha_bar, [B]
 
@@ -50,7 +51,7 @@ def known_mel(run: RunSpec, training: Level, files: dict[str, Path], device: tor
     return lambda x, cond: exact(x, cond)
 
 
-ESTIMATES: dict[str, Callable[[RunSpec, Level, dict[str, Path], torch.device], Estimate]] = {
+ESTIMATES: Variants[Callable[[RunSpec, Level, dict[str, Path], torch.device], Estimate]] = {
     "estimator": trained, "oracle": oracle, "known_mel": known_mel,
 }  # fmt: skip
 

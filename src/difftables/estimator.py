@@ -7,6 +7,7 @@ from torch import Tensor
 
 from difftables.level import Level
 from difftables.schedules import from_betas
+from difftables.variants import Variants
 
 FLOOR = 1e-7  # of 1 - alpha_bar: a draw between the clean level and its neighbour comes as near to 0 as it likes
 LARGEST_BETA = 0.999
@@ -49,7 +50,10 @@ def _linear_numbers(steps: int) -> tuple[Tensor, Tensor]:
 
 
 # A family is beta_i = w_i beta_0 + g_i x with one free number x, and the smallest x that keeps the rates from falling.
-FAMILIES = {"linear": (_linear_numbers, 0.0), "fibonacci": (_fibonacci_numbers, 1.0)}
+FAMILIES: Variants[tuple[Callable[[int], tuple[Tensor, Tensor]], float]] = {
+    "linear": (_linear_numbers, 0.0),
+    "fibonacci": (_fibonacci_numbers, 1.0),
+}
 
 
 def refit(alpha_bar: Tensor, steps: int, first: float, family: str = "linear", mode: str = "exact") -> tuple[Tensor, Tensor]:

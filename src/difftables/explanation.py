@@ -1,11 +1,13 @@
 """What made a cell, read from provenance files: the jobs behind it, their numbers, and whether their files still lie here."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from difftables import fingerprint
+from difftables.job_specs import SPECS
 from difftables.provenance_files import Provenance, load, matches, walk
 
 Line = dict[str, str]  # of cells.csv
@@ -72,9 +74,9 @@ def recorded(known: dict[str, Provenance], cell: Line, table: Provenance | None)
 
 
 def rows_of(rows: list[dict[str, Any]], cell: Line) -> list[dict[str, Any]]:
-    """The rows of a table that a cell may come from: those of its name, or that its name begins with."""
-    fits = [row for row in rows if cell["row"].startswith(row["label"])]
-    return [row for row in fits if row["label"] == cell["row"]] or fits
+    """The rows of a table that a cell comes from, by id: its own, those of its line, or the one whose id its own begins with."""
+    own = [row for row in rows if cell["row_id"] in (row["id"], row.get("line"))]
+    return own or [row for row in rows if cell["row_id"].startswith(f"{row['id']}-")]
 
 
 def reason(scale: str, cell: Line) -> str:
@@ -113,8 +115,8 @@ def described(jobs: list[Provenance]) -> list[str]:
 def made(job: Provenance) -> dict[str, str]:
     """Who made a job's outputs, where and with what; and what of it is no longer so here."""
     try:
-        code = fingerprint.code(job.rule, job.spec)
-    except OSError:
+        code = fingerprint.code(job.rule, SPECS[job.rule].model_validate_json(json.dumps(job.spec)))
+    except (KeyError, ValueError):  # a rule that is gone, or keys that are
         code = "no such job"
     changed = [path for path, value in (job.read() | job.written()).items() if matches(path, value) is False]
     return {

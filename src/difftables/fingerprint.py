@@ -1,32 +1,57 @@
-"""What code a job depends on, as a hash of definitions: comments, layout, docstrings and unused entries do not count.
+"""What code a job depends on, as a hash of the definitions that it can reach and of what their modules run on import.
 
-Snakemake does not see imported modules. The fingerprint starts at the `run` function of a CLI module and follows
-every name it uses through the project. A dict of variants, NAME = {"key": value, ...}, counts only with the entries
-whose keys occur in the job's spec or in the code reached: a new sampler leaves the finished rows of others alone.
+Snakemake does not see imported modules. A walk starts at the entry point and at `run` of the job's module, and follows each
+name to what it is bound to. Definitions are numbered in the order of the walk: what a name is bound to counts, in which module
+that lies does not. An entry of a dict declared as `Variants` counts where its key is a text of the spec or of reached code; a
+field of a class without decorator, as models of pydantic are, where reached code has its name. `syntax` says what never counts.
 """
 
-import ast
 import hashlib
 import json
-from collections.abc import Iterator
+import sys
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from difftables.syntax import Module, Part, Symbol, parsed
+
 PACKAGE = "difftables"
 SOURCE = Path(__file__).parent
-LOCK = "requirements.lock"
-Symbol = tuple[str, str]  # module, top-level name
+# No result depends on these; a change of theirs that matters changes every fingerprint, since they make it.
+LEFT_OUT = (f"{PACKAGE}.fingerprint", f"{PACKAGE}.syntax")
 
 
-def code(verb: str, spec: Any = None, lock: Path | str = LOCK) -> str:
-    """Fingerprint of `difftables VERB` run on `spec`; the lock file counts as well."""
-    digest = hashlib.sha256()
-    for (module, name), text in sorted(_closure(f"{PACKAGE}.cli.{verb}", _strings(spec)).items()):
-        digest.update(f"{module}:{name}={text}\n".encode())
-    if Path(lock).exists():
-        digest.update(Path(lock).read_bytes())
-    return digest.hexdigest()[:16]
+@dataclass
+class Walk:
+    """What a job reaches."""
+
+    lines: list[str] = field(default_factory=list)  # what the fingerprint is made of
+    numbers: dict[Symbol, int] = field(default_factory=dict)  # of definitions
+    modules: set[str] = field(default_factory=set)  # of this project and of others, all that it imports
+    read: set[str] = field(default_factory=set)  # names and texts
+    spoken: set[str] = field(default_factory=set)  # texts that may be keys of variants
+    options: set[tuple[str, str]] = field(default_factory=set)  # keys and fields that count or not
+
+
+def code(verb: str, spec: Any = None) -> str:
+    """Fingerprint of `difftables VERB` run on `spec`: of its code and of the packages that this imports, in their versions.
+
+    Args: spec: a model, or JSON. Where JSON lacks a key, the default chooses variants for all jobs, and so others may count too.
+    """
+    versions = [f"{name} {version}" for name, version in packages(verb, spec).items()]
+    return hashlib.sha256("\n".join([*walk(verb, spec).lines, *versions]).encode()).hexdigest()[:16]
+
+
+def packages(verb: str, spec: Any = None) -> dict[str, str]:
+    """Names and versions, as installed, of the packages of others that the code behind `difftables VERB` imports."""
+    roots = {name.split(".")[0] for name in walk(verb, spec).modules if not _ours(name)}
+    return {name: _version(name) for root in sorted(roots) for name in sorted(set(_distributions().get(root, ())))}
 
 
 def job(*parts: Any) -> str:
@@ -34,168 +59,161 @@ def job(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def forget() -> None:
-    """Read the sources anew from now on."""
-    _module.cache_clear()
-
-
-def packages(verb: str, spec: Any = None) -> dict[str, str]:
-    """Versions of the third-party packages that a job imports."""
-    return {}
-
-
-def _closure(module: str, selected: set[str] | None) -> dict[Symbol, str]:
-    """Text of every definition reachable from `module`; selected = None takes all entries of all dicts."""
-    while True:
-        reached: dict[Symbol, str] = {}
-        spoken: set[str] = set()
-        todo: list[Symbol] = [(module, "run")]
-        while todo:
-            symbol = todo.pop()
-            if symbol in reached:
-                continue
-            if symbol[1] in _module(symbol[0])["imports"] and symbol[1] not in _module(symbol[0])["names"]:
-                todo.append(_module(symbol[0])["imports"][symbol[1]])  # re-exported
-            nodes = _module(symbol[0])["names"].get(symbol[1], [])
-            texts = []
-            for node in nodes:
-                text, words, uses = _facts(_pruned(node, selected), symbol[0])
-                texts.append(text)
-                spoken |= words
-                todo += (use for use in uses if use not in reached)
-            reached[symbol] = " ".join(texts)
-            todo.append((symbol[0], ""))  # statements that run on import
-        if selected is None or spoken <= selected:
-            return reached
-        selected = selected | spoken
-
-
-@cache
-def _module(name: str) -> dict[str, Any]:
-    """Top-level names of a project module, what they are bound to, and its statements that bind nothing ('')."""
-    path = SOURCE.joinpath(*name.split(".")[1:])
+def source(module: str) -> str | None:
+    """Text of a module of the project, None where there is none; all sources are read here."""
+    path = SOURCE.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    names: dict[str, list[ast.stmt]] = {"": []}
-    imports: dict[str, Symbol] = {}
-    for node in _stripped(ast.parse(path.read_text())).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            imports |= _imported(node)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.setdefault(node.name, []).append(node)
-        elif isinstance(node, ast.Assign | ast.AnnAssign) and (targets := list(_targets(node))):
-            for target in targets:
-                names.setdefault(target, []).append(node)
-        else:
-            names[""].append(node)
-    return {"names": names, "imports": imports}
+    return path.read_text() if path.is_file() else None
+
+
+def forget() -> None:
+    """Read all sources anew."""
+    for known in (_module, _exists, _edges, _walk):
+        known.cache_clear()
+
+
+def walk(verb: str, spec: Any = None) -> Walk:
+    """What `difftables VERB` reaches with a spec, of which it is told no more than what some option may depend on."""
+    texts, keys = _texts(spec)
+    options = _walk(verb, None, frozenset()).options
+    return _walk(verb, frozenset(t for t in texts if ("variant", t) in options), frozenset(k for k in keys if ("field", k) in options))
 
 
 @cache
-def _facts(node: ast.stmt, module: str) -> tuple[str, frozenset[str], tuple[Symbol, ...]]:
-    """A definition's text, the strings in it, and the project symbols it uses."""
-    nodes = list(ast.walk(node))
-    words = frozenset(n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
-    return _text(node), words, tuple(dict.fromkeys(_uses(nodes, module)))
+def _walk(verb: str, texts: frozenset[str] | None, keys: frozenset[str]) -> Walk:
+    """Args: texts, keys: of the spec; texts = None takes all variants."""
+    read, spoken = set[str](), texts
+    if texts:  # what is reached without them is reached with them
+        least = _walk(verb, frozenset(), keys)
+        read, spoken = least.read, texts | least.spoken
+    while True:
+        found = _once(verb, read, spoken, keys)
+        if found.read <= read and (spoken is None or found.spoken <= spoken):
+            return found
+        read, spoken = read | found.read, None if spoken is None else spoken | found.spoken
 
 
-def _targets(node: ast.Assign | ast.AnnAssign) -> Iterator[str]:
-    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-        yield from (n.id for n in ast.walk(target) if isinstance(n, ast.Name))
+def _once(verb: str, read: set[str], spoken: frozenset[str] | None, keys: frozenset[str]) -> Walk:
+    """One walk, with the fields in `read` and the variants in `spoken`."""
+    found, todo = Walk(), deque[Symbol]()
 
+    def number(symbol: Symbol) -> int:
+        if symbol not in found.numbers:
+            found.numbers[symbol] = len(found.numbers)
+            todo.append(symbol)
+        return found.numbers[symbol]
 
-def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, Symbol]:
-    """Local names of an import of the project: (module, name), or (module, "*") for a module itself."""
-    found: dict[str, Symbol] = {}
-    if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            path = SOURCE.joinpath(*inner.split(".")[1:])
-            is_module = path.with_suffix(".py").exists() or path.is_dir()
-            found[alias.asname or alias.name] = (inner, "*") if is_module else (node.module or "", alias.name)
-    elif isinstance(node, ast.Import):
-        for alias in node.names:
-            if alias.name.split(".")[0] == PACKAGE and alias.asname:
-                found[alias.asname] = (alias.name, "*")
+    def count(head: object, module: str, part: Part) -> None:
+        if part.option is not None:
+            kind, name = part.option
+            found.options.add(part.option)
+            if (kind == "verb" and name != verb) or (kind == "field" and name not in read):
+                return
+            if kind == "variant" and spoken is not None and name not in spoken:
+                return
+        text, edges, imported = _edges(module, part)
+        found.lines.append(f"{head} {text} {[number(symbol) for symbol in edges]}")
+        found.read |= part.read
+        found.modules |= imported
+        if part.option is None or part.option[0] != "field" or part.option[1] not in keys:  # what the spec gives, no default does
+            found.spoken |= part.spoken
+
+    number((f"{PACKAGE}.__main__", "main"))
+    number((f"{PACKAGE}.cli.{verb}", "run"))
+    run: set[str] = set()
+    while todo or found.modules - run:
+        while todo:
+            symbol = todo.popleft()
+            found.modules.add(symbol[0])
+            for part in _module(symbol[0]).parts.get(symbol[1], ()):
+                count(found.numbers[symbol], symbol[0], part)
+        found.modules |= {package for name in found.modules - run if _ours(name) for package in _packages_of(name)}
+        fresh = [(_module(name).on_import, name) for name in found.modules - run if _ours(name)]
+        run |= found.modules
+        for parts, name in sorted(fresh, key=lambda each: ([part.text for part in each[0]], each[1])):
+            found.modules |= _imported(_module(name).imports)
+            for part in parts:
+                count("on import", name, part)
+    found.lines += sorted(name for name in found.modules if not _ours(name))
     return found
 
 
-def _uses(nodes: list[ast.AST], module: str) -> Iterator[Symbol]:
-    """Project symbols that a definition mentions.  Args: nodes: of the definition, all of them."""
-    known = _module(module)
-    imports = dict(known["imports"])
-    for inner in nodes:
-        if isinstance(inner, ast.Import | ast.ImportFrom):
-            imports |= _imported(inner)
-    whole: set[str] = set()
-    for inner in nodes:
-        if isinstance(inner, ast.Attribute) and isinstance(inner.value, ast.Name):
-            target = imports.get(inner.value.id)
-            if target and target[1] == "*":
-                yield target[0], inner.attr
-                whole.add(inner.value.id)
-    for inner in nodes:
-        if isinstance(inner, ast.Name):
-            if inner.id in known["names"]:
-                yield module, inner.id
-            target = imports.get(inner.id)
-            if target and target[1] != "*":
-                yield target
-            elif target and inner.id not in whole:  # a module passed around: all of it counts
-                yield from ((target[0], name) for name in _module(target[0])["names"])
-
-
-def _pruned(node: ast.stmt, selected: set[str] | None) -> ast.stmt:
-    """An assignment of a dict with text keys, without the entries nobody selected."""
-    keys = _keys(node)
-    return node if selected is None or keys is None else _kept(node, keys & selected)
+@cache
+def _module(name: str) -> Module:
+    return parsed("" if name in LEFT_OUT else source(name) or "")
 
 
 @cache
-def _keys(node: ast.stmt) -> frozenset[str] | None:
-    """The keys of an assignment of a dict with text keys; None for all else."""
-    value = getattr(node, "value", None)
-    if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(value, ast.Dict):
-        return None
-    keys = [key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
-    return frozenset(keys) if len(keys) == len(value.keys) else None
+def _exists(module: str) -> bool:
+    return source(module) is not None
 
 
-@cache  # one node for each choice of entries, so that _facts, which is asked of it by most jobs, is worked out once
-def _kept(node: ast.Assign | ast.AnnAssign, keys: frozenset[str]) -> ast.stmt:
-    """The assignment with no other entries."""
-    assert isinstance(node.value, ast.Dict)
-    # The keys of the entries left out are not spoken, or every table would select itself.
-    pairs = zip(node.value.keys, node.value.values, strict=True)
-    kept = [(k, v) for k, v in pairs if isinstance(k, ast.Constant) and k.value in keys]
-    entries = ast.Dict(keys=[k for k, _ in kept], values=[v for _, v in kept])
-    targets: list[ast.expr] = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return ast.Assign(targets=targets, value=entries)
+@cache
+def _edges(module: str, part: Part) -> tuple[str, list[Symbol], frozenset[str]]:
+    """A part of a module as text, with what its names are bound to outside this project; the definitions in it; what it imports."""
+    own, text, inside = _module(module), part.text, []
+    for name, attribute in [*part.uses, *((name, "") for name in part.hints)]:
+        targets = [*part.bound.get(name, ()), *own.bound.get(name, ()), *([(module, name)] if name in own.parts else [])]
+        for symbol in (symbol for target in targets for symbol in _definitions(target, attribute)):
+            if _ours(symbol[0]):
+                inside.append(symbol)
+            if (name, attribute) in part.uses:
+                text += f" {name}.{attribute}={'' if _ours(symbol[0]) else '.'.join(symbol)}"
+    return text, inside, frozenset(_imported(part.imports))
 
 
-def _stripped(tree: ast.Module) -> ast.Module:
-    """The tree without docstrings."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                node.body = node.body[1:] or [ast.Pass()]
-    return tree
+def _definitions(target: Symbol, attribute: str) -> list[Symbol]:
+    """The definitions behind a name, through imports of imports.  Args: target: what it is bound to; attribute: taken of it, or ''."""
+    module, name = target
+    if not _ours(module) or module in LEFT_OUT:
+        return [] if _ours(module) else [(module, f"{name}.{attribute}" if name == "*" else name)]
+    own = _module(module)
+    if name != "*":
+        inner = [symbol for further in own.bound.get(name, ()) for symbol in _definitions(further, attribute)]
+        found = [target] if name in own.parts else []
+        return found + inner or (_definitions((f"{module}.{name}", "*"), attribute) if _exists(f"{module}.{name}") else [])
+    if attribute and (found := _definitions((module, attribute), "")):
+        return found
+    if attribute:
+        return []  # as `__name__` is
+    # A module that is passed around: all of it counts, with what it imports by name.
+    further = [to for bound in own.bound.values() for to in bound if to[1] != "*" and _ours(to[0]) and not _exists(".".join(to))]
+    return [(module, each) for each in own.parts] + [symbol for to in further for symbol in _definitions(to, "")]
 
 
-def _text(node: Any) -> str:
-    """A node as text that is the same under every Python minor: names of classes and fields that say something."""
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if name not in ("ctx", "type_comment", "kind"))
-        return f"{type(node).__name__}({','.join(f'{n}={_text(v)}' for n, v in fields if v not in (None, []))})"
-    if isinstance(node, list):
-        return f"[{','.join(map(_text, node))}]"
-    return repr(node)
+def _ours(module: str) -> bool:
+    return module.split(".")[0] == PACKAGE
 
 
-def _strings(value: Any) -> set[str]:
-    """All text in a JSON value, keys left out."""
-    if isinstance(value, dict):
-        return set().union(*map(_strings, value.values()))
-    if isinstance(value, list | tuple):
-        return set().union(*map(_strings, value))
-    return {value} if isinstance(value, str) else set()
+def _imported(imports: tuple[Symbol, ...]) -> set[str]:
+    """The modules that import statements run, packages on their way included, the standard library's left out."""
+    found = {".".join(symbol) for symbol in imports if _ours(symbol[0]) and _exists(".".join(symbol))}
+    found |= {module for module, _ in imports if module.split(".")[0] not in sys.stdlib_module_names}
+    return set().union(*(_packages_of(name) if _ours(name) else {name} for name in found))
+
+
+def _packages_of(module: str) -> set[str]:
+    parts = module.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
+
+
+def _texts(value: Any) -> tuple[set[str], set[str]]:
+    """All text in a value as JSON has it, and all keys; of a model those of its defaults too."""
+    if isinstance(value, BaseModel):
+        return _texts(value.model_dump(mode="json"))
+    if isinstance(value, str):
+        return {value}, set()
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
+    found = [_texts(each) for each in inner]
+    keys = set(value) if isinstance(value, dict) else set()
+    return set().union(*(texts for texts, _ in found)), keys.union(*(inner for _, inner in found))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+@cache
+def _version(name: str) -> str:
+    return metadata.version(name)

@@ -12,6 +12,7 @@ from difftables.costs import COSTS, extraction
 from difftables.job_specs import RunSpec
 from difftables.plan import Plan
 from difftables.search_methods import METHODS
+from difftables.variants import Variants
 
 Wildcards = Mapping[str, str]
 Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `costs.forward`
@@ -108,7 +109,7 @@ def variance(plan: Plan, w: Wildcards, forward: Forward) -> float:
     return e.variance_levels * e.variance_n * forward(spec.run.net, spec.run.data)
 
 
-RULES: dict[str, Callable[[Plan, Wildcards, Forward], float]] = {
+RULES: Variants[Callable[[Plan, Wildcards, Forward], float]] = {
     "train": train, "train_estimator": train_estimator, "search": search_schedule, "sample": sample, "measure": measure,
     "reference": reference, "likelihood": likelihood, "errors": errors, "robustness": robustness, "gradients": gradients,
     "variance": variance,

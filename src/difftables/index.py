@@ -65,10 +65,10 @@ def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[
     first: dict[str, str] = {}
     seen: set[tuple[str, str, str]] = set()
     for cell in cells:
-        key = (cell.run, cell.column, cell.metric)
+        key = (cell.run, cell.column_id, cell.metric_id)
         if cell.status != "measured" or cell.value is None or not cell.sampler or key in seen:
             continue
-        if cell.metric == first.setdefault(f"{cell.paper}/{cell.table}", cell.metric):
+        if cell.metric_id == first.setdefault(f"{cell.paper}/{cell.table}", cell.metric_id):
             seen.add(key)
             row = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.series), {})
             row[_plain(cell.column)] = float(f"{cell.value:.6g}")
@@ -80,8 +80,8 @@ def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[
 
 def wide(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of steps against samplers: means of the first metric, empty where nothing was measured."""
-    first = next((c.metric for c in cells if c.status == "measured"), "")
-    mine = {(str(c.steps), c.series): c for c in cells if c.metric == first and c.status == "measured"}
+    first = next((c.metric_id for c in cells if c.status == "measured"), "")
+    mine = {(str(c.steps), c.series): c for c in cells if c.metric_id == first and c.status == "measured"}
     steps, samplers = (list(dict.fromkeys(key[i] for key in mine)) for i in (0, 1))
     steps.sort(key=int)
     value = {key: "" if cell.value is None else f"{cell.value:.6g}" for key, cell in mine.items()}

@@ -3,14 +3,14 @@
 A spec is written and hashed without the values that equal a default, so that a new optional key changes no job.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from difftables.config_data import Data, Features, Frozen, Speech
 from difftables.config_run import Adjustment, Backbone, EstimatorConfig, EstimatorNet, Fraction, Net, Oracle, Schedule, Training
 from difftables.config_sampling import Compared, Sampling
-from difftables.variants import Variants
+from difftables.variants import Verbs
 
 
 class RunSpec(Backbone):
@@ -174,13 +174,9 @@ class MeasureSpec(Frozen):
 
     names: Names
     evaluation: Measures
+    medium: Literal["images", "speech"]
     speech: Speech | None = None
     features: Features | None = None
-
-    @property
-    def medium(self) -> str:
-        """images or speech."""
-        return "images" if self.speech is None else "speech"
 
 
 class ErrorLevels(Frozen):
@@ -321,7 +317,7 @@ class ReportSpec(Frozen):
     tables: list[tuple[str, list[str]]]  # pairs, not a mapping: a page has an order
 
 
-SPECS: Variants[type[Frozen]] = {
+SPECS: Verbs[type[Frozen]] = {
     "weights": FetchSpec,
     "download": FetchSpec,
     "extract": ExtractSpec,

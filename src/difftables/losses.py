@@ -7,6 +7,7 @@ from torch import Tensor
 
 from difftables.level import Level
 from difftables.precond import Denoiser, given, parts
+from difftables.variants import Variants
 
 
 def inverse_sigma2(level: Level, sigma_data: float = 0.5) -> Tensor:
@@ -35,11 +36,11 @@ def inverse_out2(level: Level, sigma_data: float = 0.5) -> Tensor:
     return inverse_out(level, sigma_data) ** 2
 
 
-WEIGHTS: dict[str, Callable[..., Tensor]] = {
+WEIGHTS: Variants[Callable[..., Tensor]] = {
     "eps": inverse_sigma2, "eps_absolute": inverse_sigma, "edm": inverse_out2, "edm_absolute": inverse_out,
 }  # fmt: skip
 Objective = Callable[[Tensor, Level, Tensor, Tensor, Tensor | None], Tensor]
-PENALTIES: dict[str, Callable[[Tensor], Tensor]] = {"squared": torch.square, "absolute": torch.abs}
+PENALTIES: Variants[Callable[[Tensor], Tensor]] = {"squared": torch.square, "absolute": torch.abs}
 
 
 def plain(error: Tensor, level: Level) -> Tensor:

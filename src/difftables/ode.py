@@ -102,6 +102,6 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
     return torch.as_tensor(found.y[:, -1]).reshape(x.shape).to(x)
 
 
-PATHS: dict[str, Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}
+PATHS: Variants[Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}
 # The process of each path, which the plan holds against that of the run's schedule.
 PROCESS: Variants[str] = {"exploding": "ve", "linear": "vp"}

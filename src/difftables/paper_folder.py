@@ -15,13 +15,14 @@ from difftables.names import ConfigError, nearest
 from difftables.paper_checks import claim_problems, problems_of, twice
 from difftables.paper_numbers import Claim, Number
 from difftables.paper_tables import TABLES, Table
+from difftables.variants import Variants
 
 Spec = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
 PAPERS = Path("workflow/papers")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, five times as fast, where PyYAML has it
 # What a table of each kind is made from; render.RENDERERS has the function of each.
-READS: dict[str, tuple[str, ...]] = {
+READS: Variants[tuple[str, ...]] = {
     "steps": ("records", "samples", "floor"),
     "images": ("records", "samples", "floor", "data"),
     "speech": ("records", "samples"),

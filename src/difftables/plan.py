@@ -279,7 +279,7 @@ class Plan(Specs):
 
     def code(self, verb: str, *of: str) -> str:
         """Fingerprint of the code behind a job."""
-        return fingerprint.code(verb, self.written(verb, *of))
+        return fingerprint.code(verb, self.spec(verb, *of))
 
 
 def read(scale: str | None = None) -> Plan:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from difftables.level import Level, shape
 from difftables.schedules import timestep
+from difftables.variants import Variants
 
 Net = Callable[..., Tensor]  # F(x, c_noise) or F(x, c_noise, cond)
 Denoiser = Callable[..., Any]  # D(x, level) or D(x, level, cond=...) to x0, or to (x0, v) where the net learned the variance
@@ -51,7 +52,7 @@ def direct(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tens
     return torch.zeros_like(sigma), torch.ones_like(sigma), torch.ones_like(sigma)
 
 
-PRECONDITIONINGS: dict[str, Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
+PRECONDITIONINGS: Variants[Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
     "eps": eps, "edm": edm, "exploding": exploding, "residual": residual, "direct": direct,
 }  # fmt: skip
 
@@ -96,7 +97,7 @@ def vp_time(sigma: Tensor, beta_d: float = 19.9, beta_min: float = 0.1) -> Tenso
     return ((beta_min**2 + 2 * beta_d * torch.log1p(sigma**2)).sqrt() - beta_min) / beta_d
 
 
-CONDITIONINGS = {
+CONDITIONINGS: Variants[Callable[[Level], Callable[[Level], Tensor]]] = {
     "timestep": timestep_index,
     "rescaled_timestep": rescaled_timestep,
     "sqrt_alpha_bar": sqrt_alpha_bar,

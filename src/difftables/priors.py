@@ -9,6 +9,7 @@ from torch import Tensor
 
 from difftables.corruptions import Corruption, dct, inverse_dct
 from difftables.level import Level
+from difftables.variants import Variants
 
 Randn = Callable[[Tensor], Tensor]
 LEAST = 1e-3  # coefficients that vary less than this share of the one that varies most are their mean alone
@@ -82,8 +83,12 @@ def _images(known: Known) -> Tensor:
     return known.images
 
 
-PRIORS: dict[str, Callable[[Randn, Tensor, Level, Known], Tensor]] = {
+PRIORS: Variants[Callable[[Randn, Tensor, Level, Known], Tensor]] = {
     "standard_normal": standard_normal, "noise_alone": noise_alone, "smooth_gaussian": smooth_gaussian,
     "corrupted_training": corrupted_images, "corrupted_held_out": corrupted_images,
 }  # fmt: skip
-FROM_DATA = {"smooth_gaussian": "training", "corrupted_training": "training", "corrupted_held_out": "held_out"}  # which images
+FROM_DATA: Variants[str] = {
+    "smooth_gaussian": "training",
+    "corrupted_training": "training",
+    "corrupted_held_out": "held_out",
+}  # which images

@@ -68,7 +68,7 @@ def soft_scheduled(
     return soft.along(chosen, steps, lowest, highest, reached)
 
 
-FAMILIES: dict[str, Callable[..., Level]] = {
+FAMILIES: Variants[Callable[..., Level]] = {
     "linear": linear, "fibonacci": fibonacci, "scaled-linear": scaled_linear, "cosine": cosine, "sub-linear": sub_linear,
     "exploding": exploding, "soft": soft_uniform, "soft-scheduled": soft_scheduled,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from torch import Tensor
 from difftables.level import Level, concatenate
 from difftables.rng import generator
 from difftables.schedules import from_betas
+from difftables.variants import Variants
 
 
 def enumerate_grid(steps: int, decades: tuple[float, float], digits: int, groups: int) -> Tensor:
@@ -50,7 +51,7 @@ def counter_grid(steps: int, decades: tuple[float, float], digits: int, groups: 
     return betas[(betas < 1).all(dim=1)]
 
 
-GRIDS = {"ladder": enumerate_grid, "counter": counter_grid}
+GRIDS: Variants[Callable[[int, tuple[float, float], int, int], Tensor]] = {"ladder": enumerate_grid, "counter": counter_grid}
 
 
 def choose(candidates: Tensor, count: int, seed: int) -> Tensor:

@@ -180,8 +180,9 @@ class Specs(Bindings):
         """Of rule measure."""
         own = specs.Measures(**self.evaluation(run, *specs.Measures.model_fields))
         return specs.MeasureSpec(
-            names=self.names(run, seed, sampler), speech=self.speech(run), evaluation=own, features=self.features_of(run)
-        )
+            names=self.names(run, seed, sampler), medium=self.medium(run), speech=self.speech(run), evaluation=own,
+            features=self.features_of(run),
+        )  # fmt: skip
 
     def speech(self, run: str) -> Speech | None:
         """The data set of a run where it is speech."""

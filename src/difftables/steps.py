@@ -10,6 +10,7 @@ from torch import Tensor
 from difftables.level import Level, shape
 from difftables.precond import Denoiser, parts
 from difftables.schedules import timestep
+from difftables.variants import Variants
 
 Rule = Callable[..., tuple[Tensor, Tensor]]  # (now, nxt) to (a, b), or (now, nxt, v) where it wants what the net says of the variance
 
@@ -164,7 +165,7 @@ def langevin_rate(level: Level, schedule: Level) -> Tensor:
 
 
 # momentum (Soft Diffusion) is the ancestral step with the large variance, seen through an operator.
-RULES: dict[str, Rule] = {
+RULES: Variants[Rule] = {
     "ddim": ddim, "ddpm-small": ancestral, "ddpm-large": partial(ancestral, mix=1.0), "ddpm-learned": learned,
     "naive": naive, "momentum": partial(ancestral, mix=1.0), "flow": flow,
     "euler-maruyama": euler_maruyama,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from difftables.level import Level, shape
+from difftables.variants import Variants
 
 CHUNK = 512  # references at once in double precision
 
@@ -70,6 +71,6 @@ def field_logs(x: Tensor, level: Level, references: Tensor, same: Tensor | None 
     return logits.log_softmax(dim=1)
 
 
-TARGETS: dict[str, Callable[..., Tensor]] = {
+TARGETS: Variants[Callable[..., Tensor]] = {
     "clean": clean, "stable_field": stable_field, "stable_field_official": stable_field_official,
 }  # fmt: skip

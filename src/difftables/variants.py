@@ -1,6 +1,7 @@
-"""A dict of variants: of its entries, only those count for a job whose keys its spec or its code names."""
+"""Dicts of which a job depends on some entries alone: those whose keys its spec or its code names, or that of its verb."""
 
 from typing import TypeVar
 
 T = TypeVar("T")
 Variants = dict[str, T]
+Verbs = dict[str, T]

@@ -12,6 +12,7 @@ from torch import Tensor
 from difftables.level import Level, shape
 from difftables.schedules import timestep
 from difftables.steps import transition
+from difftables.variants import Variants
 
 HALF_BIN = 1 / 255  # of 8-bit images in [-1, 1]
 LEAST = 1e-12  # probability of a pixel value, before its logarithm
@@ -109,7 +110,7 @@ def _learned(bound: Bound, place: Tensor, like: Tensor, v: Tensor | None) -> Ten
 
 
 # Names of the variance of a step: beta~, beta (its last entry beta~ of the step before), or the net's exp(v log beta + (1 - v) log beta~).
-VARIANCES: dict[str, Callable[[Bound, Tensor, Tensor, Tensor | None], Tensor]] = {"small": _small, "large": _large, "learned": _learned}
+VARIANCES: Variants[Callable[[Bound, Tensor, Tensor, Tensor | None], Tensor]] = {"small": _small, "large": _large, "learned": _learned}
 
 
 class Hybrid:
@@ -147,4 +148,4 @@ class Vlb(Hybrid):
         return terms
 
 
-OBJECTIVES: dict[str, type[Hybrid] | None] = {"simple": None, "hybrid": Hybrid, "vlb": Vlb}
+OBJECTIVES: Variants[type[Hybrid] | None] = {"simple": None, "hybrid": Hybrid, "vlb": Vlb}

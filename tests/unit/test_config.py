@@ -153,7 +153,7 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
         ("runs.digits.oracle.levels", 13, {"oracle", "errors"}),
         ("search.images.budget", 99999, {"searched"}),
         ("search.speech.budget", 99999, set()),
-        ("evaluation.images.neighbours", [5], {"measure"}),
+        ("evaluation.images.neighbours", [3, 5, 7], {"measure"}),
         ("evaluation.speech.n", 5, set()),
         ("samplers.ddim-fitted.clip", 2.0, {"fitted"}),
         ("evaluation.images.error_n", 77, {"errors"}),

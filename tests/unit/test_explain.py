@@ -17,7 +17,7 @@ STORE, TABLES = "results/smoke/store", "results/smoke/tables"
 
 def cell(row, column="5", metric="FD", status="measured", **more):
     known = dict.fromkeys(HEADER, "") | {"paper": "noise_estimation", "table": "T2", "value": "1.5", "seeds": "1x2", "n": "24"}
-    return known | {"row": row, "column": column, "metric": metric, "status": status} | more
+    return known | {"row": row, "row_id": row.lower(), "column": column, "metric": metric, "status": status} | more
 
 
 CELLS = [
@@ -181,7 +181,7 @@ def test_of_records_with_the_same_bytes_those_of_the_table_and_row_count(job, tm
     paths = [f"{STORE}/nets/{run}/s0/net.json" for run in ("a", "b", "c")]
     for run, path in zip("abc", paths, strict=True):
         hashes = job("train", f"{run}/0", {path: "the same"})
-    rows = [{"label": "A", "run": "a"}, {"label": "B", "run": "b"}, {"label": "A and more", "run": "c"}]
+    rows = [{"id": run, "label": "one label", "run": run} for run in ("a", "b", "c")]
     page = f"{TABLES}/noise_estimation/T2.md"
     job("table", "noise_estimation/T2", {page: "t"}, paths[:2], spec={"rows": rows})
     known = load(STORE)
@@ -225,7 +225,7 @@ def test_cells_that_were_not_run_say_why():
         return " ".join(explanation.history("smoke", cell(*arguments, status="not-run", **more)))
 
     assert "noise_estimation.T99" in said("x", table="T99")
-    assert "samplers.ddpm-oracle is null" in said("DDPM, oracle level")
+    assert "samplers.ddpm-oracle is null" in said("any name", row_id="ddpm-oracle")
     assert "tables.noise_estimation.T3.run is null" in said("DDPM, adjusted", table="T3")
     assert "nothing was run" in " ".join(explanation.history("smoke", cell("x", status="literature")))
 

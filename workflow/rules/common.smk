@@ -11,7 +11,7 @@ SOURCE = str(Path(str(workflow.current_basedir)).parents[1] / "src")
 sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
-from difftables import driver, hours
+from difftables import driver, environment, hours
 from difftables import plan as planning
 from difftables.names import ConfigError, nearest
 
@@ -56,10 +56,7 @@ limits = plan.params.resources
 LAUNCH = "python" if limits.processes == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {limits.processes}"
 # Jobs run in the environment that snakemake itself runs in, activated or not.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# glibc gives large tensors back to the system at once and asks for them again: a fifth of the time of a small net.
-for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
-    os.environ.setdefault(name, "1000000000")
+environment.apply()
 
 
 def tell_hours():

@@ -135,7 +135,7 @@ def parse(verb: str, arguments: list[str]) -> Job:
     args = parser.parse_args(arguments)
     found = read_json(args.job)
     spec = SPECS[verb].model_validate_json(json.dumps(found["spec"]))
-    code = args.code or fingerprint.code(verb, found["spec"])
+    code = args.code or fingerprint.code(verb, spec)
     inputs, outputs = ({name: [Path(path) for path in paths] for name, paths in found[key].items()} for key in ("inputs", "outputs"))
     return Job(verb, spec, code, max(1, args.threads // parallel.here().size), args.gpus, inputs, outputs)
 
@@ -146,14 +146,14 @@ def finish(job: Job) -> None:
     Raises: ValueError; Snakemake then drops the outputs.
     """
     fingerprint.forget()
-    if fingerprint.code(job.verb, job.written) != job.code:
+    if fingerprint.code(job.verb, job.spec) != job.code:
         raise ValueError("the code or an installed package changed while this job ran; run snakemake again")
     if MADE not in job.outputs or parallel.here().rank > 0:
         return
     outputs = hashed({name: paths for name, paths in job.outputs.items() if name != MADE})
     seconds = round(time.perf_counter() - job.began, 3)
     record = provenance.record(
-        job.verb, job.written, job.fingerprint, job.code, fingerprint.packages(job.verb, job.written), job.hashes, outputs, job.seeds,
+        job.verb, job.written, job.fingerprint, job.code, fingerprint.packages(job.verb, job.spec), job.hashes, outputs, job.seeds,
         job.threads, seconds, job.cost, job.gpus,
     )  # fmt: skip
     write_json(job.output(MADE), record | ({"columns": job.columns} if job.columns else {}))

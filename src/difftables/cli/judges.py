@@ -12,6 +12,7 @@ from difftables.cli.job import Job
 from difftables.io import load_tensors
 from difftables.job_specs import MeasureSpec
 from difftables.metrics import catalogue
+from difftables.variants import Variants
 
 if TYPE_CHECKING:
     from difftables.media.speech import Speech
@@ -186,6 +187,6 @@ def speech_table(job: Job) -> Judge:
     return judge
 
 
-SEARCH: dict[str, Callable[[Job], Judge]] = {"images": images_search, "speech": speech_search}
-ROBUSTNESS: dict[str, Callable[[Job], Judge]] = {"images": images_robustness, "speech": speech_robustness}
-TABLE: dict[str, Callable[[Job], Judge]] = {"images": images_table, "speech": speech_table}
+SEARCH: Variants[Callable[[Job], Judge]] = {"images": images_search, "speech": speech_search}
+ROBUSTNESS: Variants[Callable[[Job], Judge]] = {"images": images_robustness, "speech": speech_robustness}
+TABLE: Variants[Callable[[Job], Judge]] = {"images": images_table, "speech": speech_table}

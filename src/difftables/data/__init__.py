@@ -8,8 +8,9 @@ from difftables.data.archives import cifar10, imagenet64, lsun
 from difftables.data.images import digits, folder
 from difftables.data.speech import folder as speech_folder
 from difftables.data.speech import ljspeech, voice
+from difftables.variants import Variants
 
-READERS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+READERS: Variants[Callable[..., tuple[Tensor, Tensor]]] = {
     "digits": digits,
     "folder": folder,
     "cifar10": cifar10,
@@ -23,4 +24,4 @@ HOLDS: dict[str, dict[str, int]] = {
     "imagenet64": {"samples": 1_281_167, "channels": 3, "classes": 1000},
     "ljspeech": {"samples": 13_100, "rate": 22050},
 }
-SPEECH_READERS: dict[str, Callable[..., list[Tensor]]] = {"voice": voice, "ljspeech": ljspeech, "folder": speech_folder}
+SPEECH_READERS: Variants[Callable[..., list[Tensor]]] = {"voice": voice, "ljspeech": ljspeech, "folder": speech_folder}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from difftables.compat import torchvision_operators
 from difftables.io import sha256
+from difftables.variants import Variants
 
 FeatureNet = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -71,7 +72,7 @@ def inception(pixels: int, weights: Path | None, device: torch.device) -> Featur
     return features
 
 
-NETS = {"efficientnet-lite0": efficientnet_lite0, "inception": inception}
+NETS: Variants[Callable[[int, Path | None, torch.device], FeatureNet]] = {"efficientnet-lite0": efficientnet_lite0, "inception": inception}
 
 
 def load(net: str, pixels: int, weights: Path | None, digest: str | None, device: torch.device) -> FeatureNet:

@@ -9,5 +9,6 @@ from difftables.nets.tasnet import TasNet
 from difftables.nets.unet import UNet
 from difftables.nets.vgg import VGG
 from difftables.nets.wavegrad import WaveGrad
+from difftables.variants import Variants
 
-NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet, "vgg": VGG, "wavegrad": WaveGrad, "tasnet": TasNet, "ncsnpp": NCSNpp}
+NETS: Variants[Callable[..., nn.Module]] = {"unet": UNet, "vgg": VGG, "wavegrad": WaveGrad, "tasnet": TasNet, "ncsnpp": NCSNpp}

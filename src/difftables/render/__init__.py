@@ -10,6 +10,7 @@ from difftables.render.steps import images, steps
 from difftables.render.studies import errors, robustness
 from difftables.render.summary import compute, summary
 from difftables.render.training import gradients, learning
+from difftables.variants import Variants
 
 
 # These compute, and so import torch, which takes longer than most tables do.
@@ -48,7 +49,7 @@ def phases(sources: Sources) -> Rendered:
     return late(sources)
 
 
-RENDERERS: dict[str, Callable[[Sources], Rendered]] = {
+RENDERERS: Variants[Callable[[Sources], Rendered]] = {
     "steps": steps, "errors": errors, "robustness": robustness, "images": images, "speech": speech, "listen": listen,
     "summary": summary, "compute": compute, "terms": terms, "chains": chains, "noised": noised, "schedules": schedules,
     "learning": learning, "gradients": gradients, "gaussian": gaussian, "course": course,
