@@ -30,7 +30,7 @@ SPECS = {
     "sample": SampleSpec(
         run=VP, sampler={"solver": {"kind": "walk", "rule": "ddpm-small"}, "schedule": "even"}, steps=[2, 3], n=3, seeds=[0, 1], batch=4
     ),
-    "measure": MeasureSpec(names={"run": "a", "train_seed": 0, "dataset": "made-up", "sampler": "s"}, evaluation={"n": 3}),
+    "measure": MeasureSpec(medium="images", names={"run": "a", "train_seed": 0, "dataset": "made-up", "sampler": "s"}, evaluation={"n": 3}),
 }  # fmt: skip
 for method, numbers in NUMBERS.items():
     adapt, schedule = (None, "searched") if method == "searched" else ("estimator", "fitted")

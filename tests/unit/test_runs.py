@@ -47,14 +47,16 @@ def test_rows_of_a_sampler_that_a_scale_leaves_out_are_not_run(edited):
     assert [name for name in before.listened("voice") if name not in left_out] == found.listened("voice")
     assert {path for path in before.searches() if "ddim-frozen" not in path} == set(found.searches()) != set(before.searches())
     assert not any(f"/{name}." in path for name in left_out for path in found.table_inputs("noise_estimation", "T2")["records"])
-    assert [line.label for line in found.robustness_spec("digits", "0").samplers] == ["DDIM, fixed", "DDIM, adjusted"]
+    assert [(each.name, each.method) for each in found.robustness_spec("digits", "0").samplers] == [
+        ("ddim-adjusted", "fixed"), ("ddim-adjusted", "adjusted"),
+    ]  # fmt: skip
     assert found.table_inputs("noise_estimation", "F3")["records"] == []  # its only row
     assert edited(change).rows_used() == edited().rows_used()  # at another scale
 
 
 def test_a_sampler_left_out_is_told_from_one_that_is_not_there(edited):
     change = ("scales/gpu/samplers", {"ddim-frozen": None})
-    with pytest.raises(ConfigError, match=r"needs the sampler 'ddim-fitted'; did you mean"):
+    with pytest.raises(ConfigError, match=r"T2, row ddim-fitted: .*'ddim-fitted'; did you mean"):
         edited(change, ("samplers/ddim-fitted", KeyError), scale="gpu")
     with pytest.raises(ConfigError, match=r"scales\.gpu\.samplers\.ddim-frozn is null, but .*; did you mean 'ddim-frozen'\?$"):
         edited(("scales/gpu/samplers", {"ddim-frozn": None}), scale="gpu")
