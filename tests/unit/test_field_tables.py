@@ -10,7 +10,6 @@ import torch
 import yaml
 
 from difftables import params, plan
-from difftables.render.page import banner
 from difftables.cli.variance import grid, split, summed
 from difftables.config import Params
 from difftables.io import save_tensors
@@ -19,6 +18,7 @@ from difftables.names import ConfigError
 from difftables.paper_numbers import Number
 from difftables.render import RENDERERS
 from difftables.render.field import LAST, SELECTED
+from difftables.render.page import banner
 from difftables.render.phases import CLEAN, SHARE, Curve, gaussians
 from difftables.render.sources import Sources
 from difftables.tables import Reported, judge, latex, markdown
