@@ -102,7 +102,7 @@ def tree(job, tmp_path, monkeypatch):
         samples, record = f"{STORE}/samples/digits/s0/{name}", f"{STORE}/records/digits/s0/{name}.json"
         hashes |= job("sample", f"digits/0/{name}", {samples: name}, [NET], code="0" * 16)
         hashes |= job("measure", f"digits/0/{name}", {record: f"{name}: 1.5"}, [samples, DATA], **made)
-    rows = [{"label": "DDIM", "run": "digits", "sampler": "ddim"}]
+    rows = [{"id": "ddim", "label": "DDIM", "run": "digits", "sampler": "ddim"}]
     hashes |= job("table", "noise_estimation/T2", {f"{TABLES}/noise_estimation/T2.md": "t"}, [RECORD], spec={"rows": rows})
     return hashes
 
