@@ -137,7 +137,7 @@ class SearchNumbers(Frozen):
 
 
 class SearchSpec(Frozen):
-    """Of rule search_schedule."""
+    """Of rule search."""
 
     run: RunSpec
     sampler: Sampling

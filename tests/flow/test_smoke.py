@@ -73,16 +73,45 @@ def test_index_shows_every_table_and_every_claim(finished):
         assert (finished.path / TABLES / link).exists()
 
 
-def test_records_carry_their_provenance(finished):
-    record = json.loads((finished.path / "results/smoke/store/records/digits/s0/ddim-adjusted.json").read_text())
+def test_records_say_what_was_measured_and_provenance_where_and_when(finished):
+    store = finished.path / "results/smoke/store"
+    record = json.loads((store / "records/digits/s0/ddim-adjusted.json").read_text())
     shared, first = record["shared"], record["records"][0]
-    for key in ("fingerprint", "code", "commit", "machine", "scale", "sampled_by", "run", "train_seed", "sampler", "dataset"):
-        assert shared[key] not in (None, "")
-    assert shared["reference"]["samples"] == 1437
-    for key in ("metric", "value", "unit", "n", "seed", "nfe", "network_evaluations", "estimator_evaluations", "seconds"):
-        assert first[key] not in (None,)
+    assert shared == {"run": "digits", "train_seed": 0, "dataset": "digits", "sampler": "ddim-adjusted"}
+    for key in ("metric", "value", "unit", "n", "seed", "nfe", "network_evaluations", "estimator_evaluations"):
+        assert first[key] is not None
+    made = json.loads((store / "provenance/measure/digits/0/ddim-adjusted.json").read_text())
+    for key in ("rule", "spec", "fingerprint", "code", "packages", "inputs", "outputs", "seeds", "commit", "machine", "threads", "seconds"):
+        assert made[key], key
+    assert made["spec"]["names"] == shared
+    drawn = json.loads((store / "provenance/sample/digits/0/ddim-adjusted.json").read_text())
+    assert made["inputs"]["samples"] == drawn["outputs"]["samples"]
+    assert {steps: each["seconds"] >= 0 for steps, each in drawn["cost"].items()} == {"3": True, "5": True}
     assert first["network_evaluations"] == 24 * 3
     assert first["estimator_evaluations"] == 24 * 2  # no estimate on pure noise, none after the last step
+
+
+def test_no_result_tells_commit_machine_seconds_or_fingerprint(finished):
+    """These lie in provenance: results are the same bytes wherever and whenever the same is computed."""
+    from safetensors import safe_open
+
+    store, told = finished.path / "results/smoke/store", {"commit", "machine", "seconds", "fingerprint", "code"}
+    for path in sorted(store.rglob("*")):
+        if {"provenance", "benchmarks"} & set(path.parts) or path.suffix not in (".json", ".safetensors"):
+            continue
+        if path.suffix == ".json":
+            found = json.loads(path.read_text())
+        else:
+            with safe_open(str(path), "pt") as file:
+                found = json.loads(file.metadata()["meta"])
+        assert not told & keys(found), path
+
+
+def keys(value):
+    """All keys in a JSON value."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set().union(*map(keys, value)) if isinstance(value, list) else set()
 
 
 def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
@@ -93,7 +122,7 @@ def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
         assert set(schedules.read(folder / f"digits/s0/{name}.csv")) == {3, 5}
     for name, steps in (("searched", {6}), ("frozen", {3, 6, 25})):
         assert set(schedules.read(folder / f"voice/s0/wavegrad-{name}.csv")) == steps
-    cost = json.loads((folder / "digits/s0/ddim-searched.cost.json").read_text())["cost"]["3"]
+    cost = json.loads((folder / "digits/s0/ddim-searched.json").read_text())["records"]["3"]
     assert cost["network_evaluations"] == cost["candidates"] * 16 * 3
     assert cost["best"] <= cost["median"]
 
@@ -109,37 +138,37 @@ CHANGES = {
         "params.yaml",
         "first: 1.0e-4}\n    oracle",
         "first: 2.0e-4}\n    oracle",
-        {"search_schedule": 1, "sample": 5, "robustness": 1},
+        {"search": 1, "sample": 5, "robustness": 1},
     ),
     "search": (
         "params.yaml",
         "images: {samples: 16, budget: 600",
         "images: {samples: 16, budget: 700",
-        {"search_schedule": 1, "sample": 1},
+        {"search": 1, "sample": 1},
     ),
     "speech search": (
         "params.yaml",
         "speech: {samples: 2, draws: 2, budget: 600",
         "speech: {samples: 2, draws: 2, budget: 300",
-        {"search_schedule": 1, "sample": 1},
+        {"search": 1, "sample": 1},
     ),
     "a sampler's code": (
         "src/difftables/steps.py",
         "return (nxt.std**2 - variance)",
         "return (1.0 * nxt.std**2 - variance)",
-        {"search_schedule": 2, "sample": 20, "robustness": 1},
+        {"search": 2, "sample": 20, "robustness": 1},
     ),
     "the speech estimator": (
         "src/difftables/nets/tasnet.py",
         "self.mask(e) * e",
         "e * self.mask(e)",
-        {"train_estimator": 1, "errors": 1, "robustness": 1, "search_schedule": 1, "sample": 4},
+        {"train_estimator": 1, "errors": 1, "robustness": 1, "search": 1, "sample": 4},
     ),
     "a sentence": (
         "workflow/speech/sentences.txt",
         "The kettle whistled",
         "A kettle whistled",
-        {"data": 1, "train": 1, "train_estimator": 1, "errors": 1, "robustness": 1, "search_schedule": 2, "sample": 7},
+        {"data": 1, "train": 1, "train_estimator": 1, "errors": 1, "robustness": 1, "search": 2, "sample": 7},
     ),
     "a new sampler": (
         "src/difftables/steps.py",
@@ -196,7 +225,7 @@ def scales(untouched):
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_scale_plans_every_table(scales, scale):
     text = scales[scale].result()
-    for rule in ("data", "train", "train_estimator", "search_schedule", "sample", "measure", "table", "plain_table", "report"):
+    for rule in ("data", "train", "train_estimator", "search", "sample", "measure", "table", "plain_table", "report"):
         assert f"\n{rule} " in text
     assert bool(re.search(r"\ntrain +\d+ +[\d,.]+\n(.+\n)+total +\d+ +[\d,.]+\nEstimates, ", text)) == (scale != "laptop")  # GPU-hours
 

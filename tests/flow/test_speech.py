@@ -61,7 +61,7 @@ def test_index_links_wav_files_that_play(finished):
 
 
 def test_the_search_states_its_cost(finished):
-    cost = json.loads((finished.path / "results/smoke/store/schedules/voice/s0/wavegrad-searched.cost.json").read_text())["cost"]
+    cost = json.loads((finished.path / "results/smoke/store/schedules/voice/s0/wavegrad-searched.json").read_text())["records"]
     assert list(cost) == ["6"]
     assert cost["6"]["grid"] == 9**6
     assert cost["6"]["network_evaluations"] == cost["6"]["candidates"] * 2 * 2 * 6

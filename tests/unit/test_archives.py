@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import tarfile
 import zipfile
 from contextlib import chdir
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from job_files import changed, write_job
 from PIL import Image
 from pydantic import ValidationError
 
@@ -20,6 +20,7 @@ from difftables.__main__ import main
 from difftables.config_data import Download, Images
 from difftables.data import READERS, SPEECH_READERS
 from difftables.io import load_tensors
+from difftables.job_specs import ExtractSpec
 from difftables.unpack import extract
 
 ROOT = Path(__file__).parents[2]
@@ -64,8 +65,8 @@ def made(server, paper, tmp_path, monkeypatch):
     """
     monkeypatch.chdir(tmp_path)
 
-    def verb(name, spec, out, *inputs):
-        return main([name, *inputs, "--spec", json.dumps(spec), "--out", out])
+    def verb(name, spec, inputs, outputs):
+        return main([name, write_job(f"{name}.json", spec, inputs, outputs)])
 
     def run(name, body, **changes):
         server.body, archive = body, paper.params.data[name].archive
@@ -74,11 +75,10 @@ def made(server, paper, tmp_path, monkeypatch):
         planned = copy(paper)
         planned.params = paper.params.model_copy(update={"downloads": paper.params.downloads | {archive: served}})
         (folder,), (fetched,) = planned.unpacked(name), planned.archive_inputs(archive)["archive"]
-        spec = planned.data_spec(name)
-        spec["data"] |= changes
-        assert verb("download", planned.download_spec(file), f"archive={fetched}") == 0
-        assert verb("extract", planned.extract_spec(archive), f"folder={folder}", f"archive={fetched}") == 0
-        assert verb("data", spec, "data=data.safetensors", f"archive={folder}") == 0
+        spec = changed(planned.data_spec(name), {"data": changes})
+        assert verb("download", planned.download_spec(file), {}, {"archive": fetched}) == 0
+        assert verb("extract", planned.extract_spec(archive), {"archive": fetched}, {"folder": folder}) == 0
+        assert verb("data", spec, {"archive": folder}, {"data": "data.safetensors"}) == 0
         return load_tensors("data.safetensors", "data")[0]
 
     return run
@@ -135,7 +135,7 @@ def test_celeba(made):
 def test_celeba_that_is_not_there_yet(paper, tmp_path, monkeypatch, capsys):
     found = paper.extract_spec("celeba")
     monkeypatch.chdir(tmp_path)
-    assert main(["extract", "--spec", json.dumps(found), "--out", "folder=x"]) == 1
+    assert main(["extract", write_job("job.json", found, {}, {"folder": "x"})]) == 1
     line = capsys.readouterr().err.strip()
     assert line.startswith("difftables extract: data/celeba/img_align_celeba.zip does not exist: download img_align_celeba.zip by hand")
     assert "\n" not in line
@@ -145,8 +145,8 @@ def test_an_archive_put_there_by_hand_is_checked(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.zip").write_bytes(zipped({"a": b"1"}))
     for digest, status, told in (("0" * 64, 1, "not 000000000000...; delete it"), (None, 0, "states none to compare it with")):
-        spec = {"archive": "x.zip", "sha256": digest, "by_hand": "from somewhere"}
-        assert main(["extract", "--spec", json.dumps(spec), "--out", "folder=x"]) == status
+        spec = ExtractSpec(archive="x.zip", sha256=digest, by_hand="from somewhere")
+        assert main(["extract", write_job("job.json", spec, {}, {"folder": "x"})]) == status
         assert told in "".join(capsys.readouterr())
     assert (tmp_path / "x" / "a").read_bytes() == b"1"
 

@@ -2,22 +2,24 @@
 
 import itertools
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
+from job_files import RUN, read_job
 
-from difftables import config_data, densities, ode, schedules, solvers
+from difftables import densities, ode, schedules, solvers
 from difftables.cli.train import training_batches
+from difftables.config_run import Training
 from difftables.corruptions import scale
 from difftables.io import save_tensors
+from difftables.job_specs import TrainSpec
 from difftables.level import Level
 from difftables.losses import WEIGHTS
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Counted, vp_time
 from difftables.processes import FAMILIES
 from difftables.steps import Churn, Langevin
 from difftables.targets import field_weights, stable_field
-from difftables.train import Plan, decay, learning_rate
+from difftables.train import decay, learning_rate
 
 
 def exploding(*sigma):
@@ -237,11 +239,11 @@ def test_langevin_steps_keep_the_level():
 
 def test_the_average_by_half_life():
     """beta = 0.5^(512 / 500000) = 0.99929 late; a copy at first; half as long a life while few images were seen."""
-    plan = Plan(10, 1e-3, 100, False, None, 0.9, "float32", 10, half_life=500_000, from_zero=True, batch=512)
-    assert decay(0, plan) == 0
-    assert decay(100_000, plan) == pytest.approx(0.99929, abs=5e-6)
-    assert decay(100, plan) == pytest.approx(0.5 ** (512 / 2560))
-    assert [learning_rate(step, plan) for step in (0, 50, 100, 200)] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
+    settings = Training(steps=200, batch=512, lr=1e-3, warmup=100, ema=0.9, half_life=500_000, from_zero=True, save_every=10)
+    assert decay(0, settings) == 0
+    assert decay(100_000, settings) == pytest.approx(0.99929, abs=5e-6)
+    assert decay(100, settings) == pytest.approx(0.5 ** (512 / 2560))
+    assert [learning_rate(step, settings) for step in (0, 50, 100, 200)] == pytest.approx([0, 5e-4, 1e-3, 1e-3])
 
 
 def batches(tmp_path, references, distinct=True):
@@ -251,10 +253,10 @@ def batches(tmp_path, references, distinct=True):
         stream = torch.Generator().manual_seed(0)
         images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8, generator=stream)
         save_tensors(path, {"images": images, "labels": torch.arange(50) % 2, "held_out": torch.arange(50) >= 40}, {"kind": "data"})
-    data = config_data.Images(reader="folder", root="made-up", size=4, channels=1, classes=2, held_out=10)
-    spec = SimpleNamespace(run=SimpleNamespace(data=data), seed=3)
-    job = SimpleNamespace(spec=spec, input=lambda name: path, device=torch.device("cpu"))
-    return training_batches(job, "train", SimpleNamespace(batch=8, flip=True, distinct=distinct, augment=0.0), references)
+    training = {"steps": 6, "batch": 8, "lr": 0.1, "warmup": 0, "ema": 0.9, "save_every": 6, "flip": True, "distinct": distinct}
+    spec = TrainSpec(run=RUN | {"data": RUN["data"] | {"classes": 2}, "train": training}, seed=3)
+    job = read_job("train", spec, {"data": path}, {})
+    return training_batches(job, "train", spec.run.train, references)
 
 
 def test_runs_that_differ_in_references_alone_see_the_same_batches(tmp_path):

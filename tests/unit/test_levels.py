@@ -1,18 +1,16 @@
 """Chosen levels as a schedule file, how they are chosen, and the table that shows them."""
 
-import json
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 import torch
+from job_files import run_job
 
-from difftables import registry, schedules, soft
-from difftables.cli import job as jobs
-from difftables.cli import levels
+from difftables import plan, registry, schedules, soft
 from difftables.data import READERS
 from difftables.figures_soft import tiled
 from difftables.io import read_json, save_tensors
-from difftables.job_specs import TableSpec
+from difftables.job_specs import LevelsSpec, TableSpec
 from difftables.level import Level
 from difftables.paper_numbers import Number
 from difftables.processes import FAMILIES
@@ -21,6 +19,7 @@ from difftables.render.page import page
 from difftables.render.soft import TIMES, at_time, course
 from difftables.render.sources import Sources
 
+ROOT = Path(__file__).parents[2]
 SCHEDULE = {
     "family": "soft-scheduled", "steps": 40, "lowest": 0.02, "highest": 0.2, "reached": 0.25, "weakest": 0.01, "strongest": 2.875,
     "candidates": 48, "nodes": 8, "images": 60,
@@ -127,12 +126,12 @@ def digits(tmp_path_factory):
 
 def choose(folder, digits, **changes):
     """Run the job, as its rule does; the folder of what it wrote."""
-    spec = {
-        "data": {"medium": "images", "classes": 0}, "schedule": SCHEDULE | changes, "corruption": "blur",
-        "names": {"levels": "digits-blur-blur", "dataset": "digits"}, "scale": "laptop",
-    }  # fmt: skip
-    out = [f"{name}={folder}/levels.{suffix}" for name, suffix in (("levels", "csv"), ("record", "json"), ("png", "png"), ("svg", "svg"))]
-    levels.run(jobs.parse("levels", [f"data={digits}", "--spec", json.dumps(spec), "--out", *out]))
+    spec = LevelsSpec(
+        data={"reader": "digits", "size": 8, "channels": 1, "held_out": 20}, schedule=SCHEDULE | changes, corruption="blur",
+        levels="digits-blur-blur", dataset="digits",
+    )  # fmt: skip
+    out = {name: f"{folder}/levels.{suffix}" for name, suffix in (("levels", "csv"), ("record", "json"), ("png", "png"), ("svg", "svg"))}
+    run_job("levels", spec, {"data": digits}, out)
     return folder
 
 
@@ -182,7 +181,7 @@ def spec_of(runs):
     return {
         "paper": "p", "table": "F6", "layout": {"title": "Noise and blur", "kind": "course", "foot": ["A note."]}, "rows": rows,
         "courses": courses, "run": next(iter(runs), None), "dataset": "digits", "scale": "laptop", "steps": [], "seeds": 1,
-        "train_seeds": 1,
+        "train_seeds": 1, "metric": {}, "n": 1,
     }  # fmt: skip
 
 
@@ -213,7 +212,7 @@ def test_the_table_finds_a_runs_levels_by_their_folder(tmp_path, digits):
     folder = choose(tmp_path / "schedules" / "blur", digits)
     (tmp_path / "reported.csv").write_text(f"{','.join(Number.model_fields)}\np,T,r,d,,,,,,FID,1,,,s\n")
     spec = spec_of({"blur": (SCHEDULE, "blur")})
-    spec = TableSpec.model_validate_json(json.dumps(spec | {"metric": {}, "n": 1}))
+    spec = TableSpec.model_validate(spec)
     made, _ = page(spec, {"reported": [tmp_path / "reported.csv"], "data": [digits], "levels": [folder / "levels.csv"]})
     text = made.markdown()
     assert "Measured at scale" not in text
@@ -230,19 +229,14 @@ def test_tiles_of_images_in_grey_and_in_colour():
     assert tiled(grey)[10, 10] == 0
 
 
-def test_a_plan_gives_the_table_each_file_of_levels_once():
-    from difftables.plan import Plan
-
-    runs = {
-        name: SimpleNamespace(
-            schedule="chosen" if name != "b" else "plain", corruption="blur", data="d", seeds=[0], of="a" if name == "c" else None
-        )
-        for name in "abc"
-    }  # fmt: skip
-    families = {"chosen": SimpleNamespace(family="soft-scheduled"), "plain": SimpleNamespace(family="linear")}
-    plan = object.__new__(Plan)
-    plan.params = SimpleNamespace(runs=runs, schedules=families, tables={"p": {"F6": SimpleNamespace(run="a", parts="", steps=[])}})
-    plan.layouts, plan.store, plan.tables = {"p": {"F6": {"kind": "course"}}}, "store", "tables"
-    plan.rows = lambda paper, table: [{"run": name} for name in "abc"]
-    found = plan.table_inputs("p", "F6")
-    assert (found["levels"], found["data"]) == (["store/schedules/levels/d-chosen-blur/levels.csv"], ["store/data/d.safetensors"])
+def test_a_plan_gives_the_table_each_file_of_levels_once(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = plan.read("laptop")
+    courses = [
+        (paper, name) for paper, tables in found.params.tables.items() for name in tables if found.layouts[paper][name]["kind"] == "course"
+    ]
+    files = {table: found.table_inputs(*table) for table in courses}
+    wanted = {table: [path for row in found.rows(*table) for path in found.levels(row["run"]).get("levels", [])] for table in courses}
+    assert {table: each["levels"] for table, each in files.items()} == {table: list(dict.fromkeys(each)) for table, each in wanted.items()}
+    assert any(files[table]["levels"] for table in courses)
+    assert all(each["data"] == ["results/laptop/store/data/digits.safetensors"] for each in files.values())

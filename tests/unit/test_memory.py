@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from difftables import schedules
+from difftables.config_run import Training
 from difftables.corruptions import scale
 from difftables.importance import LossAware
 from difftables.rng import generator
-from difftables.train import Plan, train
+from difftables.train import train
 
 
 def trained(path, kill_at=None):
@@ -28,7 +29,8 @@ def trained(path, kill_at=None):
         memory.remember(level, losses)
         return weights * losses, level, losses.detach()
 
-    return train(net, batch_loss, Plan(12, 1e-2, 4, True, 1.0, 0.9, "float32", 3, (5, 8)), path, memory)
+    settings = Training(steps=12, batch=16, lr=1e-2, warmup=4, cosine=True, clip=1.0, ema=0.9, save_every=3, checkpoints=[5, 8])
+    return train(net, batch_loss, settings, path, memory)
 
 
 @pytest.mark.parametrize("kill_at", [5, 7, 11])

@@ -1,6 +1,5 @@
 """Jobs in two processes: what one process finds, whatever stops them, and what is refused."""
 
-import json
 import multiprocessing
 import os
 import re
@@ -12,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from job_files import changed, write_job
 from torch.distributed import TCPStore
 
 from difftables import parallel, params, plan
 from difftables.data.images import split
-from difftables.io import load_tensors, read_json, save_tensors
+from difftables.io import load_tensors, save_tensors
 from difftables.names import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -88,13 +88,12 @@ def processes(folder, argv, size=2, trouble=None):
 
 def training(name, run, verb="train", **changes):
     """The command line that trains a run of params.yaml, changed, for twelve steps on the images."""
-    spec = json.loads(json.dumps(laptop().train_spec(run, "0") if verb == "train" else laptop().estimator_spec(run, "0")))
-    numbers = {"steps": 12, "batch": 8, "save_every": 100, "checkpoints": []} | changes.pop("train", {})
-    (spec["run"] if verb == "train" else spec["run"]["estimator"])["train"] |= numbers
-    for key, value in changes.items():
-        spec["run"][key] = spec["run"][key] | value if isinstance(value, dict) else value
-    outputs = [f"{out}={name}.{out}" for out in ("net", "curve", "record")]
-    return [verb, "data=data.safetensors", "--spec", json.dumps(spec), "--code", "0", "--out", *outputs]
+    spec = laptop().spec(verb, run, "0")
+    short = {"train": {"steps": 12, "batch": 8, "save_every": 100, "checkpoints": []} | changes.pop("train", {})}
+    short["train"]["warmup"] = short["train"]["steps"]
+    spec = changed(spec, {"run": changes | (short if verb == "train" else {"estimator": short})})
+    outputs = {out: f"{name}.{out}" for out in ("net", "curve")}
+    return [verb, write_job(f"{name}.json", spec, {"data": "data.safetensors"}, outputs), "--code", "0"]
 
 
 @cache
@@ -107,7 +106,8 @@ def laptop():
         os.chdir(here)
 
 
-LABELLED = {"target": "stable_field", "references": 24, "data": {"classes": 2}}
+MADE_UP = {"reader": "folder", "root": "images"}
+LABELLED = {"target": "stable_field", "references": 24, "data": MADE_UP | {"classes": 2}}
 AWARE = {"schedule": {"steps": 4}, "train": {"batch": 16}}
 CASES = {
     "plain": ("stf-ve-dsm", "train", {"target": "clean", "references": None}),
@@ -132,7 +132,6 @@ def test_two_processes_train_to_what_one_does(folder, case):
     for row, other in zip(found[0][1], curve, strict=True):
         assert [value for value in row if value is not None] == pytest.approx([value for value in other if value is not None], rel=1e-5)
     torch.testing.assert_close(found[0][0], weights, rtol=1e-5, atol=1e-5)
-    assert read_json(Path("two.record"))["fingerprint"] == read_json(Path("one.record"))["fingerprint"]
     assert Path("two.net").exists() and not logs[1]
 
 
@@ -141,15 +140,14 @@ def test_two_processes_draw_the_bits_of_one(folder):
     assert processes(folder, training("net", "stf-ve-dsm", train={"steps": 2}), size=1)[0] == [0]
     assert processes(folder, training("eps", "digits", train={"steps": 2}), size=1)[0] == [0]
     for run, sampler, net, steps in (("stf-ve-dsm", "stf-rk45-ve", "net", 1), ("digits", "ddim-oracle", "eps", 3)):
-        spec = laptop().sample_spec(run, sampler) | {"steps": [steps], "n": 5, "seeds": [0, 1], "batch": 4}
+        spec = changed(laptop().sample_spec(run, sampler), {"steps": [steps], "n": 5, "seeds": [0, 1], "batch": 4})
         found = []
         for size in (1, 2):
-            outputs = [f"samples={size}.samples", f"cost={size}.cost"]
-            argv = ["sample", f"net={net}.net", "data=data.safetensors", "--spec", json.dumps(spec), "--code", "0", "--out", *outputs]
-            codes, logs = processes(folder, argv, size=size)
+            inputs, outputs = {"net": f"{net}.net", "data": "data.safetensors"}, {"samples": f"{size}.samples", "made": f"{size}.made"}
+            codes, logs = processes(folder, ["sample", write_job(f"{size}.json", spec, inputs, outputs), "--code", "0"], size=size)
             assert codes == [0] * size, logs
-            cost = read_json(Path(f"{size}.cost"))["cost"][str(steps)]
-            found.append((load_tensors(Path(f"{size}.samples"))[0], {key: cost[key] for key in cost if key not in ("seconds", "threads")}))
+            tensors, meta = load_tensors(Path(f"{size}.samples"))
+            found.append((tensors, meta["counts"][str(steps)]))
         assert all(torch.equal(found[0][0][name], found[1][0][name]) for name in found[0][0])
         assert found[0][1] == found[1][1]
         assert found[0][1]["network_evaluations"] >= 10 * steps and (found[0][1]["estimator_evaluations"] > 0) == (sampler == "ddim-oracle")
@@ -227,6 +225,6 @@ def test_torchrun_runs_a_job_and_one_process_takes_no_torch(folder):
     launch[launch.index("--code") : launch.index("--code") + 2] = []
     found = subprocess.run(launch, capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
-    assert read_json(Path("run.record"))["steps"] == 2
+    assert len(Path("run.curve").read_text().splitlines()) == 3
     code = "import sys, difftables.parallel as p; p.join('cpu').part([1]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

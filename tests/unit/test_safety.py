@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from difftables.config_run import Training
 from difftables.data import READERS
 from difftables.io import load_tensors
 from difftables.metrics import features
 from difftables.parallel import World
-from difftables.train import Plan, State
+from difftables.train import State
 
 SOURCES = sorted((Path(__file__).parents[2] / "src").rglob("*.py"))
 # Names that unpickle, or run what they read, whatever their arguments.
@@ -50,8 +51,8 @@ def checkpoint(path, mark):
 
 def test_a_malicious_state_of_a_training_run_is_refused(tmp_path, mark, capsys):
     net = torch.nn.Linear(1, 1)
-    plan = Plan(steps=9, lr=0.1, warmup=0, cosine=False, clip=None, ema=0.9, precision="float32", save_every=3)
-    state = State(net, plan, checkpoint(tmp_path / "state.pt", mark))
+    settings = Training(steps=9, batch=1, lr=0.1, warmup=0, ema=0.9, save_every=3)
+    state = State(net, settings, checkpoint(tmp_path / "state.pt", mark))
     assert not state.load(World())
     assert state.step == 0
     assert "state.pt is damaged (UnpicklingError); starting from step 0" in capsys.readouterr().err

@@ -64,9 +64,9 @@ def test_a_soft_schedule_that_cannot_be_is_one_line(edited, key, value, message)
 
 def test_an_operator_as_wide_as_the_image_and_as_many_nodes_as_candidates_will_do(edited):
     found = edited(("schedules/soft-blur/strongest", 8.0), ("schedules/soft-mask/nodes", 256), ("schedules/soft-quiet/nodes", 2))
-    assert [found.train_spec(f"soft-{name}", "0")["run"]["schedule"]["nodes"] for name in ("blur", "mask", "quiet")] == [32, 256, 2]
+    assert [found.train_spec(f"soft-{name}", "0").run.schedule.nodes for name in ("blur", "mask", "quiet")] == [32, 256, 2]
     wide = edited(("schedules/exploding/highest", 180.0))  # no operator, so nothing to fit into the image
-    assert wide.train_spec("soft-exploding", "0")["run"]["schedule"]["highest"] == 180.0
+    assert wide.train_spec("soft-exploding", "0").run.schedule.highest == 180.0
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_runs_with_one_data_set_schedule_and_corruption_share_their_levels(edite
 
 def test_levels_are_chosen_again_for_what_they_depend_on_alone(edited):
     name, own = "digits-soft-blur-blur", edited().levels_spec("digits-soft-blur-blur")
-    assert (own["schedule"]["nodes"], own["corruption"], own["names"]) == (32, "blur", {"levels": name, "dataset": "digits"})
+    assert (own.schedule.nodes, own.corruption, own.levels, own.dataset) == (32, "blur", name, "digits")
     for change in (("runs/soft-blur/train/lr", 0.5), ("runs/soft-blur/seen", "plain"), ("schedules/soft-mask/nodes", 5)):
         assert edited(change).levels_spec(name) == own
     assert edited(("schedules/soft-blur/nodes", 5)).levels_spec(name) != own

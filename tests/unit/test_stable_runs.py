@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from job_files import changed, run_job
 
 from difftables import params, plan
-from difftables.cli import train
-from difftables.cli.job import Job, dumped
 from difftables.data.images import split
 from difftables.io import load_tensors, save_tensors
-from difftables.job_specs import TrainSpec
 from difftables.level import Level
 from difftables.names import ConfigError
 from difftables.solvers import walk
@@ -81,35 +79,33 @@ def test_what_does_not_fit_is_one_line_before_any_job(edited, changes, message):
 def described(monkeypatch, run, *keys):
     """Parts of a run of params.yaml, as its training is told them."""
     monkeypatch.chdir(ROOT)
-    spec = dumped(plan.read("laptop").train_spec(run, "0"))["run"]
+    spec = plan.read("laptop").written("train", run, "0")["run"]
     return [spec[key] for key in keys]
 
 
 def fit(tmp_path, monkeypatch, name, **changes):
-    """Train a run of params.yaml for six steps on 100 made-up images: its weights and its cost."""
+    """Train a run of params.yaml for six steps on 100 made-up images: its weights and what it cost."""
     monkeypatch.chdir(ROOT)
-    spec = dumped(plan.read("laptop").train_spec("stf-ve-dsm", "0"))
-    spec["run"] |= {key: value for key, value in changes.items() if key != "classes"}
-    spec["run"]["train"] |= {"steps": 6, "warmup": 2, "batch": 8, "save_every": 100, "checkpoints": []}
+    spec = plan.read("laptop").train_spec("stf-ve-dsm", "0")
+    short = {"steps": 6, "batch": 8, "warmup": 2, "save_every": 100, "checkpoints": []}
+    data = {"data": {"reader": "folder", "root": "images", "classes": changes.pop("classes", None)}}
+    spec = changed(spec, {"run": changes | data | {"train": changes.get("train", {}) | short}})
     monkeypatch.chdir(tmp_path)
-    spec["run"]["data"] |= {"classes": changes.get("classes"), "reader": "folder", "root": "made-up"}
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(110) // 50  # the last 10 are of class 2
-    held = split(110, 10, 0) if "classes" not in changes else torch.arange(110) >= 101
+    held = split(110, 10, 0) if spec.run.data.classes is None else torch.arange(110) >= 101
     save_tensors(Path("data.safetensors"), {"images": images, "labels": labels, "held_out": held}, {"kind": "data"})
-    outputs = {out: [Path(f"{name}.{out}")] for out in ("net", "curve")}
-    job = Job("train", TrainSpec.model_validate(spec), "0", inputs={"data": [Path("data.safetensors")]}, outputs=outputs)
-    train.run(job)
+    job = run_job("train", spec, {"data": "data.safetensors"}, {out: f"{name}.{out}" for out in ("net", "curve")})
     return load_tensors(Path(f"{name}.net"), "net")[0], job.cost["training"]
 
 
 def test_one_reference_trains_to_the_bits_of_denoising_score_matching(tmp_path, monkeypatch):
     usual, _ = fit(tmp_path, monkeypatch, "usual", target="clean", references=None)
-    single, record = fit(tmp_path, monkeypatch, "single", target="stable_field", references=1)
+    single, cost = fit(tmp_path, monkeypatch, "single", target="stable_field", references=1)
     many, told = fit(tmp_path, monkeypatch, "many", target="stable_field", references=64)
     assert all(torch.equal(usual[key], single[key]) for key in usual)
     assert not all(torch.equal(usual[key], many[key]) for key in usual)
-    assert "target_share" not in record
+    assert "target_share" not in cost
     assert 0 < told["target_share"] < 1
 
 

@@ -174,11 +174,11 @@ def test_a_samplers_start_stands_in_place_of_its_runs(edited):
     found, other = edited(), edited(("samplers/soft-from-training/prior", "standard_normal"))
     for sampler, prior in (("momentum", "smooth_gaussian"), ("from-training", "corrupted_training"), ("from-noise", "noise_alone")):
         spec = found.sample_spec("soft-blur", f"soft-{sampler}")
-        assert (spec["run"]["prior"], "prior" in spec["sampler"]) == (prior, False)
-    assert other.sample_spec("soft-blur", "soft-from-training")["run"]["prior"] == "standard_normal"
+        assert spec.run.prior == prior
+    assert other.sample_spec("soft-blur", "soft-from-training").run.prior == "standard_normal"
     assert other.sample_spec("soft-blur", "soft-momentum") == found.sample_spec("soft-blur", "soft-momentum")
     assert other.train_spec("soft-blur", "0") == found.train_spec("soft-blur", "0")
-    assert found.train_spec("soft-blur", "0")["run"]["prior"] == "smooth_gaussian"
+    assert found.train_spec("soft-blur", "0").run.prior == "smooth_gaussian"
 
 
 def test_sampling_reads_the_images_that_its_start_is_made_from(edited):

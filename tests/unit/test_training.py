@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from difftables import densities, schedules
+from difftables.config_run import Training
 from difftables.corruptions import scale
 from difftables.level import Level
 from difftables.losses import denoising_loss, inverse_out, inverse_sigma, inverse_sigma2
 from difftables.precond import Counted, clipped, edm, eps, given, precondition, sqrt_alpha_bar, switched, timestep_index
 from difftables.rng import SampleNoise, generator
 from difftables.targets import clean
-from difftables.train import Plan, learning_rate, train
+from difftables.train import learning_rate, train
 
 
 def test_index_density_draws_training_levels_only(training):
@@ -131,9 +132,19 @@ def test_absolute_penalty_and_residual_see_the_error():
     torch.testing.assert_close(found, torch.tensor([0.5**0.5]))
 
 
-def plan(**changes):
-    base = {"steps": 12, "lr": 1e-2, "warmup": 4, "cosine": True, "clip": 1.0, "ema": 0.9, "precision": "float32", "save_every": 3}
-    return Plan(**(base | changes))
+def settings(**changes):
+    base = {
+        "steps": 12,
+        "batch": 16,
+        "lr": 1e-2,
+        "warmup": 4,
+        "cosine": True,
+        "clip": 1.0,
+        "ema": 0.9,
+        "precision": "float32",
+        "save_every": 3,
+    }
+    return Training(**(base | changes))
 
 
 def toy():
@@ -148,31 +159,31 @@ def toy():
 
 
 def test_learning_rate_warms_up_and_decays():
-    p = plan(steps=104, warmup=4)
+    p = settings(steps=104, warmup=4)
     assert [learning_rate(step, p) for step in range(4)] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
     assert learning_rate(54, p) == pytest.approx(0.005)
     assert learning_rate(103, p) < 1e-5
-    assert learning_rate(103, plan(cosine=False)) == 0.01
+    assert learning_rate(103, settings(cosine=False)) == 0.01
 
 
 def test_average_is_exponential(tmp_path):
     """theta_ema <- ema theta_ema + (1 - ema) theta, from the initial weights."""
     net, batch_loss = toy()
     first = net.weight.detach().clone()
-    weights, _ = train(net, batch_loss, plan(steps=1), tmp_path / "state.pt")
+    weights, _ = train(net, batch_loss, settings(steps=1), tmp_path / "state.pt")
     torch.testing.assert_close(weights["weight"], 0.9 * first + 0.1 * net.weight.detach())
 
 
 def test_loss_falls(tmp_path):
     net, batch_loss = toy()
-    _, curve = train(net, batch_loss, plan(steps=300, lr=0.05), tmp_path / "state.pt")
+    _, curve = train(net, batch_loss, settings(steps=300, lr=0.05), tmp_path / "state.pt")
     assert curve[-1][1] < 0.05 * curve[0][1]
 
 
 @pytest.mark.parametrize(("kill_at", "steps", "save_every"), [(1, 12, 3), (5, 12, 3), (6, 12, 3), (11, 12, 3), (8, 250, 7)])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, kill_at, steps, save_every):
     """At 250 steps a row of the curve is the mean of two: the state of step 7 is saved within one."""
-    numbers = plan(steps=steps, save_every=save_every)
+    numbers = settings(steps=steps, save_every=save_every)
     net, batch_loss = toy()
     whole, curve = train(net, batch_loss, numbers, tmp_path / "whole.pt")
     net, batch_loss = toy()
@@ -203,13 +214,13 @@ def test_sigterm_saves_and_exits_with_143(tmp_path):
         return batch_loss(step)
 
     with pytest.raises(SystemExit) as stop:
-        train(net, terminated, plan(), tmp_path / "state.pt")
+        train(net, terminated, settings(), tmp_path / "state.pt")
     assert stop.value.code == 143
     assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 5
     net, batch_loss = toy()
-    resumed, _ = train(net, batch_loss, plan(), tmp_path / "state.pt")
+    resumed, _ = train(net, batch_loss, settings(), tmp_path / "state.pt")
     net, batch_loss = toy()
-    whole, _ = train(net, batch_loss, plan(), tmp_path / "whole.pt")
+    whole, _ = train(net, batch_loss, settings(), tmp_path / "whole.pt")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
@@ -222,7 +233,7 @@ def test_nan_stops_the_run_names_step_and_level_and_keeps_the_last_good_state(tm
         return (loss * torch.tensor([1.0, 1, 1, float("nan"), 1, 1, 1, 1]) if step == 7 else loss), level
 
     with pytest.raises(FloatingPointError, match=r"at step 7 \(worst at alpha_bar = 0.4\).*last good state is .*state.pt"):
-        train(net, breaks, plan(), tmp_path / "state.pt")
+        train(net, breaks, settings(), tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["step"] == 6
     assert all(torch.isfinite(value).all() for value in state["net"].values())
@@ -231,9 +242,9 @@ def test_nan_stops_the_run_names_step_and_level_and_keeps_the_last_good_state(tm
 def test_a_damaged_state_is_not_taken_for_good(tmp_path, capsys):
     (tmp_path / "state.pt").write_bytes(b"PK cut short")
     net, batch_loss = toy()
-    found, _ = train(net, batch_loss, plan(), tmp_path / "state.pt")
+    found, _ = train(net, batch_loss, settings(), tmp_path / "state.pt")
     net, batch_loss = toy()
-    whole, _ = train(net, batch_loss, plan(), tmp_path / "whole.pt")
+    whole, _ = train(net, batch_loss, settings(), tmp_path / "whole.pt")
     assert "damaged" in capsys.readouterr().err
     assert all(torch.equal(whole[name], found[name]) for name in whole)
 
@@ -247,7 +258,7 @@ def test_bfloat16_is_used_where_asked(tmp_path):
         seen.append(out.dtype)
         return out.float().square().mean(1), Level.clean(2)
 
-    train(net, batch_loss, plan(steps=1, precision="bfloat16"), tmp_path / "state.pt")
+    train(net, batch_loss, settings(steps=1, precision="bfloat16"), tmp_path / "state.pt")
     assert seen == [torch.bfloat16]
 
 

@@ -2,11 +2,10 @@
 
 import pytest
 import torch
+from job_files import RUN, changed, run_job
 
 from difftables import variance
 from difftables.assemble import build_net
-from difftables.cli import variance as verb
-from difftables.cli.job import Job
 from difftables.io import read_json, save_tensors
 from difftables.job_specs import VarianceSpec
 from difftables.level import Level
@@ -123,27 +122,19 @@ def test_a_certain_source_leaves_no_rounding_behind():
     assert variance.of_sources(data, variance.draw(data, level(0.01), 80, stream())).max().item() < 1e-25
 
 
-SPEC = {
-    "data": {"medium": "images", "size": 4, "channels": 1, "reader": "folder", "root": "made-up", "held_out": 10},
-    "net": {"kind": "unet", "width": 8, "mult": [1], "blocks": 1, "attention": [], "dropout": 0.0},
-    "schedule": {"family": "exploding", "steps": 16, "lowest": 0.02, "highest": 50.0},
-    "corruption": "scale", "prior": "noise_alone", "precondition": "direct", "conditioning": "quarter_log", "sigma_data": 0.5,
-    "density": "index", "target": "clean", "weight": "edm", "penalty": "squared",
-}  # fmt: skip
+SPEC = VarianceSpec(run=RUN, evaluation={"variance_levels": 3, "variance_n": 48}, names={"run": "a", "train_seed": 0, "dataset": "made-up"})
 
 
 def records(folder, **changes):
     """What the study writes of an untrained net and 40 made-up images, at sigma = 0.05, 1 and 20."""
-    spec = SPEC | changes
+    spec = changed(SPEC, {"run": changes})
     torch.manual_seed(0)
     images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8)
     files = {name: folder / f"{name}.safetensors" for name in ("data", "net")}
     save_tensors(files["data"], {"images": images, "labels": torch.zeros(50), "held_out": torch.arange(50) >= 40}, {"kind": "data"})
-    names = {"run": "a", "train_seed": 0, "dataset": "made-up"}
-    whole = VarianceSpec.model_validate({"run": spec, "evaluation": {"variance_levels": 3, "variance_n": 48}, "names": names})
-    net = build_net(whole.run.net, whole.run.data)
+    net = build_net(spec.run.net, spec.run.data)
     save_tensors(files["net"], net.state_dict(), {"kind": "net"})
-    verb.run(Job("variance", whole, "0", inputs={name: [path] for name, path in files.items()}, outputs={"record": [folder / "r.json"]}))
+    run_job("variance", spec, files, {"record": folder / "r.json"})
     return read_json(folder / "r.json")
 
 
@@ -173,4 +164,4 @@ def test_a_level_of_either_kind_of_process_is_the_same_level(tmp_path):
 @pytest.mark.parametrize(("change", "message"), [({"corruption": "blur"}, "plain noise alone"), ({"data": {"classes": 2}}, "given labels")])
 def test_runs_without_an_exact_posterior_are_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        records(tmp_path, **{key: {**SPEC[key], **value} if isinstance(value, dict) else value for key, value in change.items()})
+        records(tmp_path, **change)

@@ -1,19 +1,17 @@
 """A fetched weights file is checked before use; whatever goes wrong is one line."""
 
-import json
 import urllib.error
 
 import pytest
+from job_files import run_job
 
-from difftables.cli import job as jobs
-from difftables.cli import weights
 from difftables.io import sha256
+from difftables.job_specs import FetchSpec
 
 
 def fetch(tmp_path, url, digest):
     target = tmp_path / "cache" / "w.pth"
-    job = jobs.parse("weights", ["--spec", json.dumps({"url": url, "sha256": digest}), "--out", f"weights={target}"])
-    weights.run(job)
+    run_job("weights", FetchSpec(url=url, sha256=digest), {}, {"weights": target})
     return target
 
 

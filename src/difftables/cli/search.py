@@ -1,4 +1,4 @@
-"""Rule search_schedule: schedules by a search method; one file for all step counts."""
+"""Rule search: schedules by a search method; one file for all step counts."""
 
 from difftables.cli.job import Job
 
