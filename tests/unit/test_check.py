@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,23 @@ def test_a_page_is_the_same_out_of_its_json():
     again = from_plain(json.loads(made.texts()["json"]))
     assert again.texts() == made.texts()
     assert again.grids[0].lines[0][1][0] is again.cells[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("noise_estimation/T2", True),
+        ("noise_estimation/T3", False),  # no run
+        ("improved_ddpm/T2", False),  # a summary without a ratio
+        ("improved_ddpm/F3", True),  # images of the run's data
+        ("improved_ddpm/F5", True),  # closed forms
+        ("soft_diffusion/gaussian", True),
+        ("stable_target_field/F2", True),  # two points and Gaussians, whatever is run
+    ],
+)
+def test_the_plan_knows_which_tables_have_a_picture(folder, name, drawn):
+    plan = read("smoke")
+    assert plan.has_figure(*name.split("/")) == drawn
+    for figure in (True, False):
+        pattern = rf"(?P<paper>{plan.papers_with(figure)})/(?P<table>[\w-]+)\.png"
+        assert bool(re.fullmatch(pattern, f"{name}.png")) == (figure == drawn)
