@@ -1,13 +1,12 @@
 """What made a cell, read from provenance files: the jobs behind it, their numbers, and whether their files still lie here."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from difftables import fingerprint
-from difftables.job_specs import SPECS
+from difftables.job_specs import complete
 from difftables.provenance_files import Provenance, load, matches, walk
 
 Line = dict[str, str]  # of cells.csv
@@ -115,7 +114,7 @@ def described(jobs: list[Provenance]) -> list[str]:
 def made(job: Provenance) -> dict[str, str]:
     """Who made a job's outputs, where and with what; and what of it is no longer so here."""
     try:
-        code = fingerprint.code(job.rule, SPECS[job.rule].model_validate_json(json.dumps(job.spec)))
+        code = fingerprint.code(job.rule, complete(job.rule, job.spec))
     except (KeyError, ValueError):  # a rule that is gone, or keys that are
         code = "no such job"
     changed = [path for path, value in (job.read() | job.written()).items() if matches(path, value) is False]

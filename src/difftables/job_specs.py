@@ -3,6 +3,7 @@
 A spec is written and hashed without the values that equal a default, so that a new optional key changes no job.
 """
 
+import json
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -338,3 +339,8 @@ SPECS: Verbs[type[Frozen]] = {
     "table": TableSpec,
     "report": ReportSpec,
 }
+
+
+def complete(verb: str, written: Any) -> Frozen:
+    """The spec of a job from its JSON values, with the defaults that those leave out.  Raises: KeyError, ValueError."""
+    return SPECS[verb].model_validate_json(json.dumps(written))

@@ -63,9 +63,7 @@ def _columns(layout: Spec, numbers: list[Number]) -> Iterator[Problem]:
             yield f"column {name}", f"two columns have this {key}; change one"
     for column in columns:
         place = f"column {column['id']}"
-        if ("metric" in column) == ("cost" in column):
-            yield place, "it needs either a metric or a cost"
-        metric = column.get("metric", "nll")
+        metric = column["metric"]
         if "dataset" not in column and not any(catalogue.fits(metric, known) for known in MEASURED):
             yield place, f"metric is {metric!r}, which is not measured here{nearest(metric, MEASURED)}"
         known: dict[str, list[str]] = {key: list(dict.fromkeys(vars(each)[key] for each in numbers)) for key in ("dataset", "metric")}

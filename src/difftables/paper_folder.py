@@ -76,7 +76,7 @@ def drawn(layout: Spec, run: str | None, rows: list[Spec]) -> bool:
     """Whether a table has a picture: its kind has one, and what it shows is run.  Args: run: of the table; rows: bound to runs."""
     kind, bound = layout["kind"], [row for row in rows if run and row["run"]]
     if kind == "summary":  # of all its metrics it draws one ratio, of the terms of two runs
-        metrics, parts = {column.get("metric") for column in layout["columns"]}, set(layout.get("ratio") or ())
+        metrics, parts = {column["metric"] for column in layout["columns"]}, set(layout.get("ratio") or ())
         return "nll" in metrics and bool(parts) and parts <= {row["id"] for row in bound}
     if kind == "phases":
         return any(run or row["points"] != "data" for row in rows)

@@ -154,15 +154,14 @@ class PhasesRow(Row):
 
 
 class Column(Frozen):
-    """A column of a summary: a metric measured here, the paper's number on a data set, or what a target costs."""
+    """A column of a summary: a metric measured here, or the paper's number on a data set."""
 
     id: Slug
     head: Text
-    metric: MetricId | None = None
+    metric: MetricId
     dataset: Text | None = None  # of the paper, which alone has a number then
     paper: Text | None = None  # what reported.csv calls the metric; null quotes nothing
     select: Literal["best"] | None = None
-    cost: Literal["target"] | None = None
 
 
 class GaussianProblem(Frozen):

@@ -10,6 +10,7 @@ import pytest
 
 from difftables import explanation, fingerprint
 from difftables.cli import explain, verify
+from difftables.job_specs import complete
 from difftables.provenance_files import load, matches
 
 STORE, TABLES = "results/smoke/store", "results/smoke/tables"
@@ -53,7 +54,7 @@ def test_every_input_was_made_by_a_job_or_lies_in_the_repository(inside):
 
 def test_jobs_ran_the_code_that_lies_here(inside):
     for job in load(STORE).values():
-        assert fingerprint.code(job.rule, job.spec) == job.code, job.name
+        assert fingerprint.code(job.rule, complete(job.rule, job.spec)) == job.code, job.name
         assert job.packages, job.name
         assert job.seconds > 0, job.name
 

@@ -8,6 +8,7 @@ import pytest
 
 from difftables import explanation, fingerprint, provenance
 from difftables.cli import explain
+from difftables.job_specs import complete
 from difftables.provenance_files import load, parse
 from difftables.tables import HEADER
 
@@ -87,7 +88,7 @@ def test_ids_are_names_too():
 
 
 DATA, NET, RECORD = f"{STORE}/data/digits", f"{STORE}/nets/digits/s0/net", f"{STORE}/records/digits/s0/ddim.json"
-SPEC = {"run": {"net": {"kind": "unet", "width": 17}}, "steps": [3, 5]}
+SPEC = {"names": {"run": "digits", "train_seed": 0, "dataset": "digits"}, "medium": "images", "evaluation": {"n": 1717}}
 
 
 @pytest.fixture
@@ -95,14 +96,19 @@ def tree(job, tmp_path, monkeypatch):
     """The same job of each rule, so that only their files differ; the table reads one of two records. Returns: sha256 by path."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sentences").write_text("s")
-    made = {"code": fingerprint.code("measure", SPEC), "spec": SPEC, "seeds": {"sampling": [4, 6]}, "packages": {"numpy": "9.8.7"}}
+    made = {
+        "code": fingerprint.code("measure", complete("measure", SPEC)),
+        "spec": SPEC,
+        "seeds": {"sampling": [4, 6]},
+        "packages": {"numpy": "9.8.7"},
+    }
     hashes = job("data", "digits", {DATA: "d"}, ["sentences"], code="0" * 16)
     hashes |= job("train", "digits/0", {NET: "n"}, [DATA], code="0" * 16)
     for name in ("ddim", "ddpm"):
         samples, record = f"{STORE}/samples/digits/s0/{name}", f"{STORE}/records/digits/s0/{name}.json"
         hashes |= job("sample", f"digits/0/{name}", {samples: name}, [NET], code="0" * 16)
         hashes |= job("measure", f"digits/0/{name}", {record: f"{name}: 1.5"}, [samples, DATA], **made)
-    rows = [{"label": "DDIM", "run": "digits", "sampler": "ddim"}]
+    rows = [{"id": "ddim", "label": "DDIM", "run": "digits", "sampler": "ddim"}]
     hashes |= job("table", "noise_estimation/T2", {f"{TABLES}/noise_estimation/T2.md": "t"}, [RECORD], spec={"rows": rows})
     return hashes
 
@@ -121,7 +127,7 @@ def test_a_cell_leads_to_all_jobs_behind_it_and_no_other(tree):
     said = explanation.history("smoke", of(tree))
     assert jobs_in(said) == ["data/digits", "train/digits/0", "sample/digits/0/ddim", "measure/digits/0/ddim"]
     text = "\n".join(said)
-    for word in ("4 6", "numpy 9.8.7", "width: 17", fingerprint.code("measure", SPEC), provenance.machine()):
+    for word in ("4 6", "numpy 9.8.7", "n: 1717", fingerprint.code("measure", complete("measure", SPEC)), provenance.machine()):
         assert word in text
     assert "ddpm" not in text
     assert f"rm -f {STORE}/provenance/measure/digits/0/ddim.json;" in said[-1]  # without which the job runs anew

@@ -10,7 +10,6 @@ import torch
 import yaml
 
 from difftables import params, plan
-from difftables.cli.table import banner
 from difftables.cli.variance import grid, split, summed
 from difftables.config import Params
 from difftables.io import save_tensors
@@ -19,6 +18,7 @@ from difftables.names import ConfigError
 from difftables.paper_numbers import Number
 from difftables.render import RENDERERS
 from difftables.render.field import LAST, SELECTED
+from difftables.render.page import banner
 from difftables.render.phases import CLEAN, SHARE, Curve, gaussians
 from difftables.render.sources import Sources
 from difftables.tables import Reported, judge, latex, markdown
@@ -89,7 +89,7 @@ def test_variance_is_in_units_of_the_noise_and_in_scores():
     assert "| gone: variance of the target | not run | not run |" in text
     assert "all 40 training images, never flipped; 32 noisy samples" in text
     assert r"\toprule" in latex(rendered.grid, "tab:x")
-    assert rendered.figure is not None
+    assert rendered.draw() is not None
 
 
 def test_variance_over_training_seeds_is_their_mean_and_no_surer_than_one():
@@ -102,7 +102,7 @@ def test_variance_over_training_seeds_is_their_mean_and_no_surer_than_one():
 
 def test_variance_without_runs_has_no_figure():
     rendered = RENDERERS["variance"](sources({"kind": "variance"}, [row("DSM", None)]))
-    assert rendered.figure is None
+    assert rendered.draw is None
     assert {c.status for c in rendered.cells} == {"not-run"}
 
 
@@ -152,7 +152,7 @@ def test_phases_of_two_points_and_of_images_that_are_two_points(digits):
     assert "digits (20 points)" in text
     assert "Shaded in the plot: the phases of digits." in text
     assert len(rendered.grid.head) == 10
-    assert rendered.figure is not None
+    assert rendered.draw() is not None
 
 
 def test_phases_without_data_say_so():
@@ -217,7 +217,7 @@ def test_progress_has_the_mean_of_the_last_checkpoint_beside_the_smallest_of_all
     assert "never compared: DSM, step 300, value 2 of 3; STF, step 600, value 3 of 3." in text
     assert "Nets: schedule ve, lr 0.001." in text
     assert "Real against real at the same N: 1.50" in text
-    assert rendered.figure is not None
+    assert rendered.draw() is not None
 
 
 def test_progress_quotes_the_paper(tmp_path):
@@ -227,7 +227,7 @@ def test_progress_quotes_the_paper(tmp_path):
     rendered = RENDERERS["progress"](found)
     assert rendered.grid.notes[-1] == "Paper, STF: 1.9 (CIFAR-10)."
     assert [c.paper_value for c in rendered.cells] == ["1.9"]
-    assert rendered.figure is None
+    assert rendered.draw is None
 
 
 def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_path):

@@ -1,7 +1,6 @@
 """What every job gets: its spec, files, threads, device and fingerprint; and the provenance that it leaves."""
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from pydantic import BaseModel
 
 from difftables import fingerprint, parallel, provenance
 from difftables.io import read_json, sha256, write_json
-from difftables.job_specs import SPECS
+from difftables.job_specs import complete
 
 if TYPE_CHECKING:
     import torch
@@ -134,7 +133,7 @@ def parse(verb: str, arguments: list[str]) -> Job:
     parser.add_argument("--gpus", type=int, default=0)
     args = parser.parse_args(arguments)
     found = read_json(args.job)
-    spec = SPECS[verb].model_validate_json(json.dumps(found["spec"]))
+    spec = complete(verb, found["spec"])
     code = args.code or fingerprint.code(verb, spec)
     inputs, outputs = ({name: [Path(path) for path in paths] for name, paths in found[key].items()} for key in ("inputs", "outputs"))
     return Job(verb, spec, code, max(1, args.threads // parallel.here().size), args.gpus, inputs, outputs)
