@@ -15,11 +15,11 @@ from difftables.config_sampling import Sampling
 from difftables.corruptions import CORRUPTIONS
 from difftables.estimator import fitted
 from difftables.io import kept_at, load_into, load_tensors
-from difftables.job_specs import RunSpec
 from difftables.level import Level
 from difftables.nets import NETS
 from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Denoiser, precondition
 from difftables.processes import FAMILIES
+from difftables.run_specs import RunSpec
 from difftables.variants import Variants
 
 

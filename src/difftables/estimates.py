@@ -10,11 +10,11 @@ from difftables import config_data, schedules
 from difftables.assemble import load_net
 from difftables.config_run import Adjustment
 from difftables.estimator import Adjust, alpha_bar_of
-from difftables.job_specs import RunSpec
 from difftables.level import Level
 from difftables.media.images import Images
 from difftables.media.speech import Speech
 from difftables.oracle import MelOracle, Oracle, fit_kernel
+from difftables.run_specs import RunSpec
 from difftables.variants import Variants
 
 Estimate = Callable[..., Tensor]  # x, [B, ...], and as `cond` what the net is given besides, to alpha_bar, [B]

@@ -9,8 +9,8 @@ from functools import partial
 from difftables import costs
 from difftables.config_sampling import Sampling
 from difftables.costs import COSTS, extraction
-from difftables.job_specs import RunSpec
 from difftables.plan import Plan
+from difftables.run_specs import RunSpec
 from difftables.search_methods import METHODS
 from difftables.variants import Variants
 

@@ -9,57 +9,10 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from difftables.config_data import Data, Features, Frozen, Speech
-from difftables.config_run import Adjustment, Backbone, EstimatorConfig, EstimatorNet, Fraction, Net, Oracle, Schedule, Training
+from difftables.config_run import Schedule
 from difftables.config_sampling import Compared, Sampling
+from difftables.run_specs import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
 from difftables.variants import Verbs
-
-
-class RunSpec(Backbone):
-    """A run with its data set, net and schedule in place of their names, and of its other parts those that the job reads."""
-
-    data: Data
-    net: Net
-    schedule: Schedule
-    adjust: Adjustment | None = None
-    oracle: Oracle | None = None
-    estimator: EstimatorNet | None = None
-    at: PositiveInt | None = None  # training step of the checkpoint that is evaluated; null: the last
-    ends: "RunSpec | None" = None  # whose net takes the noisiest and the cleanest levels
-    share: Fraction | None = None
-
-
-class TrainedRun(RunSpec):
-    """A run as its training reads it."""
-
-    train: Training
-
-
-class EstimatorRun(Frozen):
-    """A run as the training of its estimator reads it."""
-
-    data: Data
-    schedule: Schedule
-    corruption: str
-    estimator: EstimatorConfig
-
-
-class EstimatedRun(Frozen):
-    """A run as the study of its estimators reads it."""
-
-    data: Data
-    schedule: Schedule
-    corruption: str
-    estimator: EstimatorNet
-    oracle: Oracle | None = None
-
-
-class Names(Frozen):
-    """What a record says of where it comes from."""
-
-    run: str
-    train_seed: NonNegativeInt
-    dataset: str
-    sampler: str | None = None
 
 
 class FetchSpec(Frozen):

@@ -11,6 +11,7 @@ from difftables.config_run import Adjustment, Backbone, EstimatorNet
 from difftables.config_sampling import Compared, Sampler, Sampling
 from difftables.paper_folder import READS
 from difftables.params import Loaded
+from difftables.run_specs import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
 from difftables.search_methods import METHODS
 
 OBJECTIVE = {"objective", "vlb_weight"}  # of these a job that evaluates a net asks for what it reads
@@ -46,13 +47,13 @@ class Specs(Bindings):
         }  # fmt: skip
         return resolved | {key: getattr(run, key) for key in (*OF_BACKBONE, *parts)}
 
-    def view(self, name: str, *parts: str, **own: Any) -> specs.RunSpec:
+    def view(self, name: str, *parts: str, **own: Any) -> RunSpec:
         """A run as one that evaluates its net sees it: with the checkpoint it takes, and the run whose net has its ends."""
         run = self.params.runs[name]
         ends = {"ends": self.view(run.ends), "share": run.share} if run.ends else {}
-        return specs.RunSpec(**self.parts(name, *parts) | {"at": run.at} | ends | own)
+        return RunSpec(**self.parts(name, *parts) | {"at": run.at} | ends | own)
 
-    def sampler_run(self, name: str, sampler: Sampler) -> specs.RunSpec:
+    def sampler_run(self, name: str, sampler: Sampler) -> RunSpec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
         run, own = self.params.runs[name], dict[str, Any]()
         adjust = run.adjust if sampler.adapt or sampler.schedule == "fitted" else None
@@ -73,7 +74,7 @@ class Specs(Bindings):
         """A sampler as its jobs see it: what names other parts of the spec is left to those."""
         return Sampling(**{key: getattr(sampler, key) for key in Sampling.model_fields})
 
-    def estimated_run(self, name: str) -> specs.RunSpec:
+    def estimated_run(self, name: str) -> RunSpec:
         """A run with its adjustment, and its estimator's net."""
         run = self.params.runs[name]
         return self.view(name, "adjust", estimator=EstimatorNet(net=run.estimator.net) if run.estimator else None)
@@ -95,9 +96,9 @@ class Specs(Bindings):
         """Numbers of the search of a run's medium."""
         return specs.SearchNumbers(**getattr(self.params.search, self.medium(run)).model_dump(include=keys))
 
-    def names(self, run: str, seed: str, sampler: str | None = None) -> specs.Names:
+    def names(self, run: str, seed: str, sampler: str | None = None) -> Names:
         """What a record says of where it comes from."""
-        return specs.Names(run=run, train_seed=int(seed), dataset=self.params.runs[run].data, sampler=sampler)
+        return Names(run=run, train_seed=int(seed), dataset=self.params.runs[run].data, sampler=sampler)
 
     # -- data ---------------------------------------------------------------------------------------------------
 
@@ -130,12 +131,12 @@ class Specs(Bindings):
 
     def train_spec(self, run: str, seed: str) -> specs.TrainSpec:
         """Of rule train."""
-        return specs.TrainSpec(run=specs.TrainedRun(**self.parts(run, "train", *OBJECTIVE)), seed=int(seed))
+        return specs.TrainSpec(run=TrainedRun(**self.parts(run, "train", *OBJECTIVE)), seed=int(seed))
 
     def train_estimator_spec(self, run: str, seed: str) -> specs.TrainEstimatorSpec:
         """Of rule train_estimator."""
         full = self.parts(run, "estimator")
-        own = specs.EstimatorRun(**{key: full[key] for key in specs.EstimatorRun.model_fields})
+        own = EstimatorRun(**{key: full[key] for key in EstimatorRun.model_fields})
         return specs.TrainEstimatorSpec(run=own, seed=int(seed))
 
     # -- schedules ----------------------------------------------------------------------------------------------
@@ -194,7 +195,7 @@ class Specs(Bindings):
         full = self.parts(run, "estimator", "oracle")
         full["estimator"] = EstimatorNet(net=full["estimator"].net)
         return specs.ErrorsSpec(
-            run=specs.EstimatedRun(**{key: full[key] for key in specs.EstimatedRun.model_fields}),
+            run=EstimatedRun(**{key: full[key] for key in EstimatedRun.model_fields}),
             estimates=["estimator", {"images": "oracle", "speech": "known_mel"}[self.medium(run)]],
             evaluation=specs.ErrorLevels(**self.evaluation(run, "error_levels", "error_n")), names=self.names(run, seed),
         )  # fmt: skip
@@ -296,5 +297,6 @@ class Specs(Bindings):
     def report_spec(self) -> specs.ReportSpec:
         """Of rule report."""
         claims = {name: [claim.model_dump(exclude_unset=True) for claim in paper.claims] for name, paper in self.papers.items()}
-        titles = [(paper, list(tables)) for paper, tables in self.params.tables.items()]
-        return specs.ReportSpec(scale=self.params.scale, claims=claims, tables=titles)
+        return specs.ReportSpec(
+            scale=self.params.scale, claims=claims, tables=[(p, list(tables)) for p, tables in self.params.tables.items()]
+        )

@@ -14,7 +14,8 @@ from difftables.cli import judges, measure, sample, search
 from difftables.cli.judges import Score
 from difftables.estimator import fitted
 from difftables.io import load_tensors, read_json, save_tensors
-from difftables.job_specs import MeasureSpec, RunSpec, SampleSpec, SearchSpec
+from difftables.job_specs import MeasureSpec, SampleSpec, SearchSpec
+from difftables.run_specs import RunSpec
 from difftables.search_methods import METHODS
 
 ROOT = Path(__file__).parents[2]

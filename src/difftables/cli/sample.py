@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from difftables.config_sampling import Sampling
     from difftables.draw import Drawn
     from difftables.estimator import Adjust
-    from difftables.job_specs import RunSpec
     from difftables.level import Level
     from difftables.precond import Denoiser
     from difftables.priors import Known
+    from difftables.run_specs import RunSpec
     from difftables.solvers import Levels
 
 
