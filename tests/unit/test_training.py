@@ -170,7 +170,7 @@ def test_average_is_exponential(tmp_path):
     """theta_ema <- ema theta_ema + (1 - ema) theta, from the initial weights."""
     net, batch_loss = toy()
     first = net.weight.detach().clone()
-    weights, _ = train(net, batch_loss, settings(steps=1), tmp_path / "state.pt")
+    weights, _ = train(net, batch_loss, settings(steps=1, warmup=1), tmp_path / "state.pt")
     torch.testing.assert_close(weights["weight"], 0.9 * first + 0.1 * net.weight.detach())
 
 
@@ -258,7 +258,7 @@ def test_bfloat16_is_used_where_asked(tmp_path):
         seen.append(out.dtype)
         return out.float().square().mean(1), Level.clean(2)
 
-    train(net, batch_loss, settings(steps=1, precision="bfloat16"), tmp_path / "state.pt")
+    train(net, batch_loss, settings(steps=1, warmup=1, precision="bfloat16"), tmp_path / "state.pt")
     assert seen == [torch.bfloat16]
 
 
