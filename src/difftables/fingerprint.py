@@ -19,10 +19,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from difftables.io import write_text
 from difftables.syntax import Module, Part, Symbol, parsed
 
 PACKAGE = "difftables"
 SOURCE = Path(__file__).parent
+NOTES = Path(".cache/fingerprints.json")
 # No result depends on these; a change of theirs that matters changes every fingerprint, since they make it.
 LEFT_OUT = (f"{PACKAGE}.fingerprint", f"{PACKAGE}.syntax")
 
@@ -45,13 +47,46 @@ def code(verb: str, spec: Any = None) -> str:
     Args: spec: a model, or JSON. Where JSON lacks a key, the default chooses variants for all jobs, and so others may count too.
     """
     versions = [f"{name} {version}" for name, version in packages(verb, spec).items()]
-    return hashlib.sha256("\n".join([*walk(verb, spec).lines, *versions]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([_walked(verb, spec)[0], *versions]).encode()).hexdigest()[:16]
 
 
 def packages(verb: str, spec: Any = None) -> dict[str, str]:
     """Names and versions, as installed, of the packages of others that the code behind `difftables VERB` imports."""
-    roots = {name.split(".")[0] for name in walk(verb, spec).modules if not _ours(name)}
-    return {name: _version(name) for root in sorted(roots) for name in sorted(set(_distributions().get(root, ())))}
+    return {name: _version(name) for root in _walked(verb, spec)[1] for name in sorted(set(_distributions().get(root, ())))}
+
+
+def _walked(verb: str, spec: Any) -> tuple[str, list[str]]:
+    """Hash of what a job reaches, and the packages of others that it imports; of a walk that was noted, without walking."""
+    known = _noted()
+    asked = job(verb, spec.model_dump_json(exclude_defaults=True) if isinstance(spec, BaseModel) else spec)
+    if asked not in known:
+        found = walk(verb, spec)
+        roots = sorted({name.split(".")[0] for name in found.modules if not _ours(name)})
+        known[asked] = (hashlib.sha256("\n".join(found.lines).encode()).hexdigest(), roots)
+    return known[asked]
+
+
+@cache
+def _noted() -> dict[str, Any]:
+    """The walks that `note` has written for these very sources."""
+    try:
+        found = json.loads(NOTES.read_text())
+        return dict(found["walks"]) if found["sources"] == _sources() else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+@cache
+def _sources() -> str:
+    """Hash of all sources, this module's among them, and of the Python that reads them."""
+    names = sorted(".".join([PACKAGE, *path.relative_to(SOURCE).with_suffix("").parts]) for path in SOURCE.rglob("*.py"))
+    return job(sys.version, [[name, source(name.removesuffix(".__init__"))] for name in names])
+
+
+def note() -> None:
+    """Write down all walks, for the next process: they are most of the time of a plan with nothing to do."""
+    if _noted.cache_info().currsize:
+        write_text(NOTES, json.dumps({"sources": _sources(), "walks": _noted()}))
 
 
 def job(*parts: Any) -> str:
@@ -68,7 +103,7 @@ def source(module: str) -> str | None:
 
 def forget() -> None:
     """Read all sources anew."""
-    for known in (_module, _exists, _edges, _walk):
+    for known in (_module, _exists, _edges, _walk, _noted, _sources):
         known.cache_clear()
 
 

@@ -30,7 +30,7 @@ class Plan(Specs):
 
     def __init__(self, params: Loaded) -> None:
         super().__init__(params)
-        self._written: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+        self._specs: dict[tuple[str, tuple[str, ...]], Frozen] = {}
 
     # -- files ------------------------------------------------------------------------------------------------
 
@@ -261,7 +261,9 @@ class Plan(Specs):
 
     def spec(self, verb: str, *of: str) -> Frozen:
         """What a job is told.  Args: of: arguments of its spec."""
-        return getattr(self, f"{verb}_spec")(*of)
+        if (verb, of) not in self._specs:
+            self._specs[verb, of] = getattr(self, f"{verb}_spec")(*of)
+        return self._specs[verb, of]
 
     def job(self, verb: str, of: tuple[str, ...], inputs: Files, outputs: Files, write: bool) -> str:
         """The path of a job's file: it holds spec, inputs and outputs, and is named by their hash.  Args: write: unless it is there."""
@@ -273,9 +275,7 @@ class Plan(Specs):
 
     def written(self, verb: str, *of: str) -> dict[str, Any]:
         """A job's spec as it is hashed: without the values that equal a default."""
-        if (verb, of) not in self._written:
-            self._written[verb, of] = self.spec(verb, *of).model_dump(mode="json", exclude_defaults=True)
-        return self._written[verb, of]
+        return self.spec(verb, *of).model_dump(mode="json", exclude_defaults=True)
 
     def code(self, verb: str, *of: str) -> str:
         """Fingerprint of the code behind a job."""

@@ -11,7 +11,7 @@ SOURCE = str(Path(str(workflow.current_basedir)).parents[1] / "src")
 sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
-from difftables import driver, environment, hours
+from difftables import driver, environment, fingerprint, hours
 from difftables import plan as planning
 from difftables.names import ConfigError, nearest
 
@@ -81,6 +81,8 @@ localrules:
 # Snakemake has no handler for dry runs, and knows their jobs only after this file was read.
 if workflow.is_main_process and limits.gpu:
     atexit.register(tell_hours)
+if workflow.is_main_process:
+    atexit.register(fingerprint.note)
 
 
 wildcard_constraints:

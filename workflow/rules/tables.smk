@@ -5,12 +5,12 @@ rule table:
     output:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json", png=".png", svg=".svg"),
         made=made("table", "paper", "table"),
-    wildcard_constraints:
-        paper=plan.papers_with(figure=True),
     log:
         f"{LOGS}/table/{{paper}}-{{table}}.log",
     benchmark:
         f"{BENCHMARKS}/table/{{paper}}-{{table}}.tsv"
+    wildcard_constraints:
+        paper=plan.papers_with(figure=True),
     conda:
         ENVIRONMENT
     threads: 1
