@@ -30,16 +30,18 @@ def command(arguments: list[str]) -> int:
         return 1
     stored, found = Path(plan.store).is_dir(), checks.Findings()
     with ThreadPoolExecutor() as pool:  # two programs that run beside the recomputation
-        waiting = [pool.submit(pending, plan)] if stored else []
-        waiting.append(pool.submit(changed, plan, stored))
+        waiting = pool.submit(pending, plan) if stored else None
+        locked = pool.submit(changed, plan, stored)
         checks.tables(plan, found)
         checks.hashes(plan, found)
-        wrong = [*(line for each in waiting for line in each.result()), *(without_metadata(plan) if stored else []), *found.wrong]
+        wrong = [*(waiting.result() if waiting else []), *(without_metadata(plan) if stored else []), *found.wrong]
     left = checks.unchecked(plan, found)
     said = f"{found.recomputed} tables recomputed, {found.printed} printed again from their JSON, {len(found.texts)} files compared"
     print(f"check: {said}, {len(found.hashed)} hashed")
     for line in wrong:
         print(f"check: {line}")
+    for line in locked.result():
+        print(f"check: note: {line}")  # by another machine, say: whether that is right, provenance tells
     for line in left:
         print(f"check: cannot check {line}")
     ended = f"the results of scale {plan.params.scale} are those of this code" if not left else "nothing wrong in what could be checked"
@@ -71,7 +73,7 @@ def without_metadata(plan: Plan) -> list[str]:
 
 
 def changed(plan: Plan, stored: bool) -> list[str]:
-    """Results that `dvc status` finds changed, where the scale was committed to DVC; what must run again is for the dry run to say."""
+    """Results that differ from dvc.lock, where that has the scale; what must run again is for the dry run to say."""
     import yaml
 
     lock = Path("dvc.lock")
@@ -88,4 +90,4 @@ def changed(plan: Plan, stored: bool) -> list[str]:
             for path, state in entry.get("changed outs", {}).items()}  # fmt: skip
     # Without a store its files are no reason, but what cannot be checked; bytes that DVC has not stored yet are the right ones.
     told = {path: state for path, state in outs.items() if state != "not in cache" and (stored or state != "deleted")}
-    return [f"{path}: {state} since dvc commit ({STAGE}, changed outs)" for path, state in told.items()]
+    return [f"{path}: {state} since dvc commit" for path, state in told.items()]
