@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from difftables import registry
-from difftables.config_data import Data, Download, Features, Frozen, Once, Seeds, Some
+from difftables.config_data import Data, Download, Features, Frozen, Images, Once, Seeds, Some
 from difftables.config_run import Net, Run, Schedule
 from difftables.config_sampling import Sampler, Searches
 from difftables.names import nearest
@@ -159,11 +159,11 @@ class Params(Frozen):
             raise ValueError(f"runs.{name}.train has augment or distinct, which are for images; data.{run.data} has none")
         if run.given is None:
             return
-        if getattr(data, "classes", None) is None:
+        classes = data.classes if isinstance(data, Images) else None
+        if classes is None:
             raise ValueError(f"runs.{name} is given labels, but data.{run.data} has none; set its `classes` to how many there are")
         if "classes" not in registry.arguments("nets.NETS", net.kind):
             raise ValueError(f"runs.{name} is given labels, but nets.{run.net}, a {net.kind}, takes no classes")
-        classes = getattr(data, "classes", None) or 0
         if run.target == "stable_field" and run.references and 1 < run.references < 2 * classes:
             raise ValueError(
                 f"runs.{name} has references = {run.references} for {classes} classes, fewer than two of a class on average; "

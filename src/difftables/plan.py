@@ -8,7 +8,7 @@ from typing import Any
 
 from difftables import fingerprint, registry
 from difftables.config import Table
-from difftables.config_data import Frozen
+from difftables.config_data import Frozen, Speech
 from difftables.config_sampling import Sampler
 from difftables.io import canonical, write_text
 from difftables.paper_folder import PAPERS, READS, STUDIES, drawn
@@ -45,8 +45,8 @@ class Plan(Specs):
 
     def data_inputs(self, data: str) -> Files:
         """What a data set is made from, where that lies in the repository."""
-        sentences = getattr(self.params.data[data], "sentences", None)
-        return {"sentences": [sentences]} if sentences else {}
+        found = self.params.data[data]
+        return {"sentences": [found.sentences]} if isinstance(found, Speech) and found.sentences else {}
 
     def archive_inputs(self, archive: str) -> Files:
         """What is unpacked, where a rule fetches it: a file fetched by hand belongs to its owner, and may be deleted afterwards."""

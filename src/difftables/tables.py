@@ -228,14 +228,19 @@ def markdown(grid: Grid) -> str:
             text = _text(cell, kind)
             if kind in ("paper", "literature") and text:
                 text = f"*{text}*"
-            elif getattr(cell, "verdict", "") == "best":
+            elif _of(cell, "verdict") == "best":
                 text = f"**{text}**"
-            elif getattr(cell, "verdict", "") == "same":
+            elif _of(cell, "verdict") == "same":
                 text += " †"
             texts.append(text)
         name = {"own": label, "literature": f"*{label}*"}.get(kind, f"&nbsp;&nbsp;*{label}*")
         out.append(f"| {name} | {' | '.join(texts)} |")
     return "\n".join([*out, "", *(f"- {note}" for note in grid.notes)]) + "\n"
+
+
+def _of(cell: Any, name: str) -> str:
+    """A text that cells have; text in a cell's place has none."""
+    return str(vars(cell)[name]) if isinstance(cell, Cell) else ""
 
 
 def _text(cell: Any, kind: str) -> str:
@@ -281,12 +286,12 @@ def latex(grid: Grid, label: str) -> str:
             text = "" if isinstance(cell, str) and "](" in cell else tex(_text(cell, kind))  # links are of no use on paper
             if kind in ("paper", "literature") and text:
                 text = f"\\textit{{{text}}}"
-            elif getattr(cell, "verdict", "") == "best":
+            elif _of(cell, "verdict") == "best":
                 text = f"\\textbf{{{text}}}"
-            elif getattr(cell, "verdict", "") == "same":
+            elif _of(cell, "verdict") == "same":
                 text += r"$^\dagger$"
             elif kind == "own" and text:
-                text = f"\\textcolor{{gray}}{{{text}}}" if getattr(cell, "status", "") == "not-run" else text
+                text = f"\\textcolor{{gray}}{{{text}}}" if _of(cell, "status") == "not-run" else text
             texts.append(text)
         out.append(f"{'' if kind == 'own' else chr(92) + 'quad '}{tex(name)} & {' & '.join(texts)} \\\\")
     out += [r"\bottomrule", r"\end{tabular}"]
