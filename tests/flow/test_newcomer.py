@@ -21,10 +21,10 @@ def test_an_own_sampler_is_a_function_a_line_and_a_row(checkout):
     return ddim(now, nxt, eta=0.5)
 
 
-RULES: dict[str, Rule] = {
+RULES: Variants[Rule] = {
     "half": half,'''
     text = steps.read_text()
-    steps.write_text(re.sub(r"RULES: dict\[str, Rule\] = \{", own, text, count=1))
+    steps.write_text(re.sub(r"RULES: Variants\[Rule\] = \{", own, text, count=1))
     assert steps.read_text() != text
     checkout.edit(
         "params.yaml", "samplers:", "samplers:\n  half-strided: {solver: {kind: walk, rule: half}, schedule: strided, clip: 1.0}\n#"
