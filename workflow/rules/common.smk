@@ -46,7 +46,7 @@ def code(verb, *wildcards):
 
 def made(verb, *wildcards):
     """Where a job leaves its provenance."""
-    return plan.made(verb, *("{" + name + "}" for name in wildcards))
+    return plan.made(verb, *(f"{{{name}}}" for name in wildcards))
 
 
 LOGS, BENCHMARKS = f"{ROOT}/logs", f"{STORE}/benchmarks"
