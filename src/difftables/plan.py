@@ -277,6 +277,10 @@ class Plan(Specs):
         """A job's spec as it is hashed: without the values that equal a default."""
         return self.spec(verb, *of).model_dump(mode="json", exclude_defaults=True)
 
+    def spec_hash(self, verb: str, *of: str) -> str:
+        """Hash of a job's spec, names and values: a change of it runs the job."""
+        return fingerprint.job(self.written(verb, *of))
+
     def code(self, verb: str, *of: str) -> str:
         """Fingerprint of the code behind a job."""
         return fingerprint.code(verb, self.spec(verb, *of))

@@ -14,7 +14,8 @@ from difftables.io import sha256
 from difftables.provenance import Hashes
 
 FOLDER = "provenance"  # in a store
-OF_SECONDS = ("/store/provenance/", "/store/benchmarks/", "/cost.csv")  # in paths of files that no second run repeats
+# In paths of files that no second run repeats, and of the one by which Snakemake marks a finished folder.
+OF_SECONDS = ("/store/provenance/", "/store/benchmarks/", "/cost.csv", "/.snakemake_timestamp")
 
 
 class Provenance(BaseModel):

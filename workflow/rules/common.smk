@@ -35,8 +35,13 @@ def listed(files):
 
 
 def job(verb, *wildcards):
-    """The file that tells a job what to do, as a function of its wildcards: what it says and reads is in its name, so a change of it runs the job."""
+    """The file that tells a job what to do: spec, inputs and outputs, whose hash is its name."""
     return lambda w, input, output: plan.job(verb, tuple(w[name] for name in wildcards), listed(input), listed(output), not workflow.dryrun)
+
+
+def spec(verb, *wildcards):
+    """Hash of what a job is told. Snakemake compares no param that looks at inputs or outputs, as the job's file does."""
+    return lambda w: plan.spec_hash(verb, *(w[name] for name in wildcards))
 
 
 def code(verb, *wildcards):

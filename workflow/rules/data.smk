@@ -12,6 +12,7 @@ rule weights:
         mem_mb=500,
     params:
         job=job("weights", "name"),
+        spec=spec("weights", "name"),
         code=code("weights", "name"),
     shell:
         "python -m difftables weights {params.job} --code {params.code} 2>&1 | tee {log}"
@@ -34,6 +35,7 @@ rule download:
         mem_mb=500,
     params:
         job=job("download", "file"),
+        spec=spec("download", "file"),
     shell:
         "python -m difftables download {params.job} 2>&1 | tee {log}"
 
@@ -55,6 +57,7 @@ rule extract:
         mem_mb=1000,
     params:
         job=job("extract", "archive"),
+        spec=spec("extract", "archive"),
     shell:
         "python -m difftables extract {params.job} 2>&1 | tee {log}"
 
@@ -78,6 +81,7 @@ rule data:
         mem_mb=limits.train_mb,
     params:
         job=job("data", "data"),
+        spec=spec("data", "data"),
         code=code("data", "data"),
     shell:
         "python -m difftables data {params.job} --code {params.code} --threads {threads} > {log} 2>&1"
@@ -103,6 +107,7 @@ rule reference:
         gpu=limits.gpu,
     params:
         job=job("reference", "data"),
+        spec=spec("reference", "data"),
         code=code("reference", "data"),
     shell:
         "python -m difftables reference {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"

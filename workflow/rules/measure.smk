@@ -19,6 +19,7 @@ rule measure:
         runtime=limits.sample_minutes,
     params:
         job=job("measure", "run", "seed", "sampler"),
+        spec=spec("measure", "run", "seed", "sampler"),
         code=code("measure", "run", "seed", "sampler"),
     shell:
         "python -m difftables measure {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
@@ -44,6 +45,7 @@ rule errors:
         runtime=limits.sample_minutes,
     params:
         job=job("errors", "run", "seed"),
+        spec=spec("errors", "run", "seed"),
         code=code("errors", "run", "seed"),
     shell:
         "python -m difftables errors {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
@@ -68,6 +70,7 @@ rule robustness:
         runtime=limits.sample_minutes,
     params:
         job=job("robustness", "run", "seed"),
+        spec=spec("robustness", "run", "seed"),
         code=code("robustness", "run", "seed"),
     shell:
         "python -m difftables robustness {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
@@ -92,6 +95,7 @@ rule likelihood:
         runtime=limits.sample_minutes,
     params:
         job=job("likelihood", "run", "seed"),
+        spec=spec("likelihood", "run", "seed"),
         code=code("likelihood", "run", "seed"),
     shell:
         "python -m difftables likelihood {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
@@ -116,6 +120,7 @@ rule gradients:
         runtime=limits.sample_minutes,
     params:
         job=job("gradients", "run", "seed"),
+        spec=spec("gradients", "run", "seed"),
         code=code("gradients", "run", "seed"),
     shell:
         "python -m difftables gradients {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
@@ -140,6 +145,7 @@ rule variance:
         runtime=limits.sample_minutes,
     params:
         job=job("variance", "run", "seed"),
+        spec=spec("variance", "run", "seed"),
         code=code("variance", "run", "seed"),
     shell:
         "python -m difftables variance {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
@@ -162,6 +168,7 @@ rule listen:
         mem_mb=limits.train_mb,
     params:
         job=job("listen", "run"),
+        spec=spec("listen", "run"),
         code=code("listen", "run"),
     shell:
         "python -m difftables listen {params.job} --code {params.code} --threads {threads} > {log} 2>&1"

@@ -19,6 +19,7 @@ rule sample:
         runtime=limits.sample_minutes,
     params:
         job=job("sample", "run", "sampler"),
+        spec=spec("sample", "run", "sampler"),
         code=code("sample", "run", "sampler"),
     shell:
         "{resources.launch} -m difftables sample {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"

@@ -19,6 +19,7 @@ rule levels:
         mem_mb=limits.train_mb,
     params:
         job=job("levels", "chosen"),
+        spec=spec("levels", "chosen"),
         code=code("levels", "chosen"),
     shell:
         "python -m difftables levels {params.job} --code {params.code} --threads {threads} > {log} 2>&1"
@@ -46,6 +47,7 @@ rule search:
         runtime=limits.sample_minutes,
     params:
         job=job("search", "run", "sampler"),
+        spec=spec("search", "run", "sampler"),
         code=code("search", "run", "sampler"),
     shell:
         "python -m difftables search {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"

@@ -18,6 +18,7 @@ rule table:
         mem_mb=2000,
     params:
         job=job("table", "paper", "table"),
+        spec=spec("table", "paper", "table"),
         code=code("table", "paper", "table"),
     shell:
         "python -m difftables table {params.job} --code {params.code} --threads {threads} > {log} 2>&1"
@@ -57,6 +58,7 @@ rule report:
         mem_mb=1000,
     params:
         job=job("report"),
+        spec=spec("report"),
         code=code("report"),
     shell:
         "python -m difftables report {params.job} --code {params.code} --threads {threads} > {log} 2>&1"

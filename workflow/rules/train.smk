@@ -20,6 +20,7 @@ rule train:
         runtime=limits.train_minutes,
     params:
         job=job("train", "run", "seed"),
+        spec=spec("train", "run", "seed"),
         code=code("train", "run", "seed"),
     shell:
         "{resources.launch} -m difftables train {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
@@ -47,6 +48,7 @@ rule train_estimator:
         runtime=limits.train_minutes,
     params:
         job=job("train_estimator", "run", "seed"),
+        spec=spec("train_estimator", "run", "seed"),
         code=code("train_estimator", "run", "seed"),
     shell:
         "{resources.launch} -m difftables train_estimator {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
