@@ -70,7 +70,7 @@ OWN = '''def mix(x: Tensor, level: Level) -> Tensor:
     return turn.cos() * x - turn.sin() * half * x.flip(-1, -2)
 
 
-CORRUPTIONS: dict[str, Corruption] = {
+CORRUPTIONS: Variants[Corruption] = {
     "mix": mix,
     "scale"'''
 
@@ -79,7 +79,7 @@ def test_an_own_operator_is_a_function_and_a_line(checkout):
     """It is trained through and sampled through, and nobody else's row runs again."""
     path = checkout.path / "src/difftables/corruptions.py"
     text = path.read_text()
-    path.write_text(re.sub(r'CORRUPTIONS: dict\[str, Corruption\] = \{\s*"scale"', OWN, text, count=1))
+    path.write_text(re.sub(r'CORRUPTIONS: Variants\[Corruption\] = \{\s*"scale"', OWN, text, count=1))
     assert path.read_text() != text
     turning = "{family: soft, steps: 16, lowest: 0.02, highest: 0.2, reached: 0.25, weakest: 0.01, strongest: 1.5}"
     checkout.edit("params.yaml", "  soft-uniform: {family", f"  turning: {turning}\n  soft-uniform: {{family")
