@@ -51,7 +51,8 @@ def test_all_it_made_is_that_of_an_undisturbed_run(killed, finished):
             continue
         if "provenance" in path.parts:
             found, wanted = (json.loads(each.read_text()) for each in (path, other))
-            assert found["fingerprint"] == wanted["fingerprint"], path
+            if "made" not in found["inputs"]:  # tables read who measured their records, and that tells seconds
+                assert found["fingerprint"] == wanted["fingerprint"], path
             assert found["outputs"] == wanted["outputs"], path
             continue
         assert path.read_bytes() == other.read_bytes(), path
