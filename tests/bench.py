@@ -11,26 +11,37 @@ from pathlib import Path
 
 import torch
 
-from difftables import densities, schedules, soft, strides
-from difftables.config_sampling import Walk
-from difftables.corruptions import blur, scale
+from difftables.config.sampling import Walk
 from difftables.data.mel import filters
-from difftables.draw import draw
-from difftables.estimator import Adjust, alpha_bar_of, fitted, refit
-from difftables.importance import LossAware
-from difftables.level import Level
-from difftables.losses import WEIGHTS, denoising_loss
-from difftables.losses import plain as unseen
+from difftables.diffusion import operator_levels, schedules, timesteps
+from difftables.diffusion.corruptions import blur, scale
+from difftables.diffusion.denoiser import (
+    clipped,
+    edm,
+    eps,
+    parts,
+    precondition,
+    rescaled_timestep,
+    residual,
+    sqrt_alpha_bar,
+    timestep_index,
+)
+from difftables.diffusion.level import Level
+from difftables.estimation.estimator import Adjust, alpha_bar_of, fitted, refit
+from difftables.estimation.oracle import MelOracle
 from difftables.metrics import frechet
 from difftables.nets.tasnet import TasNet
 from difftables.nets.unet import UNet
 from difftables.nets.vgg import VGG
 from difftables.nets.wavegrad import WaveGrad
-from difftables.oracle import MelOracle
-from difftables.precond import clipped, edm, eps, parts, precondition, rescaled_timestep, residual, sqrt_alpha_bar, timestep_index
-from difftables.solvers import bind
-from difftables.targets import clean
-from difftables.vlb import Bound, Vlb
+from difftables.sampling.generate import draw
+from difftables.sampling.solvers import bind
+from difftables.training import level_densities
+from difftables.training.loss_aware import LossAware
+from difftables.training.losses import WEIGHTS, denoising_loss
+from difftables.training.losses import plain as unseen
+from difftables.training.targets import clean
+from difftables.training.variational_bound import Bound, Vlb
 
 
 def best(functions, rounds=5):
@@ -129,7 +140,7 @@ def bounding():
         return draw(
             keys,
             (1, 8, 8),
-            schedules.at_timesteps(training, strides.even(100, 10)),
+            schedules.at_timesteps(training, timesteps.even(100, 10)),
             denoise=clipped(denoise, 1.0),
             solve=solving(rule),
             **common,
@@ -152,7 +163,7 @@ def _step(denoise, net, training, x0, aware=True):
     optimiser = torch.optim.Adam(net.parameters(), fused=True)
 
     def go():
-        levels = (densities.index if memory is None else memory)(training, 64, torch.Generator().manual_seed(0))
+        levels = (level_densities.index if memory is None else memory)(training, 64, torch.Generator().manual_seed(0))
         loss = denoising_loss(
             x0[:64],
             levels,
@@ -177,16 +188,16 @@ def softening():
     """Soft Diffusion with the laptop net: distances of 256 levels of 512 digits, and what the operator costs in training and sampling."""
     torch.manual_seed(0)
     net, x0 = UNet(8, 1, 8, (1, 2), 1, (4,), 0.0).eval(), torch.rand(512, 1, 8, 8) * 2 - 1
-    training = soft.along(torch.tensor([0.01, 2.875]), 100, 0.02, 0.2, 0.25)
+    training = operator_levels.along(torch.tensor([0.01, 2.875]), 100, 0.02, 0.2, 0.25)
     denoise = precondition(net, residual, rescaled_timestep(training))
     candidates = Level.variance_exploding(torch.zeros(256), torch.linspace(0.01, 2.875, 256))
-    (seconds,) = best([lambda: soft.paired_distances(x0, candidates, blur)], 2)
-    path = _path(soft.paired_distances(x0, candidates, blur))
+    (seconds,) = best([lambda: operator_levels.paired_distances(x0, candidates, blur)], 2)
+    path = _path(operator_levels.paired_distances(x0, candidates, blur))
     print(f"soft: 256 x 256 distances        {seconds:9.2f}   s, 512 digits; the path takes {path:.2f} s")
 
     def draws(corrupt):
         common = {"prior": lambda randn, like, level: randn(like), "device": torch.device("cpu"), "adapt": None, "batch": 300}
-        chain = schedules.at_timesteps(training, strides.trailing(100, 10))
+        chain = schedules.at_timesteps(training, timesteps.trailing(100, 10))
         return draw(
             [("bench", i) for i in range(300)], (1, 8, 8), chain, denoise=denoise, corrupt=corrupt, solve=solving("momentum"), **common
         )
@@ -197,7 +208,7 @@ def softening():
     optimiser = torch.optim.Adam(net.parameters(), fused=True)
 
     def step(corrupt, seen):
-        levels = densities.index(training, 64, torch.Generator().manual_seed(0))
+        levels = level_densities.index(training, 64, torch.Generator().manual_seed(0))
         loss = denoising_loss(
             x0[:64], levels, torch.randn(64, 1, 8, 8), denoise=denoise, corrupt=corrupt, target=clean, weight=WEIGHTS["eps"], residual=seen
         )
@@ -211,7 +222,7 @@ def softening():
 
 def _path(distances):
     began = time.perf_counter()
-    soft.chosen(distances, 32)
+    operator_levels.chosen(distances, 32)
     return time.perf_counter() - began
 
 

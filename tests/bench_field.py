@@ -5,12 +5,12 @@ import time
 
 import torch
 
-from difftables.corruptions import scale
-from difftables.level import Level
-from difftables.losses import WEIGHTS, denoising_loss
+from difftables.diffusion.corruptions import scale
+from difftables.diffusion.denoiser import edm, precondition, quarter_log
+from difftables.diffusion.level import Level
 from difftables.nets.ncsnpp import NCSNpp
-from difftables.precond import edm, precondition, quarter_log
-from difftables.targets import clean, stable_field
+from difftables.training.losses import WEIGHTS, denoising_loss
+from difftables.training.targets import clean, stable_field
 
 BATCH, PIXELS = 64, 32
 

@@ -1,13 +1,15 @@
-"""`python -m difftables VERB ...`: what the rules call, and `check`, `costs`, `explain`, `verify` and `where` for people."""
+"""`python -m difftables VERB ...`: the jobs that rules start, and the commands that people type."""
 
 import importlib
 import os
 import sys
 from pathlib import Path
 
-from difftables import driver, environment, parallel
+from difftables.common import driver, environment, parallel
 
-VERBS = sorted(p.stem for p in Path(__file__).parent.joinpath("cli").glob("*.py") if p.stem not in ("__init__", "job", "judges"))
+PACKAGE = Path(__file__).parent
+COMMANDS = sorted(path.stem for path in PACKAGE.joinpath("commands").glob("[a-z]*.py"))
+JOBS = sorted(path.stem for path in PACKAGE.joinpath("jobs").glob("[a-z]*.py") if path.stem != "job")
 SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can split
 
 
@@ -15,23 +17,23 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb; mistakes a user can mend end in one line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: difftables VERB ...\nverbs: {', '.join(VERBS)}")
+        print(f"usage: difftables VERB ...\ncommands: {', '.join(COMMANDS)}\njobs, as rules start them: {', '.join(JOBS)}")
         return 0
     verb, *rest = arguments
-    if verb not in VERBS:
-        from difftables.names import nearest
+    if verb not in (*COMMANDS, *JOBS):
+        from difftables.common.errors import nearest
 
-        print(f"difftables: there is no verb {verb!r}{nearest(verb, VERBS)}", file=sys.stderr)
+        print(f"difftables: there is no verb {verb!r}{nearest(verb, [*COMMANDS, *JOBS])}", file=sys.stderr)
         return 2
     world = parallel.here()
     if world.size > 1 and verb not in SHARED:
         world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be split")
         return 2
     environment.apply()  # before torch is imported
-    module = importlib.import_module(f"difftables.cli.{verb}")
-    if hasattr(module, "command"):
-        return module.command(rest)
-    from difftables.cli import job as jobs
+    if verb in COMMANDS:
+        return importlib.import_module(f"difftables.commands.{verb}").command(rest)
+    module = importlib.import_module(f"difftables.jobs.{verb}")
+    from difftables.jobs import job as jobs
 
     driver.follow()
     job = jobs.parse(verb, rest)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from difftables import explanation, fingerprint
-from difftables.cli import explain, verify
-from difftables.job_specs import complete
-from difftables.provenance_files import load, matches
+from difftables.commands import explain, verify
+from difftables.config.job_specs import complete
+from difftables.planning import explanation
+from difftables.provenance import fingerprint
+from difftables.provenance.files import load, matches
 
 STORE, TABLES = "results/smoke/store", "results/smoke/tables"
 

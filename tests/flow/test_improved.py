@@ -69,7 +69,7 @@ def test_an_ensemble_is_one_net_at_the_ends_and_the_other_between(finished):
 
 
 def test_a_checkpoint_is_another_net_than_the_last_of_its_training(finished):
-    from difftables.io import load_tensors
+    from difftables.common.files import load_tensors
 
     tensors, _ = load_tensors(finished.path / f"{STORE}/nets/iddpm-cosine-hybrid-long/s0/net.safetensors", "net")
     assert {name.split(".")[1] for name in tensors if name.startswith("at.")} == {"10", "20"}

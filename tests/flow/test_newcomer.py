@@ -15,7 +15,7 @@ TABLE = "workflow/papers/noise_estimation/tables.yaml"
 
 def test_an_own_sampler_is_a_function_a_line_and_a_row(checkout):
     """And nobody else's row runs again."""
-    steps = checkout.path / "src/difftables/steps.py"
+    steps = checkout.path / "src/difftables/sampling/rules.py"
     own = '''def half(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
     """Half way between DDIM and DDPM."""
     return ddim(now, nxt, eta=0.5)

@@ -112,7 +112,7 @@ def test_a_pulled_run_is_a_finished_run(clone):
 
 def test_check_names_each_way_of_going_stale(spoilt):
     """Each injected once, all at once: every reason below comes from one of them alone."""
-    spoilt.edit("src/difftables/cli/variance.py", "rows = []", "rows = list()")
+    spoilt.edit("src/difftables/jobs/variance.py", "rows = []", "rows = list()")
     spoilt.edit("params.yaml", "gradient_batches: 4", "gradient_batches: 5")
     # Snakemake by itself compares params as a set of values; names count here.
     spoilt.edit("params.yaml", "error_levels: 5\n        error_n: 60", "error_levels: 60\n        error_n: 5")
@@ -168,7 +168,7 @@ def experiment(clone, tmp_path_factory):
     """A number changed in a queued experiment; the code changed after that, before it ran; the repository and what was said."""
     repository = clone.copied(tmp_path_factory.mktemp("experiment") / "repository")
     repository.run("dvc", "exp", "run", "--queue", "-n", "tighter", "-S", "samplers.ddim-oracle.clip=0.9")
-    repository.edit("src/difftables/oracle.py", "variance.log().sum() / 2", "0.5 * variance.log().sum()")
+    repository.edit("src/difftables/estimation/oracle.py", "variance.log().sum() / 2", "0.5 * variance.log().sum()")
     said = repository.run("dvc", "exp", "run", "--run-all").text
     revision = git(repository, "for-each-ref", "--format=%(objectname)", "refs/exps/**/tighter").strip()
     assert revision, said
@@ -184,7 +184,7 @@ def test_a_queued_experiment_runs_what_its_number_changes_with_the_code_it_was_q
     assert all(old["value"] != new["value"] for old, new in changed if old["metric"].startswith("FD"))
     assert all({key for key in old if old[key] != new[key]} <= {"value", "sd", "run"} for old, new in changed)
     assert git(repository, "diff", "--name-only", "HEAD", revision, "--", "src", "workflow") == ""
-    assert git(repository, "status", "--porcelain").split() == ["M", "src/difftables/oracle.py"]
+    assert git(repository, "status", "--porcelain").split() == ["M", "src/difftables/estimation/oracle.py"]
 
 
 def test_nothing_is_to_be_done_after_going_to_another_commit_and_back(experiment):

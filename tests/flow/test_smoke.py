@@ -115,7 +115,7 @@ def keys(value):
 
 
 def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
-    from difftables import schedules
+    from difftables.diffusion import schedules
 
     folder = finished.path / "results/smoke/store/schedules"
     for name in ("ddim-searched", "ddim-frozen"):
@@ -153,7 +153,7 @@ CHANGES = {
         {"search": 1, "sample": 1},
     ),
     "a sampler's code": (
-        "src/difftables/steps.py",
+        "src/difftables/sampling/rules.py",
         "return (nxt.std**2 - variance)",
         "return (1.0 * nxt.std**2 - variance)",
         {"search": 2, "sample": 18, "robustness": 1},  # nine rows by the rule, nine by Heun
@@ -171,12 +171,17 @@ CHANGES = {
         {"data": 1, "train": 1, "train_estimator": 1, "errors": 1, "robustness": 1, "search": 2, "sample": 7},
     ),
     "a new sampler": (
-        "src/difftables/steps.py",
+        "src/difftables/sampling/rules.py",
         'RULES: Variants[Rule] = {\n    "ddim": ddim,',
         'RULES: Variants[Rule] = {\n    "mine": ddim, "ddim": ddim,',
         {},
     ),
-    "the oracle's code": ("src/difftables/oracle.py", "variance.log().sum() / 2", "0.5 * variance.log().sum()", {"sample": 1, "errors": 1}),
+    "the oracle's code": (
+        "src/difftables/estimation/oracle.py",
+        "variance.log().sum() / 2",
+        "0.5 * variance.log().sum()",
+        {"sample": 1, "errors": 1},
+    ),
     "a comment": ("src/difftables/metrics/frechet.py", '"""Frechet', '# a comment\n"""Frechet', {}),
     "a reported number": ("workflow/papers/noise_estimation/reported.csv", "19.45", "19.46", {"table": 8, "plain_table": 1, "report": 1}),
 }

@@ -77,7 +77,7 @@ CORRUPTIONS: Variants[Corruption] = {
 
 def test_an_own_operator_is_a_function_and_a_line(checkout):
     """It is trained through and sampled through, and nobody else's row runs again."""
-    path = checkout.path / "src/difftables/corruptions.py"
+    path = checkout.path / "src/difftables/diffusion/corruptions.py"
     text = path.read_text()
     path.write_text(re.sub(r'CORRUPTIONS: Variants\[Corruption\] = \{\s*"scale"', OWN, text, count=1))
     assert path.read_text() != text

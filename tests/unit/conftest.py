@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from difftables import provenance
-from difftables.io import sha256
-from difftables.paper_folder import LOADER
+from difftables.common.files import sha256
+from difftables.papers.folder import LOADER
+from difftables.provenance import record
 
 ROOT = Path(__file__).parents[2]
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # as LOADER
@@ -115,7 +115,7 @@ def job(tmp_path):
         }  # fmt: skip
         path = root / "results/smoke/store/provenance" / rule / f"{wildcards}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(provenance.record(**known | fields)))
+        path.write_text(json.dumps(record.record(**known | fields)))
         return hashed(outputs)["files"]
 
     return write

@@ -5,9 +5,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from difftables.cli import job as jobs
-from difftables.paper_folder import STUDIES
-from difftables.search_methods import METHODS
+from difftables.jobs import job as jobs
+from difftables.papers.folder import STUDIES
+from difftables.search.methods import METHODS
 
 # Of a net for images of 4 x 4 pixels that trains and draws in no time.
 RUN = {
@@ -49,7 +49,7 @@ def read_job(verb, spec, inputs, outputs, code="0"):
 def run_job(verb, spec, inputs, outputs, code="0"):
     """Run a job, and leave no provenance: that needs the fingerprint of the whole code.  Returns: the job."""
     job = read_job(verb, spec, inputs, outputs, code)
-    importlib.import_module(f"difftables.cli.{verb}").run(job)
+    importlib.import_module(f"difftables.jobs.{verb}").run(job)
     return job
 
 

@@ -3,14 +3,14 @@
 import ast
 from functools import cache
 
-from difftables import fingerprint
-from difftables.syntax import PURE
+from difftables.provenance import fingerprint
+from difftables.provenance.syntax import PURE
 
 SOURCES = {
     ".".join(("difftables", *path.relative_to(fingerprint.SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path.read_text()
     for path in sorted(fingerprint.SOURCE.rglob("*.py"))
 }
-LEFT_OUT = ("difftables.fingerprint", "difftables.syntax")
+LEFT_OUT = ("difftables.provenance.fingerprint", "difftables.provenance.syntax")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -176,8 +176,8 @@ def reached(verb, spec):
     texts, keys = fingerprint._texts(spec)
     read = set()
     while True:
-        symbols, modules, spoken, known = set(), {"difftables.__main__", f"difftables.cli.{verb}"}, set(texts), set(read)
-        todo = [("difftables.__main__", "main"), (f"difftables.cli.{verb}", "run")]
+        symbols, modules, spoken, known = set(), {"difftables.__main__", f"difftables.jobs.{verb}"}, set(texts), set(read)
+        todo = [("difftables.__main__", "main"), (f"difftables.jobs.{verb}", "run")]
         ran = set()
 
         def follow(module, found, used=None, speaks=True):

@@ -15,13 +15,13 @@ from job_files import changed, write_job
 from PIL import Image
 from pydantic import ValidationError
 
-from difftables import plan
 from difftables.__main__ import main
-from difftables.config_data import Download, Images
+from difftables.common.files import load_tensors
+from difftables.common.unpack import extract
+from difftables.config.data import Download, Images
+from difftables.config.job_specs import ExtractSpec
 from difftables.data import READERS, SPEECH_READERS
-from difftables.io import load_tensors
-from difftables.job_specs import ExtractSpec
-from difftables.unpack import extract
+from difftables.planning import plan
 
 ROOT = Path(__file__).parents[2]
 PIXELS = np.random.default_rng(0)

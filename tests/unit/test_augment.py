@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from difftables.augment import LABELS, augment, draw, execute, inverse
+from difftables.data.augment import LABELS, augment, draw, execute, inverse
 from difftables.nets import NETS
 
 OPERATIONS = {"x-flip": [0], "y-flip": [1], "scale": [2], "rotation": [3, 4], "stretch": [5, 6], "translation": [7, 8]}

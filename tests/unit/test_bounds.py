@@ -7,15 +7,15 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from difftables import schedules
-from difftables.corruptions import scale
-from difftables.importance import LossAware
-from difftables.losses import denoising_loss, inverse_sigma2
-from difftables.precond import eps, precondition, timestep_index
-from difftables.rng import generator
-from difftables.steps import transition
-from difftables.targets import clean
-from difftables.vlb import VARIANCES, Bound, Hybrid, Vlb, decoder, gaussian_kl
+from difftables.common.seeds import generator
+from difftables.diffusion import schedules
+from difftables.diffusion.corruptions import scale
+from difftables.diffusion.denoiser import eps, precondition, timestep_index
+from difftables.sampling.rules import transition
+from difftables.training.loss_aware import LossAware
+from difftables.training.losses import denoising_loss, inverse_sigma2
+from difftables.training.targets import clean
+from difftables.training.variational_bound import VARIANCES, Bound, Hybrid, Vlb, decoder, gaussian_kl
 
 RATES = {"scaled-linear": schedules.scaled_linear, "cosine": schedules.cosine}
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from difftables import checks
-from difftables.cli import check
-from difftables.io import sha256, write_json, write_text
-from difftables.pages import Page, from_plain
-from difftables.plan import read
-from difftables.tables import Cell, Grid, judge
+from difftables.commands import check
+from difftables.common.files import sha256, write_json, write_text
+from difftables.planning.plan import read
+from difftables.report import checks
+from difftables.report.cells import Cell, Grid, judge
+from difftables.report.pages import Page, from_plain
 
 ROOT = Path(__file__).parents[2]
 TABLES = Path("results/smoke/tables")

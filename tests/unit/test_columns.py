@@ -7,16 +7,19 @@ import pytest
 import torch
 from job_files import RUN, changed, job_names, read_job
 
-from difftables import fingerprint, params, plan, schedules
-from difftables.assemble import build_net
-from difftables.cli import job as jobs
-from difftables.cli import judges, measure, sample, search
-from difftables.cli.judges import Score
-from difftables.estimator import fitted
-from difftables.io import load_tensors, read_json, save_tensors
-from difftables.job_specs import MeasureSpec, SampleSpec, SearchSpec
-from difftables.run_specs import RunSpec
-from difftables.search_methods import METHODS
+from difftables.common.files import load_tensors, read_json, save_tensors
+from difftables.config.job_specs import MeasureSpec, SampleSpec, SearchSpec
+from difftables.config.run_spec import RunSpec
+from difftables.diffusion import schedules
+from difftables.estimation.estimator import fitted
+from difftables.jobs import job as jobs
+from difftables.jobs import measure, sample, search
+from difftables.metrics import judges
+from difftables.metrics.judges import Score
+from difftables.planning import params, plan
+from difftables.provenance import fingerprint
+from difftables.sampling.assemble import build_net
+from difftables.search.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 VP = RunSpec.model_validate(RUN | {
@@ -67,7 +70,7 @@ def counted(tmp_path, monkeypatch):
     monkeypatch.setattr(sample.Chain, "draw", drawn)
     monkeypatch.setitem(judges.TABLE, "images", judge)
     monkeypatch.setitem(judges.SEARCH, "images", judge)
-    monkeypatch.setattr("difftables.estimates.ESTIMATES", {"estimator": level_of})
+    monkeypatch.setattr("difftables.estimation.level_sources.ESTIMATES", {"estimator": level_of})
     for name, method in METHODS.items():
 
         def found(job, steps, find=method.find):

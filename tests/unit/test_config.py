@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from difftables import config, params, plan, registry
-from difftables.names import ConfigError
+from difftables.common import registry
+from difftables.common.errors import ConfigError
+from difftables.config import params_file
+from difftables.planning import params, plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +21,7 @@ def edited(rewritten):
     return lambda path, value, scale="laptop": params.load(rewritten((path.replace(".", "/"), value)), scale)
 
 
-@pytest.mark.parametrize("scale", config.SCALES)
+@pytest.mark.parametrize("scale", params_file.SCALES)
 def test_all_scales_are_valid(scale):
     assert params.load(ROOT / "params.yaml", scale).scale == scale
 
@@ -97,13 +99,13 @@ def test_overrides_of_a_scale_are_merged_key_by_key():
 
 def test_names_come_from_the_dicts_of_variants():
     from difftables.nets import NETS
-    from difftables.steps import RULES
+    from difftables.sampling.rules import RULES
 
-    assert registry.names("steps.RULES") == list(RULES)
+    assert registry.names("sampling.rules.RULES") == list(RULES)
     assert registry.names("nets.NETS") == list(NETS)
     assert registry.arguments("nets.NETS", "vgg") == {"channels": ("int", False), "width": ("int", False), "pools": ("int", True)}
     with pytest.raises(LookupError, match=r"no dict steps\.NONE"):
-        registry.names("steps.NONE")
+        registry.names("sampling.rules.NONE")
 
 
 def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path):

@@ -7,11 +7,13 @@ import pytest
 import torch
 import yaml
 
-from difftables import config_data, params, plan, registry
+from difftables.common import registry
+from difftables.common.errors import ConfigError
+from difftables.config import data as config_data
 from difftables.data import HOLDS
-from difftables.data.images import SUFFIXES
+from difftables.data.image_files import SUFFIXES
 from difftables.data.mel import filters
-from difftables.names import ConfigError
+from difftables.planning import params, plan
 
 ROOT = Path(__file__).parents[2]
 NEW_IMAGES = {"reader": "folder", "size": 8, "channels": 1, "held_out": 4}
@@ -173,9 +175,9 @@ def test_what_readers_hold_is_what_they_give():
     assert (len(images), images.shape[1], images.shape[2]) == (known["samples"], known["channels"], known["size"])
     assert len(labels.unique()) == known["classes"]
     assert registry.constant("data.HOLDS") == HOLDS
-    assert registry.constant("data.images.SUFFIXES") == SUFFIXES
+    assert registry.constant("data.image_files.SUFFIXES") == SUFFIXES
     with pytest.raises(LookupError, match="NONE"):
-        registry.constant("data.images.NONE")
+        registry.constant("data.image_files.NONE")
 
 
 @pytest.mark.parametrize("bands", [20, 40, 44, 45, 46, 47, 48, 60, 64, 80, 100, 128])
@@ -206,7 +208,7 @@ def test_scales_of_params_stay_plans():
 @pytest.fixture
 def made_up(tmp_path):
     """60 images of 6x6 px with three classes, of which 20 are held out: their file and their data set."""
-    from difftables.io import save_tensors
+    from difftables.common.files import save_tensors
 
     stream = torch.Generator().manual_seed(1)
     tensors = {
@@ -222,8 +224,8 @@ def made_up(tmp_path):
 @pytest.mark.parametrize("distinct", [True, False])
 def test_batches_are_drawn_from_the_training_part_as_from_a_copy_of_it(made_up, distinct):
     """The numbers, and where their stream stands afterwards, are those of indexing a copy; no copy is kept."""
-    from difftables.data.images import to_unit
-    from difftables.media import of
+    from difftables.data.datasets import of
+    from difftables.data.image_files import to_unit
 
     tensors, spec, path = made_up
     images = of(spec, path, torch.device("cpu"))
@@ -243,8 +245,8 @@ def test_batches_are_drawn_from_the_training_part_as_from_a_copy_of_it(made_up, 
 
 
 def test_parts_are_those_of_the_mask(made_up):
-    from difftables.data.images import to_unit
-    from difftables.media import of
+    from difftables.data.datasets import of
+    from difftables.data.image_files import to_unit
 
     tensors, spec, path = made_up
     images = of(spec, path, torch.device("cpu"))

@@ -3,7 +3,7 @@ import tempfile
 import pytest
 import torch
 
-from difftables import device
+from difftables.common import device
 
 
 def test_without_cuda_or_without_asking_it_is_the_cpu(monkeypatch):

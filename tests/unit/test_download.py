@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from difftables import params, plan
-from difftables.config_data import Download
-from difftables.download import fetch
-from difftables.names import ConfigError
+from difftables.common.errors import ConfigError
+from difftables.common.fetch import fetch
+from difftables.config.data import Download
+from difftables.planning import params, plan
 
 ROOT = Path(__file__).parents[2]
 BODY = random.Random(0).randbytes(300_000)
@@ -163,7 +163,7 @@ def test_a_full_disk_is_one_line(get, monkeypatch):
     def full(path, mode):
         return open("/dev/full" if mode == "ab" else path, mode)
 
-    monkeypatch.setattr("difftables.download.open", full, raising=False)
+    monkeypatch.setattr("difftables.common.fetch.open", full, raising=False)
     with pytest.raises(OSError) as error:
         get()
     assert error.value.errno == errno.ENOSPC

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from difftables import schedules
-from difftables.estimator import Adjust, alpha_bar_of, estimator_loss, fitted, levels_of, log_noise, refit
-from difftables.level import Level
-from difftables.oracle import Kernel, Oracle, fit_kernel, leave_one_out_bandwidth
+from difftables.diffusion import schedules
+from difftables.diffusion.level import Level
+from difftables.estimation.estimator import Adjust, alpha_bar_of, estimator_loss, fitted, levels_of, log_noise, refit
+from difftables.estimation.oracle import Kernel, Oracle, fit_kernel, leave_one_out_bandwidth
 
 
 def double(*values):
@@ -205,8 +205,8 @@ def test_more_fibonacci_steps_than_beta_0_allows_keep_their_shape(steps):
 def noisy_utterances(alpha_bar, seed=0):
     """A harmonic sound at 8 kHz with noise at a level, and what the mel oracle needs."""
     from difftables.data.mel import filters, log_mel
-    from difftables.oracle import MelOracle
-    from difftables.schedules import from_betas, linear
+    from difftables.diffusion.schedules import from_betas, linear
+    from difftables.estimation.oracle import MelOracle
 
     t = torch.arange(8000) / 8000
     x0 = 0.05 * sum((2 * torch.pi * 150 * k * t).sin() / k for k in range(1, 12))[None].expand(len(alpha_bar), -1)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from difftables import explanation, fingerprint, provenance
-from difftables.cli import explain
-from difftables.job_specs import complete
-from difftables.provenance_files import load, parse
-from difftables.tables import HEADER
+from difftables.commands import explain
+from difftables.config.job_specs import complete
+from difftables.planning import explanation
+from difftables.provenance import fingerprint
+from difftables.provenance import record as provenance
+from difftables.provenance.files import load, parse
+from difftables.report.cells import HEADER
 
 ROOT = Path(__file__).parents[2]
 STORE, TABLES = "results/smoke/store", "results/smoke/tables"

@@ -11,7 +11,7 @@ def picture(path, side=16):
 
 @pytest.mark.parametrize("count", [1, 3, 25])
 def test_bad_images_are_named_up_to_twenty(tmp_path, count):
-    from difftables.data.images import folder
+    from difftables.data.image_files import folder
 
     picture(tmp_path / "good.png")
     for i in range(count):
@@ -29,7 +29,7 @@ def test_bad_images_are_named_up_to_twenty(tmp_path, count):
 
 def test_a_crop_beyond_an_image_names_it(tmp_path):
     """Pillow would fill what is missing with black."""
-    from difftables.data.images import folder
+    from difftables.data.image_files import folder
 
     picture(tmp_path / "large.png", 20)
     picture(tmp_path / "small.png", 15)

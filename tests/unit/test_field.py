@@ -7,19 +7,21 @@ import pytest
 import torch
 from job_files import RUN, read_job
 
-from difftables import densities, ode, schedules, solvers
-from difftables.cli.train import training_batches
-from difftables.config_run import Training
-from difftables.corruptions import scale
-from difftables.io import save_tensors
-from difftables.job_specs import TrainSpec
-from difftables.level import Level
-from difftables.losses import WEIGHTS
-from difftables.precond import CONDITIONINGS, PRECONDITIONINGS, Counted, vp_time
-from difftables.processes import FAMILIES
-from difftables.steps import Churn, Langevin
-from difftables.targets import field_weights, stable_field
-from difftables.train import decay, learning_rate
+from difftables.common.files import save_tensors
+from difftables.config.job_specs import TrainSpec
+from difftables.config.run import Training
+from difftables.diffusion import schedules
+from difftables.diffusion.corruptions import scale
+from difftables.diffusion.denoiser import CONDITIONINGS, PRECONDITIONINGS, Counted, vp_time
+from difftables.diffusion.level import Level
+from difftables.diffusion.training_schedules import FAMILIES
+from difftables.jobs.train import training_batches
+from difftables.sampling import ode, solvers
+from difftables.sampling.rules import Churn, Langevin
+from difftables.training import level_densities
+from difftables.training.loop import decay, learning_rate
+from difftables.training.losses import WEIGHTS
+from difftables.training.targets import field_weights, stable_field
 
 
 def exploding(*sigma):
@@ -192,11 +194,13 @@ def test_churn_adds_what_is_missing_to_the_new_level():
 
 
 def test_log_normal_levels():
-    drawn = densities.of("log_normal", exploding(80.0, 0.002, 0.0))(exploding(80.0, 0.002, 0.0), 40000, torch.Generator().manual_seed(0))
+    drawn = level_densities.of("log_normal", exploding(80.0, 0.002, 0.0))(
+        exploding(80.0, 0.002, 0.0), 40000, torch.Generator().manual_seed(0)
+    )
     assert drawn.sigma.log().mean().item() == pytest.approx(-1.2, abs=0.02)
     assert drawn.sigma.log().std().item() == pytest.approx(1.2, abs=0.02)
     assert (drawn.alpha == 1).all()
-    kept = densities.of("log_normal", schedules.from_betas(schedules.linear(10, 0.1, 0.2)))
+    kept = level_densities.of("log_normal", schedules.from_betas(schedules.linear(10, 0.1, 0.2)))
     mixed = kept(schedules.from_betas(schedules.linear(10, 0.1, 0.2)), 10, torch.Generator().manual_seed(0))
     torch.testing.assert_close(mixed.alpha**2 + mixed.std**2, torch.ones(10, dtype=torch.float64))
 

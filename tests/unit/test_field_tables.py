@@ -9,19 +9,19 @@ import pytest
 import torch
 import yaml
 
-from difftables import params, plan
-from difftables.cli.variance import grid, split, summed
-from difftables.config import Params
-from difftables.io import save_tensors
-from difftables.level import Level
-from difftables.names import ConfigError
-from difftables.paper_numbers import Number
-from difftables.render import RENDERERS
-from difftables.render.field import LAST, SELECTED
-from difftables.render.page import banner
-from difftables.render.phases import CLEAN, SHARE, Curve, gaussians
-from difftables.render.sources import Sources
-from difftables.tables import Reported, judge, latex, markdown
+from difftables.common.errors import ConfigError
+from difftables.common.files import save_tensors
+from difftables.config.params_file import Params
+from difftables.diffusion.level import Level
+from difftables.jobs.variance import grid, split, summed
+from difftables.papers.numbers import Number
+from difftables.planning import params, plan
+from difftables.report.cells import Reported, judge, latex, markdown
+from difftables.report.kinds import RENDERERS
+from difftables.report.kinds.field import LAST, SELECTED
+from difftables.report.kinds.phases import CLEAN, SHARE, Curve, gaussians
+from difftables.report.page import banner
+from difftables.report.sources import Sources
 
 ROOT = Path(__file__).parents[2]
 METRIC = "FD-effnetlite0@32"

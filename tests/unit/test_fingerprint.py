@@ -3,7 +3,7 @@
 import pytest
 from toy_package import FILES
 
-from difftables import fingerprint
+from difftables.provenance import fingerprint
 
 
 @pytest.fixture

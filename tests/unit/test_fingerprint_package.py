@@ -11,8 +11,9 @@ import pytest
 from job_files import every_job
 from second_walk import DEFINITIONS, LEFT_OUT, SOURCES, edited, everything, on_import, reached, top
 
-from difftables import fingerprint, plan
-from difftables.syntax import parsed
+from difftables.planning import plan
+from difftables.provenance import fingerprint
+from difftables.provenance.syntax import parsed
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +101,16 @@ def test_the_vocoder_re_runs_jobs_of_speech(codes, jobs):
 
 
 def test_an_escape_of_latex_re_runs_tables_and_pages_alone(codes, jobs):
-    assert changed(codes, jobs, "difftables.tables", 'r"\\%"', 'r"\\percent"').keys() == {"table", "report"}
+    assert changed(codes, jobs, "difftables.report.cells", 'r"\\%"', 'r"\\percent"').keys() == {"table", "report"}
 
 
 def test_a_new_rule_of_sampling_re_runs_nothing(codes, jobs):
-    text = SOURCES["difftables.steps"]
+    text = SOURCES["difftables.sampling.rules"]
     new = text.replace('"naive": naive', '"naive": naive, "fresh": fresh').replace(
         "def naive(", "def fresh(now, nxt):\n    return 1\n\n\ndef naive("
     )
     assert new.count("fresh") == 3
-    assert codes() == codes({"difftables.steps": new})
+    assert codes() == codes({"difftables.sampling.rules": new})
 
 
 def test_code_in_a_package_and_in_a_module_re_runs_all_that_import_it(codes, jobs):
@@ -152,12 +153,12 @@ def test_other_words_re_run_nothing(codes):
 def test_a_new_key_with_a_default_re_runs_nothing(codes):
     edits, count = {}, 0
     for module in (
-        "difftables.config",
-        "difftables.config_run",
-        "difftables.config_data",
-        "difftables.config_sampling",
-        "difftables.job_specs",
-        "difftables.run_specs",
+        "difftables.config.params_file",
+        "difftables.config.run",
+        "difftables.config.data",
+        "difftables.config.sampling",
+        "difftables.config.job_specs",
+        "difftables.config.run_spec",
     ):
         tree = ast.parse(SOURCES[module])
         for node in tree.body:
@@ -170,6 +171,10 @@ def test_a_new_key_with_a_default_re_runs_nothing(codes):
 
 
 def test_a_module_moves_to_another_package_without_a_run(codes):
-    moved = {module: text.replace("difftables.rng", "difftables.common.rng") for module, text in SOURCES.items()}
-    moved |= {"difftables.common": '"""What all share."""', "difftables.common.rng": moved.pop("difftables.rng"), "difftables.rng": None}
+    moved = {module: text.replace("difftables.common.seeds", "difftables.common.rng") for module, text in SOURCES.items()}
+    moved |= {
+        "difftables.common": '"""What all share."""',
+        "difftables.common.rng": moved.pop("difftables.common.seeds"),
+        "difftables.common.seeds": None,
+    }
     assert codes() == codes(moved)

@@ -9,16 +9,16 @@ import pytest
 import torch
 import yaml
 
-from difftables import params, plan
-from difftables.corruptions import blur, blur_gain, dct, inverse_dct
-from difftables.gaussian import Problem, frechet, remainder, variances
-from difftables.names import ConfigError
-from difftables.paper_numbers import Number
-from difftables.render import RENDERERS
-from difftables.render.page import banner
-from difftables.render.sources import Sources
-from difftables.solvers import walk
-from difftables.tables import Reported, markdown
+from difftables.common.errors import ConfigError
+from difftables.diffusion.corruptions import blur, blur_gain, dct, inverse_dct
+from difftables.papers.numbers import Number
+from difftables.planning import params, plan
+from difftables.report.cells import Reported, markdown
+from difftables.report.kinds import RENDERERS
+from difftables.report.page import banner
+from difftables.report.sources import Sources
+from difftables.sampling.solvers import walk
+from difftables.studies.gaussian_problem import Problem, frechet, remainder, variances
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = {"size": 16, "variance": 0.25, "weakest": 0.01, "strongest": 5.75, "lowest": 0.01, "highest": 0.1, "reached": 0.25}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from difftables import costs, hours, params, plan
-from difftables.cli import costs as counting
-from difftables.config_run import Net
+from difftables.commands import costs as counting
+from difftables.config.run import Net
+from difftables.planning import checkpoint_costs, gpu_hours, params, plan
 
 ROOT = Path(__file__).parents[2]
 SCALES = ("gpu", "paper")
@@ -22,18 +22,18 @@ def plans():
 
 @pytest.fixture(scope="module")
 def known():
-    return costs.counted(ROOT / costs.COSTS)
+    return checkpoint_costs.counted(ROOT / checkpoint_costs.COSTS)
 
 
 def cost(known, found, run, whole=False):
     """Multiply-adds of one sample through a run's net."""
     spec = found.view(run)
-    return costs.forward(known, spec.net, spec.data, whole)
+    return checkpoint_costs.forward(known, spec.net, spec.data, whole)
 
 
 def asked(found, known, rule, **wildcards):
     """Multiply-adds of one job."""
-    return hours.RULES[rule](found, wildcards, partial(costs.forward, known))
+    return gpu_hours.RULES[rule](found, wildcards, partial(checkpoint_costs.forward, known))
 
 
 def drawn(found, known, run, sampler):
@@ -55,7 +55,7 @@ def test_training_takes_three_forward_passes_a_sample(plans, known):
     flops = training.steps * training.batch * 3 * cost(known, found, "cifar-stf-edm-ddpmpp-dsm") * 2
     job = ("train", {"run": "cifar-stf-edm-ddpmpp-dsm", "seed": "0"})
     expected = flops / (found.params.resources.teraflops * 1e12) / 3600
-    assert hours.by_rule(found, [job, job], known)["train"] == (2, pytest.approx(2 * expected))
+    assert gpu_hours.by_rule(found, [job, job], known)["train"] == (2, pytest.approx(2 * expected))
     # 200 million images took the authors about two days on eight V100s, which are slower.
     assert 50 < expected < 8 * 48
 
@@ -67,13 +67,13 @@ def test_a_chain_takes_a_call_a_step(plans, known):
         sum(2 * n - 1 for n in found.steps("cifar-stf-vp-dsm", "edm-heun"))
     )
     assert drawn(found, known, "cifar-stf-ve-dsm", "stf-pc") == pytest.approx(2 * 1000)
-    assert drawn(found, known, "cifar-stf-ve-dsm", "stf-rk45-ve") == hours.RK45_CALLS
+    assert drawn(found, known, "cifar-stf-ve-dsm", "stf-rk45-ve") == gpu_hours.RK45_CALLS
 
 
 def test_an_adjusted_chain_asks_the_estimator_between_its_steps(plans, known):
     found = plans["paper"]
     estimator = found.params.runs["celeba"].estimator.net
-    share = costs.forward(known, estimator, found.view("celeba").data) / cost(known, found, "celeba")
+    share = checkpoint_costs.forward(known, estimator, found.view("celeba").data) / cost(known, found, "celeba")
     steps = found.steps("celeba", "ddim-adjusted")
     assert drawn(found, known, "celeba", "ddim-adjusted") == pytest.approx(sum(steps) + share * (sum(steps) - len(steps)))
 
@@ -91,7 +91,7 @@ def test_speech_is_trained_on_segments_and_drawn_as_utterances(plans, known):
 def test_a_search_stops_at_its_budget(plans, known):
     found, search = plans["paper"], plans["paper"].params.search.images
     steps, one = found.steps("celeba", "ddim-searched"), cost(known, found, "celeba")
-    features = costs.extraction(found.features())
+    features = checkpoint_costs.extraction(found.features())
     tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
     assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
     expected = sum(count * (n * one + features) for n, count in tried.items())
@@ -106,7 +106,7 @@ def test_studies_take_levels_times_samples(plans, known):
     assert asked(found, known, "gradients", **where) == 3 * e.gradient_batches * e.gradient_batch * 3 * net
     stable = {"run": "cifar-stf-ve-stf", "seed": "0"}
     assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "cifar-stf-ve-stf")
-    estimator = costs.forward(known, found.params.runs["celeba"].estimator.net, found.view("celeba").data)
+    estimator = checkpoint_costs.forward(known, found.params.runs["celeba"].estimator.net, found.view("celeba").data)
     assert asked(found, known, "errors", run="celeba", seed="0") == e.error_levels * e.error_n * estimator
     assert asked(found, known, "reference") == pytest.approx(50000 * 5.7e9)
     assert asked(found, known, "robustness", run="celeba", seed="0") > e.robustness_schedules * e.robustness_n * 6 * cost(
@@ -116,12 +116,12 @@ def test_studies_take_levels_times_samples(plans, known):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, scale):
-    *rows, told = hours.table(plans[scale], jobs(plans[scale]), known).splitlines()
+    *rows, told = gpu_hours.table(plans[scale], jobs(plans[scale]), known).splitlines()
     cells = [row.split() for row in rows]
     assert cells[0] == ["rule", "jobs", "GPU-hours"] and {row[0] for row in cells[1:-1]} == {"train", "sample", "measure", "report"}
     assert cells[-2] == ["report", "1", "-"]
     assert cells[-1][:2] == ["total", str(len(jobs(plans[scale])))]
-    spent = [found for _, found in hours.by_rule(plans[scale], jobs(plans[scale]), known).values()]
+    spent = [found for _, found in gpu_hours.by_rule(plans[scale], jobs(plans[scale]), known).values()]
     assert spent == sorted(spent, reverse=True) and None not in spent
     assert "never measured" in told and "50 TFLOP/s" in told
 
@@ -129,20 +129,20 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
 def test_a_net_that_nobody_counted_is_told(plans, known):
     found = plans["paper"]
     spec = found.view("celeba")
-    others = {name: value for name, value in known.items() if name != costs.key(spec.net, spec.data)}
-    lines = hours.table(found, jobs(found), others).splitlines()
+    others = {name: value for name, value in known.items() if name != checkpoint_costs.key(spec.net, spec.data)}
+    lines = gpu_hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
     assert lines[-2] == "unknown: a net is not in workflow/costs.csv; run `python -m difftables costs`"
 
 
 def test_without_the_file_all_nets_are_unknown(plans, tmp_path):
-    assert costs.counted(tmp_path / "costs.csv") == {}
-    assert hours.by_rule(plans["gpu"], jobs(plans["gpu"]), {})["train"][1] is None
+    assert checkpoint_costs.counted(tmp_path / "costs.csv") == {}
+    assert gpu_hours.by_rule(plans["gpu"], jobs(plans["gpu"]), {})["train"][1] is None
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
-    missing = [name for name, _, net, data in counting.nets(plans[scale]) if costs.key(net, data) not in known]
+    missing = [name for name, _, net, data in counting.nets(plans[scale]) if checkpoint_costs.key(net, data) not in known]
     assert not missing, "run `python -m difftables costs`"
 
 
@@ -153,7 +153,7 @@ def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
 )  # fmt: skip
 def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
     net, data = next(pair for called, _, *pair in counting.nets(plans[scale]) if called == name)
-    assert counting.count(net, data)[1] == known[costs.key(net, data)]
+    assert counting.count(net, data)[1] == known[checkpoint_costs.key(net, data)]
 
 
 def test_a_changed_net_or_shape_has_another_key(monkeypatch):
@@ -161,8 +161,17 @@ def test_a_changed_net_or_shape_has_another_key(monkeypatch):
     spec = plan.read("laptop").view("digits")
     net, data = spec.net, spec.data
     wider = Net.model_validate(net.model_dump() | {"width": net.model_extra["width"] + 1})
-    assert costs.key(net, data) == costs.key(net, data.model_copy(update={"held_out": 10}))
-    assert len({costs.key(net, data), costs.key(wider, data), costs.key(net, data.model_copy(update={"size": 16}))}) == 3
+    assert checkpoint_costs.key(net, data) == checkpoint_costs.key(net, data.model_copy(update={"held_out": 10}))
+    assert (
+        len(
+            {
+                checkpoint_costs.key(net, data),
+                checkpoint_costs.key(wider, data),
+                checkpoint_costs.key(net, data.model_copy(update={"size": 16})),
+            }
+        )
+        == 3
+    )
 
 
 def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):
@@ -170,15 +179,15 @@ def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):
     found = plans["gpu"]
     faster = plan.Plan(params.load(rewritten(("resources/teraflops", 100.0)), "gpu"))
     assert faster.train_spec("digits", "0") == found.train_spec("digits", "0")
-    before, after = (hours.by_rule(each, jobs(each), known)["train"][1] for each in (found, faster))
+    before, after = (gpu_hours.by_rule(each, jobs(each), known)["train"][1] for each in (found, faster))
     assert after == pytest.approx(before / 2)
 
 
 def test_the_verb_writes_what_it_counts(monkeypatch, tmp_path, plans, known, capsys):
-    monkeypatch.setattr(costs, "COSTS", tmp_path / "costs.csv")
+    monkeypatch.setattr(checkpoint_costs, "COSTS", tmp_path / "costs.csv")
     monkeypatch.setattr(plan, "read", lambda scale: plans["gpu"])
-    monkeypatch.setattr(counting, "count", lambda net, data: (1, known[costs.key(net, data)]))
+    monkeypatch.setattr(counting, "count", lambda net, data: (1, known[checkpoint_costs.key(net, data)]))
     assert counting.command([]) == 0
-    written = costs.counted(tmp_path / "costs.csv")
+    written = checkpoint_costs.counted(tmp_path / "costs.csv")
     assert written and written.items() <= known.items()
     assert f"{len(written)} nets" in capsys.readouterr().out

@@ -4,9 +4,9 @@ import json
 import pytest
 import torch
 
-from difftables import io
+from difftables.common import files as io
 from difftables.data import READERS
-from difftables.data.images import folder, split, to_uint8, to_unit
+from difftables.data.image_files import folder, split, to_uint8, to_unit
 from difftables.nets.unet import UNet
 
 

@@ -12,17 +12,20 @@ import pytest
 from job_files import every_job, job_names
 from pydantic import BaseModel, ValidationError
 
-from difftables import config, config_data, config_run, config_sampling, plan
-from difftables.config_run import Net
-from difftables.job_specs import SPECS, SampleSpec
+from difftables.config import data as config_data
+from difftables.config import params_file, sampling
+from difftables.config import run as config_run
+from difftables.config.job_specs import SPECS, SampleSpec
+from difftables.config.run import Net
+from difftables.planning import plan
 
 ROOT = Path(__file__).parents[2]
 SCALES = ("smoke", "laptop", "gpu", "paper")
 NEW = "brand_new"  # a key that no model has
 GROWN = {  # by module
-    config: ["ImageEvaluation", "Table"], config_data: ["Images", "Speech", "Features"],
+    params_file: ["ImageEvaluation", "Table"], config_data: ["Images", "Speech", "Features"],
     config_run: ["Net", "Schedule", "Training", "Adjustment", "Oracle", "EstimatorConfig", "Backbone"],
-    config_sampling: ["Churn", "Walk", "Heun", "Sampling", "Sampler", "Search"],
+    sampling: ["Churn", "Walk", "Heun", "Sampling", "Sampler", "Search"],
 }  # fmt: skip
 
 

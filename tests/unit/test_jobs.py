@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from difftables import environment
+from difftables.common import environment
 
 
 def test_a_job_that_ran_while_the_code_changed_does_not_finish(tmp_path):
-    from difftables.cli import job as jobs
+    from difftables.jobs import job as jobs
 
     spec = {"scale": "smoke", "claims": {}, "tables": []}
     (tmp_path / "job.json").write_text(json.dumps({"spec": spec, "inputs": {}, "outputs": {}}))

@@ -6,18 +6,20 @@ import pytest
 import torch
 from job_files import run_job
 
-from difftables import plan, registry, schedules, soft
+from difftables.common import registry
+from difftables.common.files import read_json, save_tensors
+from difftables.config.job_specs import LevelsSpec, TableSpec
 from difftables.data import READERS
-from difftables.figures_soft import tiled
-from difftables.io import read_json, save_tensors
-from difftables.job_specs import LevelsSpec, TableSpec
-from difftables.level import Level
-from difftables.paper_numbers import Number
-from difftables.processes import FAMILIES
-from difftables.render import RENDERERS
-from difftables.render.page import page
-from difftables.render.soft import TIMES, at_time, course
-from difftables.render.sources import Sources
+from difftables.diffusion import operator_levels, schedules
+from difftables.diffusion.level import Level
+from difftables.diffusion.training_schedules import FAMILIES
+from difftables.papers.numbers import Number
+from difftables.planning import plan
+from difftables.report.kinds import RENDERERS
+from difftables.report.kinds.figures_soft import tiled
+from difftables.report.kinds.soft import TIMES, at_time, course
+from difftables.report.page import page
+from difftables.report.sources import Sources
 
 ROOT = Path(__file__).parents[2]
 SCHEDULE = {
@@ -29,7 +31,7 @@ VP = {"family": "linear", "steps": 1000, "first": 1e-4, "last": 0.02}
 
 
 def soft_levels():
-    return soft.of_nodes(torch.tensor([0.1, 1 / 3, 2.0], dtype=torch.float64), 0.02, 0.2, 0.25)
+    return operator_levels.of_nodes(torch.tensor([0.1, 1 / 3, 2.0], dtype=torch.float64), 0.02, 0.2, 0.25)
 
 
 def test_a_schedule_file_with_operators_round_trips(tmp_path):
@@ -80,21 +82,21 @@ DISTANCES = torch.tensor(
 
 def test_the_smallest_longest_edge_of_any_path():
     """0-1-3: max(0.1, 0.14315); 0-2-3: 0.3; 0-1-2-3: 0.5; 0-3: 0.9."""
-    assert soft.smallest_edge(DISTANCES) == 0.14315
-    assert soft.shortest_path(DISTANCES, 0.14315) == [0, 1, 3]
-    assert soft.shortest_path(DISTANCES, 0.1431) == []
-    assert soft.smallest_edge(torch.tensor([[0.0, 2.0], [2.0, 0.0]])) == 2
+    assert operator_levels.smallest_edge(DISTANCES) == 0.14315
+    assert operator_levels.shortest_path(DISTANCES, 0.14315) == [0, 1, 3]
+    assert operator_levels.shortest_path(DISTANCES, 0.1431) == []
+    assert operator_levels.smallest_edge(torch.tensor([[0.0, 2.0], [2.0, 0.0]])) == 2
 
 
 def test_an_epsilon_stands_in_place_of_bisection():
-    assert soft.chosen(DISTANCES, 4, 0.2) == ([0, 1, 3], 0.2)
+    assert operator_levels.chosen(DISTANCES, 4, 0.2) == ([0, 1, 3], 0.2)
     with pytest.raises(ValueError) as error:
-        soft.chosen(DISTANCES, 4, 0.01)
+        operator_levels.chosen(DISTANCES, 4, 0.01)
     assert str(error.value) == "no path with edges up to 0.01 leads through the candidates; the smallest epsilon that has one is 0.1432"
     typed = float(str(error.value).rsplit(" ", 1)[1])
-    assert soft.chosen(DISTANCES, 4, typed) == ([0, 1, 3], typed)
+    assert operator_levels.chosen(DISTANCES, 4, typed) == ([0, 1, 3], typed)
     with pytest.raises(ValueError, match=r"has one is 0\.00001432$"):
-        soft.chosen(DISTANCES * 1e-4, 4, 1e-9)
+        operator_levels.chosen(DISTANCES * 1e-4, 4, 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +112,8 @@ def test_numbers_above_zero(annotation, value, fits):
 
 
 def test_epsilon_is_an_argument_that_may_be_left_out():
-    assert registry.arguments("processes.FAMILIES", "soft-scheduled")["epsilon"] == ("Positive | None", True)
-    assert registry.arguments("processes.FAMILIES", "exploding")["lowest"] == ("Positive", False)
+    assert registry.arguments("diffusion.training_schedules.FAMILIES", "soft-scheduled")["epsilon"] == ("Positive | None", True)
+    assert registry.arguments("diffusion.training_schedules.FAMILIES", "exploding")["lowest"] == ("Positive", False)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +167,7 @@ def test_training_on_chosen_levels_is_linear_between_the_candidates_themselves(t
     nodes = grid[[int((grid - node).abs().argmin()) for node in read_json(folder / "levels.json")["record"]["nodes"]]]
     options = {key: value for key, value in SCHEDULE.items() if key != "family"}
     found = FAMILIES["soft-scheduled"](**options, levels=folder / "levels.csv")
-    wanted = soft.along(nodes, 40, 0.02, 0.2, 0.25)
+    wanted = operator_levels.along(nodes, 40, 0.02, 0.2, 0.25)
     assert torch.equal(found.strength, wanted.strength)
     assert torch.equal(found.std, wanted.std)
 

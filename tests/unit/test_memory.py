@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from difftables import schedules
-from difftables.config_run import Training
-from difftables.corruptions import scale
-from difftables.importance import LossAware
-from difftables.rng import generator
-from difftables.train import train
+from difftables.common.seeds import generator
+from difftables.config.run import Training
+from difftables.diffusion import schedules
+from difftables.diffusion.corruptions import scale
+from difftables.training.loop import train
+from difftables.training.loss_aware import LossAware
 
 
 def trained(path, kill_at=None):

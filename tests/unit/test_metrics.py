@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from difftables.compat import torchvision_operators
+from difftables.common.errors import label
 from difftables.metrics import features, frechet, scores
-from difftables.names import label
+from difftables.metrics.torchvision_stub import torchvision_operators
 
 
 def gaussian(count, width, seed, spread=1.0, shift=0.0):
@@ -178,9 +178,9 @@ def test_torchvision_imports_whichever_build_of_torch_is_here():
 
 
 def test_operators_are_not_declared_twice_where_they_load(monkeypatch):
-    from difftables import compat
+    from difftables.metrics import torchvision_stub
 
-    monkeypatch.setattr(compat, "_declared", [])
-    monkeypatch.setattr(compat, "_loads", lambda: True)
-    assert compat.torchvision_operators() is False
-    assert compat._declared == []
+    monkeypatch.setattr(torchvision_stub, "_declared", [])
+    monkeypatch.setattr(torchvision_stub, "_loads", lambda: True)
+    assert torchvision_stub.torchvision_operators() is False
+    assert torchvision_stub._declared == []

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from difftables import registry
+from difftables.common import registry
 from difftables.nets.ncsnpp import FOURIER_SCALE, DoubleChannels, Fourier, HalveChannels, HalveConv, NCSNpp, join
 from difftables.nets.unet import sinusoid
 

@@ -133,14 +133,15 @@ def test_a_tiny_wavegrad_overfits_one_segment():
     """Through the same loss, level density, preconditioning and sampler as every other net: one chirp comes back out of noise."""
     from functools import partial
 
-    from difftables import densities, schedules
-    from difftables.corruptions import scale
-    from difftables.estimator import fitted
-    from difftables.losses import denoising_loss, inverse_out
-    from difftables.precond import edm, given, precondition, sqrt_alpha_bar
-    from difftables.rng import SampleNoise, generator
-    from difftables.solvers import walk
-    from difftables.targets import clean
+    from difftables.common.seeds import SampleNoise, generator
+    from difftables.diffusion import schedules
+    from difftables.diffusion.corruptions import scale
+    from difftables.diffusion.denoiser import edm, given, precondition, sqrt_alpha_bar
+    from difftables.estimation.estimator import fitted
+    from difftables.sampling.solvers import walk
+    from difftables.training import level_densities
+    from difftables.training.losses import denoising_loss, inverse_out
+    from difftables.training.targets import clean
 
     torch.manual_seed(0)
     net, t = small_wavegrad(), torch.arange(240) / 240
@@ -151,7 +152,7 @@ def test_a_tiny_wavegrad_overfits_one_segment():
     batch = x0.expand(8, -1)
     for step in range(250):
         stream = generator("overfit", step)
-        level = densities.log_sigma(training, 8, stream)
+        level = level_densities.log_sigma(training, 8, stream)
         noise = torch.randn(batch.shape, generator=stream)
         loss = denoising_loss(
             batch, level, noise, denoise=denoise, corrupt=scale, target=clean, weight=partial(inverse_out, sigma_data=0.2),

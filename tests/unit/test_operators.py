@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from difftables.cli.sample import Chain
-from difftables.config_sampling import Sampling, Walk
-from difftables.corruptions import CORRUPTIONS, check, mask_gain
-from difftables.level import Level
+from difftables.config.sampling import Sampling, Walk
+from difftables.diffusion.corruptions import CORRUPTIONS, check, mask_gain
+from difftables.diffusion.level import Level
+from difftables.jobs.sample import Chain
 
 SHAPE = (1, 8, 8)
 

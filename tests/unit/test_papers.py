@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from difftables import plan
-from difftables.cli.judges import score
+from difftables.common.errors import ConfigError
 from difftables.metrics import catalogue
-from difftables.names import ConfigError
-from difftables.paper_folder import read_paper
-from difftables.render.sources import Sources
-from difftables.render.steps import cells_of
-from difftables.render.summary import own
-from difftables.tables import Cell, Reported
+from difftables.metrics.judges import score
+from difftables.papers.folder import read_paper
+from difftables.planning import plan
+from difftables.report.cells import Cell, Reported
+from difftables.report.kinds.steps import cells_of
+from difftables.report.sources import Sources
+from difftables.report.summary import own
 
 ROOT = Path(__file__).parents[2]
 PAPERS = ROOT / "workflow/papers"
@@ -192,7 +192,7 @@ def test_reading_all_papers_takes_no_torch_and_no_time():
     import time
 
     asked = (
-        "import sys; from difftables.paper_folder import read_paper; import time; start = time.process_time(); "
+        "import sys; from difftables.papers.folder import read_paper; import time; start = time.process_time(); "
         f"[read_paper(name) for name in {[NOISE, IMPROVED, SOFT, EDM, 'stable_target_field']}]; "
         "sys.exit('torch' in sys.modules or time.process_time() - start > 1.0)"
     )

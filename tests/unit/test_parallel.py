@@ -14,15 +14,18 @@ import torch
 from job_files import changed, write_job
 from torch.distributed import TCPStore
 
-from difftables import parallel, params, plan
-from difftables.data.images import split
-from difftables.io import load_tensors, save_tensors
-from difftables.names import ConfigError
+from difftables.common import parallel
+from difftables.common.errors import ConfigError
+from difftables.common.files import load_tensors, save_tensors
+from difftables.data.image_files import split
+from difftables.planning import params, plan
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60  # seconds until a process that does not end is killed
 START = multiprocessing.get_context("forkserver")  # imports once, and forks what has no threads yet
-START.set_forkserver_preload(["difftables.cli.train", "difftables.train", "difftables.estimates", "accelerate.utils", "torch._dynamo"])
+START.set_forkserver_preload(
+    ["difftables.jobs.train", "difftables.training.loop", "difftables.estimation.level_sources", "accelerate.utils", "torch._dynamo"]
+)
 
 
 @pytest.fixture
@@ -43,9 +46,10 @@ def child(rank, size, port, folder, argv, trouble):
     log = os.open(f"log-{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    from difftables import losses, train
     from difftables.__main__ import main
-    from difftables.cli import job as jobs
+    from difftables.jobs import job as jobs
+    from difftables.training import loop as train
+    from difftables.training import losses
 
     rate, loss, loop = train.learning_rate, losses.denoising_loss, train.train
 
@@ -226,5 +230,5 @@ def test_torchrun_runs_a_job_and_one_process_takes_no_torch(folder):
     found = subprocess.run(launch, capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
     assert len(Path("run.curve").read_text().splitlines()) == 3
-    code = "import sys, difftables.parallel as p; p.join('cpu').part([1]); sys.exit('torch' in sys.modules)"
+    code = "import sys, difftables.common.parallel as p; p.join('cpu').part([1]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

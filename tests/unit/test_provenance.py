@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from difftables import provenance
-from difftables.io import sha256
-from difftables.provenance_files import load, matches, walk
+from difftables.common.files import sha256
+from difftables.provenance import record as provenance
+from difftables.provenance.files import load, matches, walk
 
 STORE = "results/smoke/store"
 
@@ -114,5 +114,5 @@ def test_no_commit_outside_a_repository(tmp_path, monkeypatch):
 
 
 def test_commands_that_read_records_need_no_torch():
-    code = "import sys, difftables.cli.explain, difftables.cli.verify; sys.exit('torch' in sys.modules)"
+    code = "import sys, difftables.commands.explain, difftables.commands.verify; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

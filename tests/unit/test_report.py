@@ -3,10 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from difftables import job_costs
-from difftables.claims import metric_of, verdict
-from difftables.index import metrics, wide
-from difftables.tables import Cell
+from difftables.papers.claims import metric_of, verdict
+from difftables.report import job_costs
+from difftables.report.cells import Cell
+from difftables.report.index import metrics, wide
 
 CLAIM = {"claim": "a beats b", "table": "T", "better": "a", "than": "b"}
 
@@ -114,7 +114,7 @@ def test_closed_forms_are_compared_as_they_are():
 
 def test_most_tables_are_made_without_torch():
     """It takes two seconds to import, on every one of them."""
-    asked = "import sys, difftables.render, difftables.figures; sys.exit('torch' in sys.modules)"
+    asked = "import sys, difftables.report.kinds, difftables.report.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked]).returncode == 0
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from difftables import params, plan
-from difftables.names import ConfigError
+from difftables.common.errors import ConfigError
+from difftables.planning import params, plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,7 +149,7 @@ def test_every_row_has_a_run_where_its_table_is_run(edited):
 
 
 def test_labels_are_checked_where_data_are_read():
-    from difftables.data.images import check_labels
+    from difftables.data.image_files import check_labels
 
     import torch  # isort: skip
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from difftables.config_run import Training
+from difftables.common.files import load_tensors
+from difftables.common.parallel import World
+from difftables.config.run import Training
 from difftables.data import READERS
-from difftables.io import load_tensors
 from difftables.metrics import features
-from difftables.parallel import World
-from difftables.train import State
+from difftables.training.loop import State
 
 SOURCES = sorted((Path(__file__).parents[2] / "src").rglob("*.py"))
 # Names that unpickle, or run what they read, whatever their arguments.

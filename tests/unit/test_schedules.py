@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from difftables import schedules
-from difftables.level import Level
+from difftables.diffusion import schedules
+from difftables.diffusion.level import Level
 
 
 def ddpm(index):
@@ -134,8 +134,8 @@ def test_cosine_rates_against_diffusers(steps):
 
 def test_section_counts_stand_in_place_of_a_samplers_schedule():
     """Sections 2 and 3 of T = 10: timesteps 0, 4 and 5, 7, 9."""
-    from difftables.assemble import first_schedule
-    from difftables.config_sampling import Sampling, Walk
+    from difftables.config.sampling import Sampling, Walk
+    from difftables.sampling.assemble import first_schedule
 
     training = schedules.from_betas(schedules.cosine(10))
     found = first_schedule(Sampling(solver=Walk(kind="walk", rule="ddim"), schedule="even", sections=[2, 3]), 5, training, None, None)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from difftables import schedules
-from difftables.level import Level
-from difftables.search import choose, counter_grid, enumerate_grid, grid_search, mean_schedule
+from difftables.diffusion import schedules
+from difftables.diffusion.level import Level
+from difftables.search.grids import choose, counter_grid, enumerate_grid, grid_search, mean_schedule
 
 
 def test_wavegrads_grid_has_9_to_the_6_entries():

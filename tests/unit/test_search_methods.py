@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from difftables import costs, hours, params, plan, schedules
-from difftables.cli import search as verb
-from difftables.cli.job import Job, dumped
-from difftables.config_sampling import Search
-from difftables.io import read_json
-from difftables.names import ConfigError
-from difftables.search_methods import METHODS, Method, adjusted, itself
+from difftables.common.errors import ConfigError
+from difftables.common.files import read_json
+from difftables.config.sampling import Search
+from difftables.diffusion import schedules
+from difftables.jobs import search as verb
+from difftables.jobs.job import Job, dumped
+from difftables.planning import checkpoint_costs, gpu_hours, params, plan
+from difftables.search.methods import METHODS, Method, adjusted, itself
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,10 +47,10 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, monkeypatch, tmp_p
     spec = found.search_spec("digits", "ddim-searched")
     assert (spec.method, spec.sampler.schedule, spec.sampler.adapt) == ("mine", "fitted", "estimator")
     assert dumped(spec.search) == {"seed": found.params.search.images.seed}
-    counted = partial(costs.forward, costs.counted())
-    monkeypatch.setattr(hours, "chain", lambda run, sampler, steps, *_: float(steps))
-    asked = hours.search_schedule(found, {"run": "digits", "sampler": "ddim-searched"}, counted)
-    assert asked == sum(7 * (steps + costs.extraction(spec.features)) for steps in spec.steps)
+    counted = partial(checkpoint_costs.forward, checkpoint_costs.counted())
+    monkeypatch.setattr(gpu_hours, "chain", lambda run, sampler, steps, *_: float(steps))
+    asked = gpu_hours.search_schedule(found, {"run": "digits", "sampler": "ddim-searched"}, counted)
+    assert asked == sum(7 * (steps + checkpoint_costs.extraction(spec.features)) for steps in spec.steps)
     spec = spec.model_copy(update={"steps": [2, 4], "search": spec.search.model_copy(update={"seed": 3})})
     outputs = {name: [tmp_path / name] for name in ("schedules", "record", "made")}
     verb.run(Job("search", spec, "0", outputs=outputs))

@@ -6,14 +6,14 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from difftables import soft
-from difftables.corruptions import CORRUPTIONS, blur, blur_gain, dct, inverse_dct, mask, scale
-from difftables.level import Level
-from difftables.losses import denoising_loss, inverse_sigma2
-from difftables.precond import Denoiser
-from difftables.solvers import walk
-from difftables.steps import RULES
-from difftables.targets import clean
+from difftables.diffusion import operator_levels
+from difftables.diffusion.corruptions import CORRUPTIONS, blur, blur_gain, dct, inverse_dct, mask, scale
+from difftables.diffusion.denoiser import Denoiser
+from difftables.diffusion.level import Level
+from difftables.sampling.rules import RULES
+from difftables.sampling.solvers import walk
+from difftables.training.losses import denoising_loss, inverse_sigma2
+from difftables.training.targets import clean
 
 
 def at(strength, std=0.1, count=1):
@@ -66,16 +66,16 @@ def test_a_mask_grows_and_leaves_something_of_every_pixel():
 
 
 def test_noise_grows_to_its_maximum_in_a_quarter_of_the_time():
-    found = soft.geometric_noise(torch.tensor([0.0, 0.125, 0.25, 0.7, 1.0]), 0.01, 0.1, 0.25)
+    found = operator_levels.geometric_noise(torch.tensor([0.0, 0.125, 0.25, 0.7, 1.0]), 0.01, 0.1, 0.25)
     torch.testing.assert_close(found, torch.tensor([0.01, 0.0316227766, 0.1, 0.1, 0.1], dtype=torch.float64))
 
 
 def test_strength_is_linear_in_time_between_nodes():
     """Nodes 0, 1, 4 at t = 0, 1/2, 1; four steps."""
-    found = soft.along(torch.tensor([0.0, 1.0, 4.0]), 4, 0.01, 0.1, 0.25)
+    found = operator_levels.along(torch.tensor([0.0, 1.0, 4.0]), 4, 0.01, 0.1, 0.25)
     torch.testing.assert_close(found.strength, torch.tensor([4.0, 2.5, 1.0, 0.5, 0.0], dtype=torch.float64))
     with pytest.raises(ValueError, match="must rise"):
-        soft.along(torch.tensor([0.0, 1.0, 1.0]), 4, 0.01, 0.1, 0.25)
+        operator_levels.along(torch.tensor([0.0, 1.0, 1.0]), 4, 0.01, 0.1, 0.25)
 
 
 @pytest.mark.parametrize("apply", [blur, mask])
@@ -87,31 +87,31 @@ def test_the_distance_of_two_strengths_pairs_each_image_with_itself(apply):
         cost = torch.cdist(one, other) ** 2
         rows, columns = linear_sum_assignment(cost.numpy())
         levels = Level.variance_exploding(torch.zeros(2), torch.tensor([a, b], dtype=torch.float64))
-        found = soft.paired_distances(x, levels, apply)
+        found = operator_levels.paired_distances(x, levels, apply)
         assert (rows == columns).all()
         assert found[0, 1].item() ** 2 == pytest.approx(cost[rows, columns].mean().item(), rel=1e-9)
 
 
 def candidates(count=64):
     x = images(30)
-    return soft.paired_distances(x, Level.variance_exploding(torch.zeros(count), torch.linspace(0.01, 2.875, count)), blur)
+    return operator_levels.paired_distances(x, Level.variance_exploding(torch.zeros(count), torch.linspace(0.01, 2.875, count)), blur)
 
 
 def test_shorter_edges_make_longer_paths_and_squares_would_take_every_node():
     distances = candidates()
-    lengths = [len(soft.shortest_path(distances, float(distances[0, -1]) / k)) for k in (1, 2, 4, 8)]
+    lengths = [len(operator_levels.shortest_path(distances, float(distances[0, -1]) / k)) for k in (1, 2, 4, 8)]
     assert lengths[0] == 2
     assert lengths == sorted(lengths)
-    assert len(soft.shortest_path(distances**2, float(distances[0, -1]) ** 2)) == 64
+    assert len(operator_levels.shortest_path(distances**2, float(distances[0, -1]) ** 2)) == 64
 
 
 def test_bisection_finds_a_path_of_the_wanted_number_of_nodes():
     distances = candidates()
-    path, longest = soft.chosen(distances, 16)
+    path, longest = operator_levels.chosen(distances, 16)
     assert (len(path), path[0], path[-1]) == (16, 0, 63)
     assert max(float(distances[a, b]) for a, b in pairwise(path)) <= longest
     with pytest.raises(ValueError, match="65 levels cannot be chosen out of 64"):
-        soft.chosen(distances, 65)
+        operator_levels.chosen(distances, 65)
 
 
 def oracle(x0) -> Denoiser:

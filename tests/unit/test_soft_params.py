@@ -7,14 +7,15 @@ import pytest
 import torch
 import yaml
 
-from difftables import params, plan, schedules
-from difftables.figures import STYLES, Line, colours_of
-from difftables.level import Level
-from difftables.names import ConfigError
-from difftables.render.sources import Sources
-from difftables.render.steps import elsewhere, steps
-from difftables.render.summary import summary
-from difftables.tables import Cell, Reported, latex, markdown, source_of
+from difftables.common.errors import ConfigError
+from difftables.diffusion import schedules
+from difftables.diffusion.level import Level
+from difftables.planning import params, plan
+from difftables.report.cells import Cell, Reported, latex, markdown, source_of
+from difftables.report.figures import STYLES, Line, colours_of
+from difftables.report.kinds.steps import elsewhere, steps
+from difftables.report.sources import Sources
+from difftables.report.summary import summary
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "workflow/papers/soft_diffusion"

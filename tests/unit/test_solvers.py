@@ -7,19 +7,22 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from difftables import densities, ode, processes, registry, schedules, solvers
-from difftables.cli.sample import Chain
-from difftables.config_run import Adjustment
-from difftables.config_sampling import MODELS, Sampling, Solver
-from difftables.corruptions import scale
-from difftables.estimator import fitted
-from difftables.level import PROCESSES, Level, concatenate, same_process
-from difftables.parallel import World
-from difftables.precond import Counted, eps, parts, precondition, switched, timestep_index
-from difftables.schedules import noisiness
-from difftables.steps import RULES
+from difftables.common import registry
+from difftables.common.parallel import World
+from difftables.config.run import Adjustment
+from difftables.config.sampling import MODELS, Sampling, Solver
+from difftables.diffusion import schedules, training_schedules
+from difftables.diffusion.corruptions import scale
+from difftables.diffusion.denoiser import Counted, eps, parts, precondition, switched, timestep_index
+from difftables.diffusion.level import PROCESSES, Level, concatenate, same_process
+from difftables.diffusion.schedules import noisiness
+from difftables.estimation.estimator import fitted
+from difftables.jobs.sample import Chain
+from difftables.sampling import ode, solvers
+from difftables.sampling.rules import RULES
+from difftables.training import level_densities
 
-VP = processes.FAMILIES["linear"](100, first=1e-3, last=0.2)
+VP = training_schedules.FAMILIES["linear"](100, first=1e-3, last=0.2)
 CHURN = {"amount": 30.0, "lowest": 0.3, "highest": 2.0, "noise": 1.007}
 DRAWN = {
     "walk": {"kind": "walk", "rule": "ddpm-small"},
@@ -75,9 +78,9 @@ def test_a_search_and_a_sample_draw_the_same_numbers_from_the_same_noise(name):
 
 @pytest.mark.parametrize("name", ["walk", "heun", "predictor-corrector"])
 def test_a_study_of_robustness_adjusts_as_a_sample_does(name, monkeypatch):
-    from difftables import estimates
+    from difftables.estimation import level_sources
 
-    monkeypatch.setitem(estimates.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
+    monkeypatch.setitem(level_sources.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
     drawing = chain(batch=4, adjust=Adjustment(first=1e-4))
     keys, sampler = [("search", 0, i) for i in range(4)], sampling(DRAWN[name], adapt="estimator")
     drawn, counted = drawing.draw(keys, sampler, 5, part="search")
@@ -94,9 +97,9 @@ def test_a_study_of_robustness_adjusts_as_a_sample_does(name, monkeypatch):
 
 
 def test_the_frozen_levels_are_those_of_the_net_where_a_step_is_a_call(monkeypatch):
-    from difftables import estimates
+    from difftables.estimation import level_sources
 
-    monkeypatch.setitem(estimates.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
+    monkeypatch.setitem(level_sources.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
     drawing = chain(adjust=Adjustment(first=1e-4))
     drawn = drawing.draw([("frozen", 0, i) for i in range(5)], sampling(DRAWN["walk"], adapt="estimator"), 6, part="frozen")[0]
     assert all(torch.equal(a, b) for a, b in zip(drawn.visited, drawn.levels, strict=True))
@@ -129,7 +132,7 @@ def test_rk45_starts_at_the_noisiest_level_of_its_path():
 def test_every_solver_has_a_model_and_a_function():
     assert list(solvers.SOLVERS) == list(MODELS)
     for rule in RULES:
-        assert registry.takes("steps.RULES", rule, "v") == (rule == "ddpm-learned")
+        assert registry.takes("sampling.rules.RULES", rule, "v") == (rule == "ddpm-learned")
 
 
 @pytest.mark.parametrize("name", [name for name in DRAWN if "noisy" not in name])
@@ -214,8 +217,8 @@ def test_each_process_ties_alpha_to_std():
      ("soft", {"lowest": 0.02, "highest": 0.2, "reached": 0.25, "weakest": 0.01, "strongest": 2.0})],
 )  # fmt: skip
 def test_a_schedule_knows_its_process_and_levels_between_its_own_follow_it(family, options):
-    schedule = processes.FAMILIES[family](50, **options)
-    assert schedule.process == processes.PROCESS[family] == registry.text("processes.PROCESS", family)
+    schedule = training_schedules.FAMILIES[family](50, **options)
+    assert schedule.process == training_schedules.PROCESS[family] == registry.text("diffusion.training_schedules.PROCESS", family)
     assert schedule[3:7].process == schedule.process == schedule.to("cpu").expand(51).process
     again = same_process(schedule, schedule.sigma[:-1])
     torch.testing.assert_close(again.alpha, schedule.alpha[:-1])
@@ -223,8 +226,8 @@ def test_a_schedule_knows_its_process_and_levels_between_its_own_follow_it(famil
 
 
 def test_what_is_spaced_or_drawn_between_the_levels_of_sub_vp_is_sub_vp():
-    schedule, stream = processes.FAMILIES["sub-linear"](50, first=1e-3, last=0.2), torch.Generator().manual_seed(0)
-    drawn = [densities.DENSITIES[name](schedule, 20, stream) for name in ("log_sigma", "log_normal", "between")]
+    schedule, stream = training_schedules.FAMILIES["sub-linear"](50, first=1e-3, last=0.2), torch.Generator().manual_seed(0)
+    drawn = [level_densities.DENSITIES[name](schedule, 20, stream) for name in ("log_sigma", "log_normal", "between")]
     for level in (schedules.power_law(schedule, 9), *drawn):
         assert level.process == "sub-vp"
         torch.testing.assert_close(level.std, 1 - level.alpha**2)
@@ -241,4 +244,4 @@ def test_levels_of_unknown_process_have_none_between():
 def test_paths_follow_their_process():
     for name, path in ode.PATHS.items():
         family, options = {"ve": ("exploding", {"lowest": 0.01, "highest": 50.0}), "vp": ("cosine", {})}[ode.PROCESS[name]]
-        assert path(processes.FAMILIES[family](50, **options)).at(0.7).process == ode.PROCESS[name]
+        assert path(training_schedules.FAMILIES[family](50, **options)).at(0.7).process == ode.PROCESS[name]

@@ -7,12 +7,12 @@ import pytest
 import soundfile
 import torch
 
-from difftables import config_data, media
-from difftables.data import audio, espeak
+from difftables.common.files import save_tensors
+from difftables.config import data as config_data
+from difftables.data import audio, datasets, espeak
 from difftables.data.mel import FLOOR, filters, log_mel, power
-from difftables.data.speech import folder, ljspeech, voice
-from difftables.io import save_tensors
-from difftables.media.speech import Speech
+from difftables.data.speech_files import folder, ljspeech, voice
+from difftables.data.speech_set import Speech
 
 RATE = 16000
 SENTENCES = Path("workflow/speech/sentences.txt")
@@ -219,8 +219,8 @@ def speech(tmp_path):
         soundfile.write(tmp_path / f"{i}.wav", tone(0.2 + 0.05 * i, hertz=200 + 100 * i), RATE)
     s = spec(root=str(tmp_path), held_out=4)
     path = tmp_path / "data.safetensors"
-    save_tensors(path, media.read(s), {"kind": "data", "rate": RATE})
-    return media.of(s, path, torch.device("cpu"))
+    save_tensors(path, datasets.read(s), {"kind": "data", "rate": RATE})
+    return datasets.of(s, path, torch.device("cpu"))
 
 
 def test_segments_come_from_training_utterances_and_fit_their_mel(speech):
@@ -270,7 +270,7 @@ def test_a_data_file_of_another_rate_is_refused(speech, tmp_path):
 
 
 def test_which_steps_are_written_as_audio():
-    from difftables.paper_folder import heard
+    from difftables.papers.folder import heard
 
     names = ["samples/25", "levels/25", "samples/6", "samples/1000"]
     assert heard(names, [6, 25]) == [6, 25]

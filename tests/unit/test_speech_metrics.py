@@ -13,7 +13,7 @@ from difftables.metrics.speech import Clip, Unscorable
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory):
     """Two seconds of the synthetic voice at 16 kHz."""
-    from difftables.data.speech import voice
+    from difftables.data.speech_files import voice
 
     path = tmp_path_factory.mktemp("voice") / "s.txt"
     path.write_text("The kettle whistled before anyone was awake.\n")

@@ -8,14 +8,14 @@ import pytest
 import torch
 from job_files import changed, run_job
 
-from difftables import params, plan
-from difftables.data.images import split
-from difftables.io import load_tensors, save_tensors
-from difftables.level import Level
-from difftables.names import ConfigError
-from difftables.solvers import walk
-from difftables.steps import RULES
-from difftables.targets import field_weights, stable_field, stable_field_official
+from difftables.common.errors import ConfigError
+from difftables.common.files import load_tensors, save_tensors
+from difftables.data.image_files import split
+from difftables.diffusion.level import Level
+from difftables.planning import params, plan
+from difftables.sampling.rules import RULES
+from difftables.sampling.solvers import walk
+from difftables.training.targets import field_weights, stable_field, stable_field_official
 
 ROOT = Path(__file__).parents[2]
 CHURN = {"amount": 1.0, "lowest": 0.0, "highest": 1.0, "noise": 1.0}

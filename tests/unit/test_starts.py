@@ -5,15 +5,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from difftables import assemble, config_data, params, plan, priors, registry, strides
-from difftables.corruptions import blur, blur_gain, dct, inverse_dct, scale
-from difftables.level import Level
-from difftables.losses import denoising_loss, inverse_sigma2
-from difftables.media import Images
-from difftables.priors import FROM_DATA, PRIORS, Known, corrupted_images, noise_alone, smooth_gaussian, standard_normal
-from difftables.processes import FAMILIES
-from difftables.rng import SampleNoise
-from difftables.targets import clean
+from difftables.common import registry
+from difftables.common.seeds import SampleNoise
+from difftables.config import data as config_data
+from difftables.data.datasets import Images
+from difftables.diffusion import priors, timesteps
+from difftables.diffusion.corruptions import blur, blur_gain, dct, inverse_dct, scale
+from difftables.diffusion.level import Level
+from difftables.diffusion.priors import FROM_DATA, PRIORS, Known, corrupted_images, noise_alone, smooth_gaussian, standard_normal
+from difftables.diffusion.training_schedules import FAMILIES
+from difftables.planning import params, plan
+from difftables.sampling import assemble
+from difftables.training.losses import denoising_loss, inverse_sigma2
+from difftables.training.targets import clean
 
 ROOT = Path(__file__).parents[2]
 SIZE = 4
@@ -144,7 +148,7 @@ def test_a_sample_starts_where_its_own_noise_says_whatever_the_batch(name):
 
 
 def test_a_start_from_images_without_images_says_so():
-    assert registry.names("priors.FROM_DATA") == list(FROM_DATA)
+    assert registry.names("diffusion.priors.FROM_DATA") == list(FROM_DATA)
     assert set(FROM_DATA) < set(PRIORS)
     assert set(FROM_DATA.values()) == {"training", "held_out"}
     for name in FROM_DATA:
@@ -191,17 +195,17 @@ def test_sampling_reads_the_images_that_its_start_is_made_from(edited):
 
 
 def test_a_trailing_chain_ends_at_the_noisiest_timestep():
-    assert strides.trailing(100, 4) == [24, 49, 74, 99]
-    assert strides.trailing(100, 100) == list(range(100))
-    assert strides.trailing(100, 1) == [99]
-    assert strides.trailing(10, 4) == [1, 4, 7, 9]  # 2.5 and 7.5 to even
+    assert timesteps.trailing(100, 4) == [24, 49, 74, 99]
+    assert timesteps.trailing(100, 100) == list(range(100))
+    assert timesteps.trailing(100, 1) == [99]
+    assert timesteps.trailing(10, 4) == [1, 4, 7, 9]  # 2.5 and 7.5 to even
     for total in range(1, 40):
         for steps in range(1, total + 1):
-            found = strides.trailing(total, steps)
+            found = timesteps.trailing(total, steps)
             assert (len(set(found)), found, found[0] >= 0, found[-1]) == (steps, sorted(found), True, total - 1)
     for steps in (0, 101):
         with pytest.raises(ValueError, match=f"{steps} steps cannot be spread over 100 timesteps"):
-            strides.trailing(100, steps)
+            timesteps.trailing(100, steps)
 
 
 def test_a_trailing_chain_of_a_soft_schedule_is_even_in_time():

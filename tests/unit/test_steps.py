@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from difftables import schedules
-from difftables.cli.sample import need_memory
-from difftables.config_sampling import Walk
-from difftables.corruptions import scale
-from difftables.data.images import to_uint8
-from difftables.draw import draw
-from difftables.estimator import Adjust, fitted
-from difftables.level import Level
-from difftables.precond import Counted, clipped, eps, precondition, timestep_index
-from difftables.solvers import bind, walk
-from difftables.steps import RULES, ancestral, ddim, transition
+from difftables.config.sampling import Walk
+from difftables.data.image_files import to_uint8
+from difftables.diffusion import schedules
+from difftables.diffusion.corruptions import scale
+from difftables.diffusion.denoiser import Counted, clipped, eps, precondition, timestep_index
+from difftables.diffusion.level import Level
+from difftables.estimation.estimator import Adjust, fitted
+from difftables.jobs.sample import need_memory
+from difftables.sampling.generate import draw
+from difftables.sampling.rules import RULES, ancestral, ddim, transition
+from difftables.sampling.solvers import bind, walk
 
 ANCESTRAL = bind(Walk(kind="walk", rule="ddpm-small"))
 

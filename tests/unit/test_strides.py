@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from difftables import schedules, strides
-from difftables.corruptions import scale
-from difftables.losses import denoising_loss, inverse_sigma2
+from difftables.common.seeds import generator
+from difftables.diffusion import schedules, timesteps
+from difftables.diffusion.corruptions import scale
+from difftables.diffusion.denoiser import eps, precondition, rescaled_timestep
 from difftables.nets.unet import Attention, ResBlock, UNet
-from difftables.precond import eps, precondition, rescaled_timestep
-from difftables.rng import generator
-from difftables.solvers import walk
-from difftables.steps import RULES, transition
-from difftables.targets import clean
+from difftables.sampling.rules import RULES, transition
+from difftables.sampling.solvers import walk
+from difftables.training.losses import denoising_loss, inverse_sigma2
+from difftables.training.targets import clean
 
 RATES = {"scaled-linear": schedules.scaled_linear, "cosine": schedules.cosine}
 
@@ -78,13 +78,13 @@ def test_the_two_fixed_variances_differ_at_the_least_noisy_steps_alone(family, r
 def test_even_strides_are_evenly_spaced_reals_rounded(steps):
     """K reals from 1 to T, both included, rounded; counted here in fractions, so that nothing but the rule rounds."""
     expected = [round(1 + Fraction(i * 3999, steps - 1)) - 1 for i in range(steps)]
-    assert strides.even(4000, steps) == expected
+    assert timesteps.even(4000, steps) == expected
     assert expected[0] == 0 and expected[-1] == 3999
 
 
 def test_even_strides_differ_from_the_papers_in_ties_alone():
     """3999 / 24 = 166.625, whose fourth multiple, 666.5, is rounded to even from 0 here and from 1 in the paper."""
-    found, exact = strides.even(4000, 25), [Fraction(i * 3999, 24) for i in range(25)]
+    found, exact = timesteps.even(4000, 25), [Fraction(i * 3999, 24) for i in range(25)]
     differing = [i for i in range(25) if found[i] != round(1 + exact[i]) - 1]
     assert found[4] == 666 and 4 in differing
     assert all(exact[i] % 1 == Fraction(1, 2) for i in differing)
@@ -95,37 +95,37 @@ def test_sections_stride_each_part_by_its_own_count():
 
     One place is a tie, 7 x 99 / 14 = 49.5; seven floats added up fall just short of it, in the released code too.
     """
-    found = strides.sections(300, [10, 15, 20])
+    found = timesteps.sections(300, [10, 15, 20])
     assert found[:12] == [*range(0, 100, 11), 100, 107]
     exact = [100 * part + Fraction(99 * i, count - 1) for part, count in enumerate((10, 15, 20)) for i in range(count)]
     assert [found[i] - round(place) for i, place in enumerate(exact) if place != 149.5] == [0] * 44
     assert found[17] == 149 and exact[17] == 149.5
-    assert strides.sections(10, [2, 2, 2]) == [0, 3, 4, 6, 7, 9]  # 10 = 4 + 3 + 3
+    assert timesteps.sections(10, [2, 2, 2]) == [0, 3, 4, 6, 7, 9]  # 10 = 4 + 3 + 3
     with pytest.raises(ValueError, match="section 2 of 2 has 3 timesteps, which cannot be strided to 4"):
-        strides.sections(7, [4, 4])
+        timesteps.sections(7, [4, 4])
 
 
 def test_a_whole_stride_ends_at_the_last_multiple():
     """0, j, 2 j, ... with j = T / K: the last is T - T / K. ceil(4000 / j) is 154, 149 for j = 26, 27 and 308, 286 for j = 13, 14."""
     for steps, last in {25: 3840, 50: 3920, 100: 3960, 200: 3980, 1000: 3996, 4000: 3999}.items():
-        found = strides.whole(4000, steps)
+        found = timesteps.whole(4000, steps)
         assert (len(found), found[-1]) == (steps, last)
         assert found == list(range(0, 4000, 4000 // steps))
     for steps, near in {150: "149 and 154", 300: "286 and 308"}.items():
         with pytest.raises(ValueError, match=f"in {steps} steps; the nearest are {near}$") as error:
-            strides.whole(4000, steps)
+            timesteps.whole(4000, steps)
         assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("total", "steps"), [(4000, 25), (4000, 100), (4000, 4000), (1000, 300), (10, 3)])
 def test_a_dense_start_is_the_even_stride_and_all_below_t_over_k(total, steps):
-    found = strides.dense_start(total, steps)
-    assert set(found) == set(strides.even(total, steps)) | {t for t in range(total) if t * steps < total}
+    found = timesteps.dense_start(total, steps)
+    assert set(found) == set(timesteps.even(total, steps)) | {t for t in range(total) if t * steps < total}
     assert found == sorted(set(found))
 
 
 @pytest.mark.parametrize("family", ["scaled-linear", "cosine"])
-@pytest.mark.parametrize("stride", [strides.even, strides.whole])
+@pytest.mark.parametrize("stride", [timesteps.even, timesteps.whole])
 @pytest.mark.parametrize("steps", [25, 100, 4000])
 def test_respacing_commutes_with_alpha_bar(family, stride, steps):
     """Rates of the shorter chain are 1 - alpha_bar_S / alpha_bar_S', and their products the levels that were kept."""
@@ -139,7 +139,7 @@ def test_respacing_commutes_with_alpha_bar(family, stride, steps):
     schedules.check(chain, "strided")
     if steps == 4000:
         torch.testing.assert_close(beta.flip(0), RATES[family](4000), rtol=1e-9, atol=0)
-    elif family == "cosine" and stride is strides.even and steps == 100:
+    elif family == "cosine" and stride is timesteps.even and steps == 100:
         assert beta[0].item() == pytest.approx(0.9999994, abs=5e-8)  # not clipped again
 
 
@@ -254,7 +254,7 @@ def test_only_the_learned_variance_does_not_mind_the_number_of_steps(row):
     """
     family, rule, *expected = row.split()
     for steps, wanted in zip((25, 50, 100, 200, 400, 1000, 4000), expected, strict=True):
-        chain = schedules.at_timesteps(made(family, 4000), (strides.whole if rule == "ddim" else strides.even)(4000, steps))
+        chain = schedules.at_timesteps(made(family, 4000), (timesteps.whole if rule == "ddim" else timesteps.even)(4000, steps))
         now, nxt = chain[:-1], chain[1:]
         beta, posterior = transition(now, nxt)
         true = 1 / ((1 - beta) / beta + 1 / (0.25 * nxt.alpha_bar + nxt.std**2))
@@ -271,7 +271,7 @@ def test_only_the_learned_variance_does_not_mind_the_number_of_steps(row):
 @pytest.mark.parametrize(("v", "fixed"), [(0.0, "ddpm-small"), (1.0, "ddpm-large")])
 def test_learned_variance_at_its_ends_is_a_fixed_one(training, v, fixed):
     """Step for step: the denoiser sees the same samples."""
-    chain, x = schedules.at_timesteps(training, strides.even(1000, 12)), torch.randn(2, 1, 3, 3, dtype=torch.float64)
+    chain, x = schedules.at_timesteps(training, timesteps.even(1000, 12)), torch.randn(2, 1, 3, 3, dtype=torch.float64)
 
     def walked(rule, answer):
         stream, seen = generator("walk"), []

@@ -3,9 +3,9 @@ import csv
 import pytest
 from scipy import stats
 
-from difftables.names import ConfigError
-from difftables.paper_numbers import Number
-from difftables.tables import (
+from difftables.common.errors import ConfigError
+from difftables.papers.numbers import Number
+from difftables.report.cells import (
     HEADER,
     Cell,
     Reported,

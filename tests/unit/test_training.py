@@ -8,19 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from difftables import densities, schedules
-from difftables.config_run import Training
-from difftables.corruptions import scale
-from difftables.level import Level
-from difftables.losses import denoising_loss, inverse_out, inverse_sigma, inverse_sigma2
-from difftables.precond import Counted, clipped, edm, eps, given, precondition, sqrt_alpha_bar, switched, timestep_index
-from difftables.rng import SampleNoise, generator
-from difftables.targets import clean
-from difftables.train import learning_rate, train
+from difftables.common.seeds import SampleNoise, generator
+from difftables.config.run import Training
+from difftables.diffusion import schedules
+from difftables.diffusion.corruptions import scale
+from difftables.diffusion.denoiser import Counted, clipped, edm, eps, given, precondition, sqrt_alpha_bar, switched, timestep_index
+from difftables.diffusion.level import Level
+from difftables.training import level_densities
+from difftables.training.loop import learning_rate, train
+from difftables.training.losses import denoising_loss, inverse_out, inverse_sigma, inverse_sigma2
+from difftables.training.targets import clean
 
 
 def test_index_density_draws_training_levels_only(training):
-    level = densities.index(training, 20000, generator(0))
+    level = level_densities.index(training, 20000, generator(0))
     index = schedules.timestep(level, training)
     assert index.float().mean().item() == pytest.approx(499.5, abs=4 * 288.7 / 20000**0.5)
     assert level.std.min() > 0
@@ -28,7 +29,7 @@ def test_index_density_draws_training_levels_only(training):
 
 def test_between_density_lies_between_neighbours(training):
     """s ~ U{1..S}, then sqrt(alpha_bar) uniform: each interval gets the same share, and the mean inside it is its middle."""
-    level = densities.between(training, 50000, generator(1))
+    level = level_densities.between(training, 50000, generator(1))
     ends = training.alpha[[0, 250, 500, 750, 1000]]
     for low, high in itertools.pairwise(ends):
         share = ((level.alpha >= low) & (level.alpha < high)).double().mean().item()
@@ -105,7 +106,7 @@ def test_edm_preconditioning_has_unit_inputs_and_targets():
 
 
 def test_log_sigma_density_is_uniform_in_log_sigma(wavegrad_training):
-    level = densities.log_sigma(wavegrad_training, 40000, generator(2))
+    level = level_densities.log_sigma(wavegrad_training, 40000, generator(2))
     ends = wavegrad_training.sigma[[0, -2]].log()
     share = (level.sigma.log() - ends[1]) / (ends[0] - ends[1])
     assert 0 <= share.min() < 1e-3 < 0.999 < share.max() <= 1

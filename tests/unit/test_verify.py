@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from difftables.__main__ import main
-from difftables.cli import verify
-from difftables.tables import HEADER
+from difftables.commands import verify
+from difftables.report.cells import HEADER
 
 
 def line(row, value="1.5", **more):

@@ -5,8 +5,8 @@ import urllib.error
 import pytest
 from job_files import run_job
 
-from difftables.io import sha256
-from difftables.job_specs import FetchSpec
+from difftables.common.files import sha256
+from difftables.config.job_specs import FetchSpec
 
 
 def fetch(tmp_path, url, digest):
@@ -34,6 +34,6 @@ def test_no_network_names_the_place_to_put_the_file(tmp_path, monkeypatch):
         raise urllib.error.URLError("no route to host")
 
     monkeypatch.setattr("urllib.request.urlopen", refused)
-    monkeypatch.setattr("difftables.download.FIRST_WAIT", 0)
+    monkeypatch.setattr("difftables.common.fetch.FIRST_WAIT", 0)
     with pytest.raises(ValueError, match=r"cannot be fetched \(no route to host\); put the file at .*w\.pth by hand"):
         fetch(tmp_path, "https://example.org/w.pth", "0" * 64)

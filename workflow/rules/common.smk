@@ -11,9 +11,13 @@ SOURCE = str(Path(str(workflow.current_basedir)).parents[1] / "src")
 sys.path.insert(0, SOURCE)
 os.environ.update(PYTHONPATH=os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
-from difftables import driver, environment, fingerprint, hours
-from difftables import plan as planning
-from difftables.names import ConfigError, nearest
+from difftables.common import driver
+from difftables.common import environment
+from difftables.provenance import fingerprint
+from difftables.planning import gpu_hours as hours
+from difftables.planning import plan as planning
+from difftables.common.errors import ConfigError
+from difftables.common.errors import nearest
 
 # Dry runs too, which Snakemake tells from others only after this file was read: they drop no lock but those of killed runs.
 if workflow.is_main_process:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from difftables.common.variants import Variants
 from difftables.data.archives import cifar10, imagenet64, lsun
-from difftables.data.images import digits, folder
-from difftables.data.speech import folder as speech_folder
-from difftables.data.speech import ljspeech, voice
-from difftables.variants import Variants
+from difftables.data.image_files import digits, folder
+from difftables.data.speech_files import folder as speech_folder
+from difftables.data.speech_files import ljspeech, voice
 
 READERS: Variants[Callable[..., tuple[Tensor, Tensor]]] = {
     "digits": digits,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from difftables.data import faults
-from difftables.data.images import squared
+from difftables.data.image_files import squared
 
 CIFAR10_BATCHES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # a label and the red, green and blue planes

@@ -99,7 +99,7 @@ def write_wav(path: Path, samples: np.ndarray, rate: int) -> None:
     """Write int16 samples as a mono WAV file, whole."""
     import soundfile
 
-    from difftables.io import replacing
+    from difftables.common.files import replacing
 
     with replacing(path) as temporary:
         soundfile.write(str(temporary), samples, rate, subtype="PCM_16", format="WAV")

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from difftables.compat import torchvision_operators
-from difftables.io import sha256
-from difftables.variants import Variants
+from difftables.common.files import sha256
+from difftables.common.variants import Variants
+from difftables.metrics.torchvision_stub import torchvision_operators
 
 FeatureNet = Callable[[Tensor], tuple[Tensor, Tensor]]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from difftables.compat import torchvision_operators
+from difftables.metrics.torchvision_stub import torchvision_operators
 
 
 def kernel_distance(features: Tensor, reference: Tensor, subsets: int, size: int, seed: int) -> float:

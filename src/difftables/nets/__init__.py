@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from torch import nn
 
+from difftables.common.variants import Variants
 from difftables.nets.ncsnpp import NCSNpp
 from difftables.nets.tasnet import TasNet
 from difftables.nets.unet import UNet
 from difftables.nets.vgg import VGG
 from difftables.nets.wavegrad import WaveGrad
-from difftables.variants import Variants
 
 NETS: Variants[Callable[..., nn.Module]] = {"unet": UNet, "vgg": VGG, "wavegrad": WaveGrad, "tasnet": TasNet, "ncsnpp": NCSNpp}

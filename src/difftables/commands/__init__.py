@@ -1,0 +1,1 @@
+"""What people type: check, costs, explain, verify, where (and show)."""

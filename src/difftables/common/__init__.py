@@ -1,0 +1,1 @@
+"""Files, seeds, processes of the operating system, errors: what knows nothing of diffusion."""

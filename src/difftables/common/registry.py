@@ -1,0 +1,119 @@
+"""Names and arguments of variants, read from the source without importing torch.
+
+A variant is a function or class and one entry in the dict beside it; nothing else has to learn its name.
+"""
+
+import ast
+from functools import cache
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).parents[1]
+GIVEN_TO_SCHEDULES = ("levels",)  # what a job reads from a file
+GIVEN_TO_NETS = ("size", "channels", "classes", "bands", "hop")  # arguments of nets that the data set decides, and params.yaml does not
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = SOURCE.joinpath(*module.split("."))
+    return ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+
+
+@cache
+def constant(where: str) -> Any:
+    """A module's constant that is written out, e.g. constant("data.images.SUFFIXES").  Raises: LookupError where there is none."""
+    module, name = where.rsplit(".", 1)
+    for node in _tree(module).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and target.id == name and value is not None:
+            return ast.literal_eval(value)
+    raise LookupError(f"src/difftables has no constant {where}")
+
+
+def _entries(where: str) -> dict[str, ast.expr]:
+    module, name = where.rsplit(".", 1)
+    for node in _tree(module).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and target.id == name and isinstance(value, ast.Dict):
+            return {str(k.value): v for k, v in zip(value.keys, value.values, strict=True) if isinstance(k, ast.Constant)}
+    raise LookupError(f"src/difftables has no dict {where}")
+
+
+def names(where: str) -> list[str]:
+    """Keys of a dict of variants, e.g. names("steps.RULES")."""
+    return list(_entries(where))
+
+
+def text(where: str, key: str) -> str:
+    """The entry of a dict of text, e.g. text("ode.PROCESS", "linear")."""
+    return str(ast.literal_eval(_entries(where)[key]))
+
+
+def takes(where: str, key: str, name: str) -> bool:
+    """Whether a variant has an argument of a name: a function, or a `partial` of one."""
+    value = _entries(where)[key]
+    if isinstance(value, ast.Call):
+        value = value.args[0]
+    definition = _definition(where.rsplit(".", 1)[0], value.id) if isinstance(value, ast.Name) else None
+    if not isinstance(definition, ast.FunctionDef):
+        raise LookupError(f"{where}[{key!r}] is no function of this project")
+    return name in {a.arg for a in (*definition.args.args, *definition.args.kwonlyargs)}
+
+
+def arguments(where: str, key: str) -> dict[str, tuple[str, bool]]:
+    """Arguments of a variant: name to (annotation as text, has a default)."""
+    value = _entries(where)[key]
+    module = where.rsplit(".", 1)[0]
+    definition = _definition(module, value.id) if isinstance(value, ast.Name) else None
+    if isinstance(definition, ast.ClassDef):
+        definition = next(n for n in definition.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    if not isinstance(definition, ast.FunctionDef):
+        raise LookupError(f"{where}[{key!r}] is neither a function nor a class of this project")
+    every = [a for a in definition.args.args if a.arg != "self"]
+    optional = {a.arg for a in every[len(every) - len(definition.args.defaults) :]}
+    named = zip(definition.args.kwonlyargs, definition.args.kw_defaults, strict=True)
+    found = {a.arg: (_annotation(a), a.arg in optional) for a in every}
+    return found | {a.arg: (_annotation(a), default is not None) for a, default in named}
+
+
+def _annotation(argument: ast.arg) -> str:
+    return ast.unparse(argument.annotation) if argument.annotation else ""
+
+
+def _definition(module: str, name: str) -> ast.stmt | None:
+    for node in _tree(module).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return node
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("difftables."):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return _definition((node.module or "").split(".", 1)[1], alias.name)
+    return None
+
+
+def fits(annotation: str, value: Any) -> bool:
+    """Whether a YAML value suits an annotation: int, float, bool, str and sequences of int are checked, the rest passes."""
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    match annotation:
+        case "int":
+            return is_int and value >= 0
+        case "Count":
+            return is_int and value > 0
+        case "Rate":
+            return isinstance(value, float) and 0 < value < 1
+        case "Positive":
+            return (is_int or isinstance(value, float)) and 0 < value < float("inf")
+        case "Positive | None":
+            return value is None or fits("Positive", value)
+        case "float":
+            return is_int or (isinstance(value, float) and isfinite(value))
+        case "bool":
+            return isinstance(value, bool)
+        case "str":
+            return isinstance(value, str)
+        case "Sequence[int]" | "list[int]":
+            return isinstance(value, list) and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value)
+    return True

@@ -1,0 +1,192 @@
+"""Models of params.yaml: frozen, strict, no unknown keys. `params` reads the file."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from difftables.common import registry
+from difftables.common.errors import nearest
+from difftables.config.data import Data, Download, Features, Frozen, Images, Once, Seeds, Some
+from difftables.config.run import Net, Run, Schedule
+from difftables.config.sampling import Sampler, Searches
+from difftables.search.methods import METHODS
+
+SCALES = ("smoke", "laptop", "gpu", "paper")
+LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
+
+
+class Evaluation(Frozen):
+    """How every cell is measured, whatever the medium."""
+
+    n: Annotated[int, Field(ge=2)]  # samples per seed
+    seeds: Seeds  # of sampling
+    batch: PositiveInt
+    robustness_schedules: Annotated[int, Field(ge=2)]
+    robustness_n: Annotated[int, Field(ge=2)]
+    robustness_steps: PositiveInt
+    error_levels: Annotated[int, Field(ge=2)]
+    error_n: Annotated[int, Field(ge=2)]
+
+
+class ImageEvaluation(Evaluation):
+    """How cells of images are measured."""
+
+    features: str
+    kid_subsets: PositiveInt
+    kid_subset_size: Annotated[int, Field(ge=2)]
+    neighbours: Annotated[list[PositiveInt], Some, Once]  # k of precision and recall, each a metric of its own
+    is_splits: PositiveInt
+    floor_repeats: Annotated[int, Field(ge=2)]
+    likelihood_n: Annotated[int, Field(ge=2)]  # held-out images whose bits per dimension are measured
+    gradient_batch: Annotated[int, Field(ge=2)]  # samples of a small batch in the study of gradient noise
+    gradient_batches: Annotated[int, Field(ge=4)]
+    variance_levels: Annotated[int, Field(ge=2)]  # noise levels in the study of targets
+    variance_n: Annotated[int, Field(ge=8)]  # noisy samples at each
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> "ImageEvaluation":
+        if self.kid_subset_size > self.n:
+            raise ValueError(f"has kid_subset_size = {self.kid_subset_size}, larger than n = {self.n} samples")
+        if max(self.neighbours) >= self.n:
+            raise ValueError(f"has neighbours = {max(self.neighbours)}, which needs more than n = {self.n} samples")
+        if self.is_splits > self.n:
+            raise ValueError(f"has is_splits = {self.is_splits}, more than its n = {self.n} samples")
+        return self
+
+
+class SpeechEvaluation(Evaluation):
+    """How cells of speech are measured; n counts utterances."""
+
+    listen: PositiveInt  # utterances of each row that are written as WAV files
+
+    @model_validator(mode="after")
+    def _enough_utterances(self) -> "SpeechEvaluation":
+        if self.listen > self.n:
+            raise ValueError(f"has listen = {self.listen}, more than the n = {self.n} utterances that are generated")
+        return self
+
+
+class Evaluations(Frozen):
+    """The evaluation by medium."""
+
+    images: ImageEvaluation
+    speech: SpeechEvaluation
+
+
+class Table(Frozen):
+    """What a table runs on at this scale; null runs nothing and shows the literature alone."""
+
+    run: str | None
+    parts: str | None = None  # what the runs of rows that name a part begin with: part `a` is played by run `PARTS-a`, if there is one
+    steps: Annotated[list[PositiveInt], Once]
+
+
+class Resources(Frozen):
+    """What a job asks of the machine."""
+
+    gpu: NonNegativeInt
+    threads: PositiveInt
+    processes: PositiveInt  # that share one training or sampling job; gpu, threads and train_mb are of each
+    train_mb: PositiveInt
+    train_minutes: PositiveInt
+    sample_minutes: PositiveInt
+    teraflops: PositiveFloat  # TFLOP/s that one card sustains, of the GPU-hours that a dry run estimates; no job reads it
+
+
+class Params(Frozen):
+    """params.yaml with the overrides of one scale applied."""
+
+    scale: Literal["smoke", "laptop", "gpu", "paper"]
+    downloads: dict[str, Download] = Field(default_factory=dict)
+    data: dict[str, Data]
+    features: dict[str, Features]
+    schedules: dict[str, Schedule]
+    nets: dict[str, Net]
+    runs: dict[str, Run]
+    samplers: dict[str, Sampler]
+    search: Searches
+    evaluation: Evaluations
+    tables: dict[str, dict[str, Table]]
+    resources: Resources
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> "Params":
+        for name, data in self.data.items():
+            if data.archive is not None:
+                _need(data.archive, self.downloads, f"data.{name}.archive")
+        owners: dict[str, str] = {}
+        for name, download in self.downloads.items():
+            if (other := owners.setdefault(download.path, name)) != name:
+                raise ValueError(f"downloads.{name} and downloads.{other} would both lie at {download.path}; leave one of them out")
+        for name, run in self.runs.items():
+            for key, known in (("data", self.data), ("net", self.nets), ("schedule", self.schedules)):
+                _need(getattr(run, key), known, f"runs.{name}.{key}")
+            if run.corruption != "scale" and run.objective != "simple":
+                raise ValueError(
+                    f"runs.{name} has objective {run.objective}, a bound of plain noise; with corruption {run.corruption} set it to simple"
+                )
+            self._net_fits(name)
+            if run.ends is not None:
+                _need(run.ends, self.runs, f"runs.{name}.ends")
+        _need(self.evaluation.images.features, self.features, "evaluation.images.features")
+        for paper, tables in self.tables.items():
+            for name, table in tables.items():
+                if table.run is not None:
+                    _need(table.run, self.runs, f"tables.{paper}.{name}.run")
+                    self._run_fits(table.run, f"tables.{paper}.{name}.steps", table.steps)
+                if table.parts is not None and not any(run.startswith(f"{table.parts}-") for run in self.runs):
+                    raise ValueError(f"tables.{paper}.{name}.parts is {table.parts!r}, but no run's name begins with {table.parts + '-'!r}")
+        for name, sampler in self.samplers.items():
+            if sampler.schedule.endswith(".csv") and not Path(sampler.schedule).is_file():
+                raise ValueError(f"samplers.{name}.schedule: {sampler.schedule} does not exist")
+        for medium in ("images", "speech"):
+            if len(getattr(self.evaluation, medium).seeds) < 3 and self.scale != "smoke":
+                raise ValueError(f"evaluation.{medium}.seeds needs at least three seeds for error bars")
+        return self
+
+    def _net_fits(self, name: str) -> None:
+        """A run's objective and what it is given must suit its net and data."""
+        run, net, data = self.runs[name], self.nets[self.runs[name].net], self.data[self.runs[name].data]
+        if run.objective != "simple" and not (net.model_extra or {}).get("variance"):
+            raise ValueError(
+                f"runs.{name} has objective {run.objective}, but nets.{run.net} has no variance channels; set its variance: true"
+            )
+        asked = (net.model_extra or {}).get("augment", 0)
+        if run.train.augment and asked != LABELS:
+            raise ValueError(f"runs.{name}.train.augment needs a net that is told of it; set nets.{run.net}.augment: {LABELS}")
+        if (run.train.augment or run.train.distinct) and data.medium != "images":
+            raise ValueError(f"runs.{name}.train has augment or distinct, which are for images; data.{run.data} has none")
+        if run.given is None:
+            return
+        classes = data.classes if isinstance(data, Images) else None
+        if classes is None:
+            raise ValueError(f"runs.{name} is given labels, but data.{run.data} has none; set its `classes` to how many there are")
+        if "classes" not in registry.arguments("nets.NETS", net.kind):
+            raise ValueError(f"runs.{name} is given labels, but nets.{run.net}, a {net.kind}, takes no classes")
+        if run.target == "stable_field" and run.references and 1 < run.references < 2 * classes:
+            raise ValueError(
+                f"runs.{name} has references = {run.references} for {classes} classes, fewer than two of a class on average; "
+                "raise it, or set references: 1, which is denoising score matching"
+            )
+
+    def _run_fits(self, name: str, key: str, steps: list[int]) -> None:
+        """What a table asks of its run must be there."""
+        run = self.runs[name]
+        longest = self.schedules[run.schedule].steps
+        if max(steps, default=0) > longest:
+            raise ValueError(f"{key} asks for {max(steps)} steps, but the training schedule of run {name!r} has {longest}")
+        data = self.data[run.data]
+        if data.medium == "speech":
+            n, search = self.evaluation.speech.n, self.search.speech
+            other = max(getattr(search, method.samples) for method in METHODS.values())
+            if data.held_out < n + other:
+                raise ValueError(
+                    f"data.{run.data}.held_out is {data.held_out}, but {n} utterances are measured (evaluation.speech.n) and "
+                    f"{other} others searched on (search.speech); raise it"
+                )
+
+
+def _need(name: str, known: dict[str, Any], key: str) -> None:
+    if name not in known:
+        raise ValueError(f"{key} names {name!r}, which is not defined{nearest(name, known)}")

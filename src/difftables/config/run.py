@@ -1,0 +1,203 @@
+"""Models of params.yaml: runs and everything that trains a net."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from difftables.common import registry
+from difftables.common.errors import nearest
+from difftables.config.data import Fraction, Frozen, Once, Ratio, Seeds, Some, one_of
+
+
+def _arguments_fit(given: dict[str, Any], where: str, kind: str, left_out: tuple[str, ...]) -> None:
+    """Raise ValueError unless what params.yaml gives fits the arguments of a variant."""
+    wanted = {k: v for k, v in registry.arguments(where, kind).items() if k not in left_out}
+    for name, value in given.items():
+        if name not in wanted:
+            raise ValueError(f"has no argument {name!r}{nearest(name, wanted)}")
+        if not registry.fits(wanted[name][0], value):
+            raise ValueError(f"has {name} = {value!r}, which is no {wanted[name][0]}")
+    for name, (_, optional) in wanted.items():
+        if not optional and name not in given:
+            raise ValueError(f"lacks the argument {name!r}")
+
+
+class Schedule(BaseModel):
+    """A training schedule by its family; the other keys are arguments of its function."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    family: Annotated[str, one_of("diffusion.training_schedules.FAMILIES")]
+    steps: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _arguments_fit(self) -> "Schedule":
+        _arguments_fit(
+            self.model_extra or {}, "diffusion.training_schedules.FAMILIES", self.family, ("steps", *registry.GIVEN_TO_SCHEDULES)
+        )
+        if self.family == "scaled-linear" and self.steps <= 20:
+            raise ValueError(f"has steps = {self.steps}; scaled-linear ends at the rate 20 / steps, which must stay below 1")
+        given = self.model_extra or {}
+        for low, high, what in (("lowest", "highest", "noise"), ("weakest", "strongest", "operator")):
+            if low in given and given[low] >= given[high]:
+                raise ValueError(f"has {low} = {given[low]:g} and {high} = {given[high]:g}; the {what} must grow with time")
+        if "nodes" in given and not 2 <= given["nodes"] <= given["candidates"]:
+            raise ValueError(f"has nodes = {given['nodes']}, which is not between 2 and its {given['candidates']} candidates")
+        return self
+
+
+class Net(BaseModel):
+    """A network by its kind; the other keys are arguments of its class or function."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    kind: Annotated[str, one_of("nets.NETS")]
+
+    @model_validator(mode="after")
+    def _arguments_fit(self) -> "Net":
+        given = self.model_extra or {}
+        _arguments_fit(given, "nets.NETS", self.kind, registry.GIVEN_TO_NETS)
+        for name in ("width", "blocks", "heads", "hidden", "repeats", "mel"):
+            if given.get(name, 1) < 1:
+                raise ValueError(f"has {name} = {given[name]}, which has to be 1 or more")
+        for name in ("mult", "factors", "up", "down"):
+            if given.get(name) == []:
+                raise ValueError(f"has {name} = [], which has to name at least one")
+        if not 0 <= given.get("dropout", 0.0) < 1:
+            raise ValueError(f"has dropout = {given['dropout']:g}, which is no probability below 1")
+        if given.get("kernel", 2) < 2:
+            raise ValueError(f"has kernel = {given['kernel']}, whose half is the stride; make it 2 or more")
+        return self
+
+
+class Training(Frozen):
+    """One training loop."""
+
+    steps: PositiveInt
+    batch: PositiveInt
+    lr: PositiveFloat
+    warmup: NonNegativeInt  # steps of linear warm-up
+    cosine: bool = False  # decay the learning rate to zero along a half cosine after the warm-up
+    clip: PositiveFloat | None = None  # of the gradient's norm
+    ema: Ratio  # decay per step
+    half_life: PositiveInt | None = None  # of the average, in images, in place of `ema`; shorter at first
+    from_zero: bool = False  # whether the warm-up begins at a learning rate of zero, as EDM's
+    flip: bool = False  # mirror images at random
+    distinct: bool = False  # no image twice in a batch
+    augment: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability of each operation of the non-leaky augmentation of images
+    precision: Literal["float32", "bfloat16"] = "float32"
+    save_every: PositiveInt  # steps between states that a killed run resumes from
+    checkpoints: Annotated[list[PositiveInt], Once] = Field(
+        default_factory=list
+    )  # steps whose averaged weights are kept beside the last ones
+
+    @model_validator(mode="after")
+    def _within_its_steps(self) -> "Training":
+        late = [step for step in self.checkpoints if step >= self.steps]
+        if late:
+            raise ValueError(f"has a checkpoint at {late[0]}, but ends after {self.steps} steps, whose weights are kept anyhow")
+        if self.warmup > self.steps:
+            raise ValueError(f"has warmup = {self.warmup}, longer than its {self.steps} steps")
+        return self
+
+
+class Adjustment(Frozen):
+    """How the schedule follows the estimate while sampling."""
+
+    family: Annotated[str, one_of("estimation.estimator.FAMILIES")] = "linear"
+    mode: Literal["taylor", "exact"] = "exact"
+    first: Fraction  # beta_0
+    estimate_on: Literal["after_noise", "before_noise"] = "after_noise"
+    update: Annotated[list[PositiveInt], Some, Once] | None = None  # remaining step counts; null adjusts after every step
+
+
+class Oracle(Frozen):
+    """The exact estimator of a kernel density."""
+
+    references: Annotated[int, Field(ge=3)]  # training samples that carry the density
+    levels: PositiveInt  # of the training schedule, in the sum over levels
+    kernel: Literal["full", "diagonal"]  # whether the kernel follows the correlation of pixels
+    shrinkage: Fraction  # of the kernel's covariance towards a sphere
+
+
+class EstimatorNet(Frozen):
+    """The noise-level estimator of a run, as far as one needs it who asks it."""
+
+    net: Net
+
+
+class EstimatorConfig(EstimatorNet):
+    """The noise-level estimator of a run."""
+
+    density: Annotated[str, one_of("training.level_densities.DENSITIES")]
+    penalty: Annotated[str, one_of("training.losses.PENALTIES")]
+    train: Training
+
+
+class Backbone(Frozen):
+    """What a net is trained to say, and of what."""
+
+    corruption: Annotated[str, one_of("diffusion.corruptions.CORRUPTIONS")]
+    prior: Annotated[str, one_of("diffusion.priors.PRIORS")]
+    precondition: Annotated[str, one_of("diffusion.denoiser.PRECONDITIONINGS")]
+    conditioning: Annotated[str, one_of("diffusion.denoiser.CONDITIONINGS")]
+    density: Annotated[str, one_of("training.level_densities.DENSITIES")]
+    target: Annotated[str, one_of("training.targets.TARGETS")]
+    weight: Annotated[str, one_of("training.losses.WEIGHTS")]
+    penalty: Annotated[str, one_of("training.losses.PENALTIES")]
+    references: PositiveInt | None = None  # n of target stable_field, the batch among them; 1 is the source alone
+    seen: Literal["plain", "corrupted"] = "plain"  # whether the loss sees the error as it is, or through the corruption
+    sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
+    objective: Annotated[str, one_of("training.variational_bound.OBJECTIVES")] = "simple"  # what is made of the weighed error
+    vlb_weight: PositiveFloat = 0.001  # lambda of `hybrid`
+
+
+class Run(Backbone):
+    """A trained net with everything that made it."""
+
+    data: str
+    net: str
+    schedule: str
+    given: Literal["labels"] | None = None  # what the net of images is told besides
+    train: Training
+    seeds: Seeds  # of training
+    estimator: EstimatorConfig | None = None
+    adjust: Adjustment | None = None
+    oracle: Oracle | None = None  # of images; the exact estimator of speech has no numbers
+    of: str | None = None  # this run is another one, trained once: at one of its checkpoints, or with other nets at its ends
+    at: PositiveInt | None = None  # a training step, one of its checkpoints
+    ends: str | None = None  # the run whose net takes the noisiest and the cleanest levels
+    share: Fraction | None = None  # of the training levels, at each end
+
+    @model_validator(mode="after")
+    def _a_view_is_whole(self) -> "Run":
+        if self.of is None and (self.at or self.ends):
+            raise ValueError("has `at` or `ends`, but no `of`: name the run it is a view of")
+        if (self.ends is None) != (self.share is None):
+            raise ValueError("has one of `ends` and `share` without the other")
+        if self.share is not None and self.share > 0.5:
+            raise ValueError(f"has share = {self.share:g} of the levels at each end, more than all of them; lower it to 0.5 or less")
+        if self.at is not None and self.at not in [*self.train.checkpoints, self.train.steps]:
+            raise ValueError(f"has at = {self.at}, which is not among the checkpoints {self.train.checkpoints} of run {self.of!r}")
+        if self.estimator is not None and self.estimator.density == "loss_aware":
+            raise ValueError("has an estimator with density loss_aware, which is for backbones")
+        if self.objective != "simple" and self.density not in ("index", "loss_aware"):
+            raise ValueError(f"has objective {self.objective}, whose terms belong to the levels of the schedule; set density: index")
+        return self
+
+    @model_validator(mode="after")
+    def _references_fit(self) -> "Run":
+        if self.target.startswith("stable_field") != (self.references is not None):
+            raise ValueError("has one of `target: stable_field` and `references` without the other")
+        if self.references is None:
+            return self
+        if 1 < self.references < self.train.batch:
+            raise ValueError(f"has references = {self.references}, fewer than the batch of {self.train.batch}, which is among them")
+        if not self.train.distinct:
+            raise ValueError("has references, which are drawn without replacement; set train.distinct: true")
+        if self.corruption != "scale":
+            raise ValueError(f"has target {self.target}, whose weights hold for corruption scale alone, not {self.corruption}")
+        if self.train.augment and self.target == "stable_field" and self.references > 1:
+            raise ValueError(
+                "has references and train.augment, but references are augmented otherwise than the sample whose augmentation the net is "
+                "told; set augment to 0, or target to stable_field_official, which does so all the same"
+            )
+        return self

@@ -1,0 +1,217 @@
+"""Models of params.yaml: solvers, samplers and the search for their schedules. No torch in here.
+
+A solver is a model here, whose defaults are the only ones, and a function of the same kind in `solvers.SOLVERS`.
+"""
+
+from functools import reduce
+from operator import or_
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, GetPydanticSchema, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from difftables.common import registry
+from difftables.common.errors import nearest
+from difftables.common.variants import Variants
+from difftables.config.data import Frozen, Once, Seeds, Some, one_of
+from difftables.search.methods import METHODS
+
+RULE = Annotated[str, one_of("sampling.rules.RULES")]
+
+
+class Churn(Frozen):
+    """Noise added before each step, of EDM's stochastic sampler."""
+
+    amount: PositiveFloat
+    lowest: Annotated[float, Field(ge=0)]
+    highest: PositiveFloat
+    noise: PositiveFloat
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> "Churn":
+        if not self.lowest < self.highest:
+            raise ValueError(f"has lowest = {self.lowest:g} and highest = {self.highest:g}; lowest has to be below highest")
+        return self
+
+
+class Solver(Frozen):
+    """Base of all solvers: what the plan asks of a solver, as each answers where it differs."""
+
+    kind: str
+    walks: ClassVar[bool] = True  # visits the levels of the schedule, one step each; else its cost is known only once it is done
+    operators: ClassVar[bool] = True  # goes through an operator; else it divides by alpha and is for noise only
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether the samples of a batch may be at different levels, as those of an adjusted schedule are."""
+        return True
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether the net must predict the variance."""
+        return False
+
+    def calls(self, steps: int) -> int | None:
+        """Network calls of a chain of so many steps; None where only a run tells."""
+        return steps
+
+
+class Walk(Solver):
+    """One network call and one step of a rule (a, b) per level."""
+
+    kind: Literal["walk"]
+    rule: RULE
+    noisy_end: bool = False  # whether the last step adds its noise as the others do
+    churn: Churn | None = None
+
+    @property
+    def per_sample(self) -> bool:
+        """Without churn: its noise is drawn where the level of any sample asks for it, and would depend on the batch."""
+        return self.churn is None
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether the rule reads v."""
+        return registry.takes("sampling.rules.RULES", self.rule, "v")
+
+
+class Heun(Solver):
+    """DDIM steps corrected by the slope at their end, at the price of a second network call."""
+
+    kind: Literal["heun"]
+    churn: Churn | None = None
+    operators: ClassVar[bool] = False
+
+    @property
+    def per_sample(self) -> bool:
+        """As of `Walk`."""
+        return self.churn is None
+
+    def calls(self, steps: int) -> int | None:
+        """Two a step, but one for the last."""
+        return 2 * steps - 1
+
+
+class PredictorCorrector(Solver):
+    """A Langevin step before each step of a rule."""
+
+    kind: Literal["predictor-corrector"]
+    rule: RULE
+    snr: PositiveFloat  # of the Langevin step
+    operators: ClassVar[bool] = False
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether the rule reads v."""
+        return registry.takes("sampling.rules.RULES", self.rule, "v")
+
+    def calls(self, steps: int) -> int | None:
+        """Two a step."""
+        return 2 * steps
+
+
+class PathSolver(Solver):
+    """Base of solvers that follow a path in continuous time, whatever levels the schedule has."""
+
+    path: Annotated[str, one_of("sampling.ode.PATHS")]
+    walks: ClassVar[bool] = False
+    operators: ClassVar[bool] = False
+
+    @property
+    def per_sample(self) -> bool:
+        """All samples of a batch are at one time."""
+        return False
+
+    def calls(self, steps: int) -> int | None:
+        """As many as the tolerance takes."""
+        return None
+
+
+class Rk45(PathSolver):
+    """The probability flow by SciPy's adaptive Runge-Kutta."""
+
+    kind: Literal["rk45"]
+    tolerance: PositiveFloat = 1e-5  # absolute and relative
+
+
+MODELS: Variants[type[Solver]] = {"walk": Walk, "heun": Heun, "predictor-corrector": PredictorCorrector, "rk45": Rk45}
+# Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
+AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]
+
+
+def _union() -> object:
+    """The models of all solvers, told apart by `kind`."""
+    return Annotated[reduce(or_, MODELS.values()), Field(discriminator="kind")]
+
+
+class Sampling(Frozen):
+    """How samples are drawn from a trained net: what a job reads of a row."""
+
+    solver: AnySolver
+    schedule: str  # strided, fitted, ..., a search method, or the path of a schedule file
+    adapt: Annotated[str, one_of("estimation.level_sources.ESTIMATES")] | None = None
+    clip: PositiveFloat | None = None  # bound on the predicted clean sample
+    estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
+    sections: Annotated[list[PositiveInt], Some] | None = None  # section counts in place of `schedule`; they add up to the steps
+
+
+class Compared(Sampling):
+    """A sampler of the study of robustness, by its name in params.yaml, as it is or adjusted."""
+
+    name: str
+    method: Literal["fixed", "adjusted"]
+    family: str  # of refitted rates
+
+
+class Sampler(Sampling):
+    """A row of a table: how samples are drawn, how many steps and seeds, and what it takes in place of its run's."""
+
+    prior: Annotated[str, one_of("diffusion.priors.PRIORS")] | None = None  # where sampling starts
+    family: Annotated[str, one_of("estimation.estimator.FAMILIES")] | None = None  # of fitted and refitted rates
+    steps: Annotated[list[PositiveInt], Some, Once] | None = None  # in place of the table's
+    seeds: Seeds | None = None  # in place of the evaluation's
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Sampler":
+        known = [*registry.names("sampling.assemble.SCHEDULES"), *METHODS]
+        if self.schedule not in known and not self.schedule.endswith(".csv"):
+            raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
+        if not self.solver.walks and self.steps != [1]:
+            raise ValueError(f"has solver {self.solver.kind}, which takes as many steps as it needs; set steps: [1], and look at the NFE")
+        if not self.solver.walks and self.schedule in METHODS:
+            raise ValueError(f"has schedule {self.schedule!r}, but solver {self.solver.kind} visits no schedule; use one that does")
+        if self.adapt and not self.solver.per_sample:
+            churn = " with churn" if self.solver.walks else ""
+            raise ValueError(
+                f"has adapt: {self.adapt}, but solver {self.solver.kind}{churn} takes one level for all samples; leave one out"
+            )
+        if self.sections and self.steps != [sum(self.sections)]:
+            raise ValueError(f"has sections {self.sections}; set steps: [{sum(self.sections)}], their sum")
+        return self
+
+
+class Search(Frozen):
+    """Numbers of the search methods; each entry of METHODS says which it reads."""
+
+    grid: Annotated[str, one_of("search.grids.GRIDS")]
+    decades: Annotated[list[float], Field(min_length=2, max_length=2)]  # log10 of the ladder's ends
+    digits: Annotated[int, Field(ge=1, le=9)]  # mantissas 1 .. digits
+    groups: PositiveInt  # steps beyond this many share mantissas in neighbouring groups
+    samples: Annotated[int, Field(ge=2)]  # per candidate
+    draws: PositiveInt = 1  # of noise for each sample; of use where samples are given something, as utterances are
+    budget: PositiveInt  # network evaluations per step count
+    batch: PositiveInt  # samples at once
+    frozen_samples: PositiveInt  # trajectories behind the frozen mean schedule
+    seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _ladder_rises(self) -> "Search":
+        if not self.decades[0] < self.decades[1] <= 0:
+            raise ValueError(f"has decades {self.decades}, log10 of the lowest and of the highest rate, which has to stay below 1")
+        return self
+
+
+class Searches(Frozen):
+    """The search by medium."""
+
+    images: Search
+    speech: Search

@@ -1,0 +1,28 @@
+"""Rule report: all cells in one file, the claims, the index page, what DVC compares and plots, and what everything cost."""
+
+import csv
+from pathlib import Path
+
+from difftables.jobs.job import Job
+from difftables.report import index, job_costs
+
+
+def run(job: Job) -> None:
+    """spec: of Plan.report_spec.  In: tables (json), curves, costs, benchmarks.  Out: readme, cells, metrics, plots, png, svg, cost."""
+    from difftables.common.files import write_text
+    from difftables.report import figures
+    from difftables.report.pages import read_page
+
+    plots = {f"plots/{path.name}": path for path in job.outputs.get("plots", [])}
+    files = {"README.md": job.output("readme"), "cells.csv": job.output("cells"), "metrics.json": job.output("metrics"), **plots}
+    texts = index.texts(job.spec, [read_page(path) for path in job.inputs["tables"]], [path.stem for path in plots.values()])
+    for name, text in texts.items():
+        write_text(files[name], text)
+    figures.save(figures.curves({path.stem: _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
+    write_text(job.output("cost"), job_costs.text(job.inputs.get("benchmarks", []), job.inputs.get("costs", [])))
+
+
+def _curve(path: Path) -> tuple[list[float], list[float]]:
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [float(r["step"]) for r in rows], [float(r["loss"]) for r in rows]

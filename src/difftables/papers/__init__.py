@@ -1,0 +1,1 @@
+"""A paper's folder: tables, rows, claims, reported numbers."""

@@ -1,0 +1,299 @@
+"""Models of a paper's tables, one for each kind: its keys, and what of it a claim may name."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from difftables.config.data import Frozen
+from difftables.metrics import catalogue
+from difftables.papers.rows import (
+    ChainsRow,
+    Column,
+    GaussianProblem,
+    GaussianRow,
+    GridRow,
+    LineRow,
+    ListenRow,
+    MetricId,
+    PhasesProblem,
+    PhasesRow,
+    ProgressRow,
+    Quoted,
+    RobustnessRow,
+    Row,
+    Slug,
+    SpeechRow,
+    StepsRow,
+    SummaryRow,
+    TermsRow,
+    Text,
+    TrainedRow,
+)
+
+STATISTICS = ("best", "median", "tenth", "spread")
+QUARTERS = ("first-quarter", "second-quarter", "third-quarter", "last-quarter")
+TERMS = ("decoder", "first-tenth", "rest", "prior", "nll")
+STUDIED = ("vlb-uniform", "vlb-importance", "hybrid-uniform")  # objective and density of the study of gradients
+
+
+class Table(Frozen):
+    """What all tables have."""
+
+    METRICS: ClassVar[tuple[str, ...]] = ()  # that its cells may have
+
+    title: Text
+    foot: list[Text]
+
+    def rows_told(self) -> list[str]:
+        """Ids of the rows whose cells a claim may compare."""
+        return []
+
+    def metrics_told(self) -> tuple[str, ...]:
+        """Metrics of its cells, without their variants."""
+        return self.METRICS
+
+    def columns_told(self) -> list[str] | None:
+        """Ids of its columns; None where they are numbers."""
+        return None
+
+
+class TableOfRows(Table):
+    """A table whose rows are written out."""
+
+    rows: Sequence[Row]
+
+    def rows_told(self) -> list[str]:
+        return [row.id for row in self.rows]
+
+
+class Grid(TableOfRows):
+    """Samples of images at several step counts."""
+
+    METRICS = catalogue.OF_IMAGES
+
+    about: bool = False
+    quotes: list[Quoted] = Field(default_factory=list)
+
+
+class Steps(Grid):
+    """A metric against steps."""
+
+    kind: Literal["steps"]
+    panels: list[Text] = Field(default_factory=list)  # titles; a figure without them has one panel
+    paper_panel: Text | None = None  # title of the panel with the paper's own curves
+    rows: list[StepsRow]
+    literature: list[Quoted] = Field(default_factory=list)
+
+
+class Images(Grid):
+    """Pictures of samples."""
+
+    kind: Literal["images"]
+    rows: list[GridRow]
+
+
+class Speech(TableOfRows):
+    """All metrics of speech at one step count."""
+
+    METRICS = catalogue.OF_SPEECH
+
+    kind: Literal["speech"]
+    shown: PositiveInt
+    metrics: list[MetricId]
+    rows: list[SpeechRow]
+    literature: list[Quoted] = Field(default_factory=list)
+
+
+class Listen(TableOfRows):
+    """WAV files."""
+
+    kind: Literal["listen"]
+    rows: list[ListenRow]
+
+
+class Errors(Table):
+    """Errors of the noise-level estimators."""
+
+    METRICS = ("mse-alpha-bar", "mse-log-noise")
+
+    kind: Literal["errors"]
+    literature: list[Quoted] = Field(default_factory=list)
+
+    def rows_told(self) -> list[str]:
+        """The estimators."""
+        return ["estimator", "oracle", "known-mel"]
+
+
+class Robustness(TableOfRows):
+    """A metric over random schedules."""
+
+    METRICS = ("fd", "pesq")
+
+    kind: Literal["robustness"]
+    rows: list[RobustnessRow]
+
+    def rows_told(self) -> list[str]:
+        """Each row twice."""
+        return [f"{row.id}-{method}" for row in self.rows for method in ("fixed", "adjusted")]
+
+    def columns_told(self) -> list[str]:
+        """Statistics over schedules."""
+        return list(STATISTICS)
+
+
+class Summary(TableOfRows):
+    """Rows by nets, a column for each metric."""
+
+    kind: Literal["summary"]
+    about: bool = False
+    columns: list[Column]
+    rows: list[SummaryRow] = Field(default_factory=list)
+    literature: list[Quoted] = Field(default_factory=list)
+    quotes: list[Quoted] = Field(default_factory=list)
+    ratio: Annotated[list[Slug], Field(min_length=2, max_length=2)] | None = None  # rows whose bounds are compared term by term
+
+    def _measured(self) -> dict[str, str]:
+        return {column.id: column.metric for column in self.columns if column.metric and not (column.dataset or column.select)}
+
+    def metrics_told(self) -> tuple[str, ...]:
+        return tuple(self._measured().values())
+
+    def columns_told(self) -> list[str]:
+        return list(self._measured())
+
+
+class Compute(TableOfRows):
+    """Quality against training compute."""
+
+    METRICS = ("fd", "nll")
+
+    kind: Literal["compute"]
+    rows: list[LineRow]
+    quotes: list[Quoted] = Field(default_factory=list)
+
+    def columns_told(self) -> list[str]:
+        return list(self.METRICS)
+
+
+class Terms(TableOfRows):
+    """Terms of the bound."""
+
+    METRICS = ("nll",)
+
+    kind: Literal["terms"]
+    rows: list[TermsRow]
+
+    def columns_told(self) -> list[str]:
+        return list(TERMS)
+
+
+class Chains(TableOfRows):
+    """Bounds of shorter chains."""
+
+    METRICS = ("nll",)
+
+    kind: Literal["chains"]
+    rows: list[ChainsRow]
+
+
+class OfSchedules(Table):
+    """Closed forms of training schedules."""
+
+    METRICS = ("alpha-bar", "share")
+
+    kind: Literal["noised", "schedules"]
+    schedules: Annotated[list[Text], Field(min_length=1)]
+
+    def rows_told(self) -> list[str]:
+        return self.schedules
+
+
+class Learning(TableOfRows):
+    """The bound of the training batches."""
+
+    METRICS = ("bound",)
+
+    kind: Literal["learning"]
+    rows: list[TrainedRow]
+
+    def columns_told(self) -> list[str]:
+        """Quarters of the shortest training."""
+        return list(QUARTERS)
+
+
+class Gradients(TableOfRows):
+    """How noisy gradients are."""
+
+    METRICS = ("gradient-trace", "gradient-norm", "noise-scale")
+
+    kind: Literal["gradients"]
+    rows: list[TrainedRow]
+
+    def rows_told(self) -> list[str]:
+        """Each net with each objective and density."""
+        return [f"{row.id}-{studied}" for row in self.rows for studied in STUDIED]
+
+    def columns_told(self) -> list[str]:
+        """The trace of each net and objective, which compares with itself alone, and one for each other metric."""
+        objectives = dict.fromkeys(studied.split("-")[0] for studied in STUDIED)
+        return [*(f"{row.id}-{objective}" for row in self.rows for objective in objectives), *self.METRICS[1:]]
+
+
+class Course(TableOfRows):
+    """What corrupts samples against time."""
+
+    METRICS = ("std", "strength")
+
+    kind: Literal["course"]
+    rows: list[TrainedRow]
+
+
+class Gaussian(TableOfRows):
+    """Samplers on the exact Gaussian problem."""
+
+    METRICS = ("frechet",)
+
+    kind: Literal["gaussian"]
+    problem: GaussianProblem
+    rows: list[GaussianRow]
+
+
+class Variance(TableOfRows):
+    """Variance and bias of training targets."""
+
+    METRICS = ("v", "d", "v-score", "bias2", "bias2-without-source")
+
+    kind: Literal["variance"]
+    rows: list[TrainedRow]
+
+
+class Phases(TableOfRows):
+    """Where the training target varies most."""
+
+    METRICS = ("v-share", "v-clean")
+
+    kind: Literal["phases"]
+    problem: PhasesProblem
+    rows: list[PhasesRow]
+
+
+class Progress(TableOfRows):
+    """Quality during training."""
+
+    METRICS = ("fd",)
+
+    kind: Literal["progress"]
+    rows: list[ProgressRow]
+    quotes: list[Quoted] = Field(default_factory=list)
+
+    def rows_told(self) -> list[str]:
+        return list(dict.fromkeys(row.line for row in self.rows))
+
+
+TABLES: dict[str, type[Table]] = {
+    "steps": Steps, "images": Images, "speech": Speech, "listen": Listen, "errors": Errors, "robustness": Robustness,
+    "summary": Summary, "compute": Compute, "terms": Terms, "chains": Chains, "noised": OfSchedules, "schedules": OfSchedules,
+    "learning": Learning, "gradients": Gradients, "course": Course, "gaussian": Gaussian, "variance": Variance, "phases": Phases,
+    "progress": Progress,
+}  # fmt: skip

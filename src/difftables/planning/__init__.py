@@ -1,0 +1,1 @@
+"""Params and papers to jobs."""

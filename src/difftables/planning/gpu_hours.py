@@ -1,0 +1,164 @@
+"""GPU-hours that jobs may take, from multiply-adds of nets and how often each net is asked: estimates, never measured. No torch here.
+
+A rule that uses a GPU is a function in `RULES`; those that are not in it cost nothing here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from difftables.common.variants import Variants
+from difftables.config.run_spec import RunSpec
+from difftables.config.sampling import Sampling
+from difftables.planning import checkpoint_costs
+from difftables.planning.checkpoint_costs import COSTS, extraction
+from difftables.planning.plan import Plan
+from difftables.search.methods import METHODS
+
+Wildcards = Mapping[str, str]
+Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `costs.forward`
+
+PASSES = 3  # of a training step over one forward pass: going back takes twice as much
+RK45_CALLS = 150  # of the net, at a tolerance of 1e-5: a round number of the size that papers tell
+
+
+def chain(run: RunSpec, sampler: Sampling, steps: int, forward: Forward, whole: bool = True) -> float:
+    """Multiply-adds of drawing one sample, RK45's calls a constant; an exact estimator (oracle, known mel) is left out."""
+    calls = sampler.solver.calls(steps)
+    found = (RK45_CALLS if calls is None else calls) * forward(run.net, run.data, whole)
+    if sampler.adapt == "estimator" and run.adjust and run.estimator:
+        update = run.adjust.update
+        estimates = steps - 1 if update is None else sum(left < steps for left in update)
+        found += estimates * forward(run.estimator.net, run.data, whole)
+    return found
+
+
+def train(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """steps x batch x 3 forward; references of a stable target are left out."""
+    run = plan.train_spec(w["run"], w["seed"]).run
+    return run.train.steps * run.train.batch * PASSES * forward(run.net, run.data)
+
+
+def train_estimator(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """steps x batch x 3 forward."""
+    run = plan.train_estimator_spec(w["run"], w["seed"]).run
+    training = run.estimator.train
+    return training.steps * training.batch * PASSES * forward(run.estimator.net, run.data)
+
+
+def search_schedule(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """What the method draws, and features where it is judged."""
+    spec, found = plan.search_spec(w["run"], w["sampler"]), 0.0
+    method, sampler = METHODS[spec.method], spec.sampler
+    search = getattr(plan.params.search, plan.medium(w["run"]))
+    for steps in spec.steps:
+        each = chain(spec.run, sampler, steps, forward, method.whole) + extraction(spec.features)
+        found += method.chains(search, steps, sampler.solver.calls(steps) or steps) * each
+    return found
+
+
+def sample(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """n x seeds x the sum of the chains over step counts."""
+    spec = plan.sample_spec(w["run"], w["sampler"])
+    chains = sum(chain(spec.run, spec.sampler, steps, forward) for steps in spec.steps)
+    return spec.n * len(spec.seeds) * chains
+
+
+def measure(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """n x seeds x step counts, features alone: distances between them are taken on the CPU."""
+    spec, drawn = plan.measure_spec(w["run"], w["seed"], w["sampler"]), plan.sample_spec(w["run"], w["sampler"])
+    return drawn.n * len(drawn.seeds) * len(drawn.steps) * extraction(spec.features)
+
+
+def reference(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """Features of as many images as are measured: how many real ones there are is known once they are read."""
+    return plan.params.evaluation.images.n * extraction(plan.features())
+
+
+def likelihood(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """n x T: shorter chains ask nothing new."""
+    spec = plan.likelihood_spec(w["run"], w["seed"])
+    return spec.evaluation.likelihood_n * max(spec.steps) * forward(spec.run.net, spec.run.data, True)
+
+
+def errors(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """levels x n, of the estimator."""
+    spec = plan.errors_spec(w["run"], w["seed"])
+    e, run = spec.evaluation, spec.run
+    return e.error_levels * e.error_n * forward(run.estimator.net, run.data, True)
+
+
+def robustness(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """schedules x n x the chains of all samplers, and features."""
+    spec = plan.robustness_spec(w["run"], w["seed"])
+    e = spec.evaluation
+    each = sum(chain(spec.run, sampler, e.robustness_steps, forward) + extraction(spec.features) for sampler in spec.samplers)
+    return e.robustness_schedules * e.robustness_n * each
+
+
+def gradients(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """Three objectives x batches x batch x 3 forward; the warm-up is left out."""
+    spec = plan.gradients_spec(w["run"], w["seed"])
+    e = spec.evaluation
+    return 3 * e.gradient_batches * e.gradient_batch * PASSES * forward(spec.run.net, spec.run.data)
+
+
+def variance(plan: Plan, w: Wildcards, forward: Forward) -> float:
+    """levels x n; sums over the data are left out."""
+    spec = plan.variance_spec(w["run"], w["seed"])
+    e = spec.evaluation
+    return e.variance_levels * e.variance_n * forward(spec.run.net, spec.run.data)
+
+
+RULES: Variants[Callable[[Plan, Wildcards, Forward], float]] = {
+    "train": train, "train_estimator": train_estimator, "search": search_schedule, "sample": sample, "measure": measure,
+    "reference": reference, "likelihood": likelihood, "errors": errors, "robustness": robustness, "gradients": gradients,
+    "variance": variance,
+}  # fmt: skip
+
+
+def by_rule(plan: Plan, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float]) -> dict[str, tuple[int, float | None]]:
+    """Jobs and GPU-hours of each rule, the most first; 0 hours without a GPU, None where a net is unknown.
+
+    hours = 2 multiply-adds / (rate 3600 s)
+    """
+    rate = plan.params.resources.teraflops * 1e12
+    found: dict[str, tuple[int, float | None]] = {}
+    for rule, wildcards in jobs:
+        count, hours = found.get(rule, (0, 0.0))
+        try:
+            more = 2 * RULES[rule](plan, wildcards, partial(checkpoint_costs.forward, known)) / rate / 3600 if rule in RULES else 0.0
+            found[rule] = (count + 1, None if hours is None else hours + more)
+        except checkpoint_costs.Unknown:
+            found[rule] = (count + 1, None)
+    return dict(sorted(found.items(), key=_most_first))
+
+
+def _most_first(entry: tuple[str, tuple[int, float | None]]) -> float:
+    return float("-inf") if entry[1][1] is None else -entry[1][1]
+
+
+def table(plan: Plan, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float] | None = None) -> str:
+    """Jobs and GPU-hours by rule as text, and what the hours rest on."""
+    found = by_rule(plan, jobs, checkpoint_costs.counted() if known is None else known)
+    every = [hours for _, hours in found.values()]
+    total = None if None in every else sum(hours for hours in every if hours)
+    rows = [(rule, f"{count:,}", shown(hours)) for rule, (count, hours) in found.items()]
+    rows = [("rule", "jobs", "GPU-hours"), *rows, ("total", f"{sum(count for count, _ in found.values()):,}", shown(total))]
+    lines = [f"{rule:<15}  {count:>6}  {hours:>10}" for rule, count, hours in rows]
+    if total is None:
+        lines.append(f"unknown: a net is not in {COSTS}; run `python -m difftables costs`")
+    lines.append(
+        f"Estimates, never measured: multiply-adds of the nets ({COSTS}), a training step as {PASSES} forward passes, RK45 as "
+        f"{RK45_CALLS} calls, at {plan.params.resources.teraflops:g} TFLOP/s sustained (resources.teraflops; 50 is assumed of one H100, "
+        "and nets too small to fill a card reach a fraction of it)."
+    )
+    return "\n".join(lines)
+
+
+def shown(hours: float | None) -> str:
+    """GPU-hours as text."""
+    if hours is None:
+        return "unknown"
+    if not hours:
+        return "-"
+    return "< 0.1" if hours < 0.1 else f"{hours:,.1f}" if hours < 10 else f"{hours:,.0f}"

@@ -1,0 +1,240 @@
+"""Which run, sampler and step counts stand behind each row of each table. No torch in here."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from difftables.common import registry
+from difftables.common.errors import ConfigError, nearest
+from difftables.config import fit
+from difftables.config.sampling import PathSolver, Sampler
+from difftables.diffusion import timesteps
+from difftables.metrics import catalogue
+from difftables.papers.folder import Paper, read_paper
+from difftables.planning.params import Loaded
+from difftables.search.methods import METHODS
+
+Row = tuple[str, int, str]  # run, training seed, sampler
+
+
+class Bindings:
+    """The tables of one scale, row by row.
+
+    Args: params: a checked configuration.
+    Raises: ConfigError when tables.yaml names something that params.yaml has not, or asks a run for what it cannot do.
+    """
+
+    def __init__(self, params: Loaded) -> None:
+        self.params = params
+        self.papers = {paper: read_paper(paper) for paper in params.tables}
+        self.layouts = {name: paper.layouts for name, paper in self.papers.items()}
+        for each in self.papers.values():
+            self._check_names(each)
+        for run, _, sampler in self.rows_used():
+            fit.check_estimate(params, run, sampler)
+            self._check_row(run, sampler)
+        for run in dict.fromkeys(row[0] for row in self.rows_used()):
+            fit.check_measured(params, run)
+        for row in self.all_rows():
+            if "adjusted" in row:
+                self._check_row(row["run"], row["adjusted"])
+                if self.params.samplers[row["adjusted"]].adapt is None:
+                    raise ConfigError(
+                        f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
+                    )
+        for run in self.runs_trained():
+            self._check_operator(run)
+            fit.check_run(params, run)
+        for paper, tables in params.tables.items():
+            for name, table in tables.items():
+                if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):
+                    self._need(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
+
+    def _check_names(self, paper: Paper) -> None:
+        """What the tables of a paper name in params.yaml."""
+        where, bound = paper.file("tables.yaml"), self.params.tables[paper.name]
+        for name in bound:
+            if name not in paper.tables:
+                raise ConfigError(f"tables.{paper.name}.{name} is not in {where}{nearest(name, paper.tables)}")
+        samplers = sorted({*self.params.samplers, *self.params.left_out})
+        for name, layout in paper.layouts.items():
+            known = {"sampler": samplers, "adjusted": samplers}
+            if (paper.name, name) in self.params.parts:  # at some scale; of a table that no scale has, nothing is known
+                known["run"] = sorted(self.params.parts[paper.name, name])
+            for row in layout.get("rows", []):
+                for key, names in known.items():
+                    if key in row and row[key] not in names:
+                        raise ConfigError(f"{where}: {name}, row {row['id']}: {key} is {row[key]!r}{nearest(row[key], names)}")
+            for schedule in layout.get("schedules", []):
+                if schedule not in self.params.schedules:
+                    raise ConfigError(f"{where}: {name}: schedules has {schedule!r}{nearest(schedule, self.params.schedules)}")
+            for metric in (column["metric"] for column in layout.get("columns", []) if "metric" in column):
+                self._check_neighbours(metric, f"{where}: {name}")
+        for claim in paper.claims:
+            self._check_neighbours(claim.metric or "", f"{paper.file('claims.yaml')}: claim {claim.id}")
+
+    def _check_neighbours(self, metric: str, where: str) -> None:
+        """A metric of k neighbours must be among those that are measured."""
+        key, variant = catalogue.split(metric) or ("", "")
+        known = [f"{key}-k{k}" for k in self.params.evaluation.images.neighbours]
+        if key in ("precision", "recall") and variant and metric not in known:
+            raise ConfigError(f"{where}: metric is {metric!r}, which evaluation.images.neighbours leaves out{nearest(metric, known)}")
+
+    def rows(self, paper: str, table: str) -> list[dict[str, Any]]:
+        """A table's rows with the run behind each (None: not run at this scale) and the step counts it is sampled at."""
+        bound, found = self.params.tables[paper][table], []
+        for row in self.layouts[paper][table].get("rows", []):
+            run = bound.run
+            if run is not None and "run" in row:
+                run = f"{bound.parts}-{row['run']}" if f"{bound.parts}-{row['run']}" in self.params.runs else None
+            if {row.get("sampler"), row.get("adjusted")} & self.params.left_out:
+                run = None
+            found.append(row | {"part": row.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
+        return found
+
+    def _row_steps(self, row: dict[str, Any], run: str | None, asked: list[int]) -> list[int]:
+        if "sampler" not in row:
+            return []
+        if row.get("steps") == "full":
+            return [self.chain(run)] if run else []
+        own = self.params.samplers[row["sampler"]].steps if row["sampler"] not in self.params.left_out else None
+        return sorted(set(own or asked))
+
+    def chain(self, run: str) -> int:
+        """T of a run's training schedule."""
+        return self.params.schedules[self.params.runs[run].schedule].steps
+
+    def all_rows(self) -> list[dict[str, Any]]:
+        """The rows of all tables that have a run, each with its table's kind."""
+        return self._rows  # once: most jobs ask for them
+
+    @cached_property
+    def _rows(self) -> list[dict[str, Any]]:
+        return [
+            row | {"kind": self.layouts[paper][name]["kind"], "asked": table.steps}
+            for paper, tables in self.params.tables.items() for name, table in tables.items()
+            for row in self.rows(paper, name) if row["run"]
+        ]  # fmt: skip
+
+    def rows_used(self) -> list[Row]:
+        """Run, training seed and sampler of all rows that are sampled, each once."""
+        found = [
+            (row["run"], seed, row["sampler"]) for row in self.all_rows() if "sampler" in row for seed in self.params.runs[row["run"]].seeds
+        ]
+        return list(dict.fromkeys(found))
+
+    def steps(self, run: str, sampler: str) -> list[int]:
+        """Step counts that any row asks of a run and a sampler."""
+        return sorted({steps for row in self.all_rows() if (row["run"], row.get("sampler")) == (run, sampler) for steps in row["steps"]})
+
+    def trained(self, run: str) -> str:
+        """The run whose training a run uses: its own, or the one it is a view of."""
+        return self.params.runs[run].of or run
+
+    def runs_trained(self) -> list[str]:
+        """All runs whose nets some table needs."""
+        used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.all_rows()}
+        ends = {self.params.runs[run].ends for run in used} - {None}
+        return sorted({self.trained(run) for run in used | ends if run})
+
+    def medium(self, run: str) -> Literal["images", "speech"]:
+        """images or speech."""
+        return self.params.data[self.params.runs[run].data].medium
+
+    def drawn_by(self, sampler: str) -> Sampler:
+        """The sampler that a row's samples, or those of the search for its schedule, are drawn with: what it asks of a run."""
+        row = self.params.samplers[sampler]
+        return METHODS[row.schedule].drawn_by(row) if row.schedule in METHODS else row
+
+    def has_variance(self, run: str) -> bool:
+        """Whether a run's net speaks of the variance."""
+        return bool((self.params.nets[self.params.runs[run].net].model_extra or {}).get("variance"))
+
+    def _need(self, run: str, who: str, *keys: str) -> None:
+        for key in keys:
+            if getattr(self.params.runs[run], key) is None:
+                raise ConfigError(f"runs.{run}.{key} is missing, which {who} needs")
+
+    def _check_row(self, run: str, name: str) -> None:
+        """What a row asks of its run, before any job: a user wrote both by hand."""
+        row, longest, steps = self.params.samplers[name], self.chain(run), self.steps(run, name)
+        if max(steps, default=0) > longest:
+            raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
+        solver, used = row.solver, self.drawn_by(name)
+        if solver.needs_variance and not self.has_variance(run):
+            net = self.params.runs[run].net
+            raise ConfigError(
+                f"samplers.{name}.solver reads the variance, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
+            )
+        corruption, ends = self.params.runs[run].corruption, self.params.runs[run].ends
+        fitted = used.adapt is not None or used.schedule == "fitted"
+        if corruption != "scale" and (fitted or row.schedule in METHODS):
+            raise ConfigError(
+                f"samplers.{name} fits or adjusts noise alone, but corruption {corruption!r} of run {run!r} has a strength beside it; "
+                "leave `adapt` out and use schedule trailing, strided or even"
+            )
+        if corruption != "scale" and not solver.operators:
+            raise ConfigError(
+                f"samplers.{name} has solver {solver.kind}, which is for noise alone, but run {run!r} has corruption {corruption!r}; "
+                "use solver walk"
+            )
+        if used.adapt is not None and (ends is not None or not solver.per_sample):
+            why = f"run {run!r} has ends, which take" if ends is not None else f"solver {solver.kind} takes"
+            raise ConfigError(f"samplers.{name} adjusts its levels sample by sample, but {why} one level at a time; use a fixed schedule")
+        family = self.params.schedules[self.params.runs[run].schedule].family
+        process = registry.text("diffusion.training_schedules.PROCESS", family)
+        if process != "vp" and (fitted or row.schedule in METHODS):
+            raise ConfigError(
+                f"samplers.{name} fits rates of a variance-preserving schedule, but run {run!r} was trained on schedule family {family!r}; "
+                "use schedule trailing, strided or power-law"
+            )
+        if isinstance(solver, PathSolver) and registry.text("sampling.ode.PROCESS", solver.path) != process:
+            raise ConfigError(
+                f"samplers.{name}.solver follows path {solver.path}, but run {run!r} was trained on schedule family {family!r}; "
+                "change its path"
+            )
+        estimated = used.adapt == "estimator"
+        self._need(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (used.adapt == "oracle"), *["adjust"] * fitted)
+        try:
+            self._check_schedule(row, name, longest, steps)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def _check_operator(self, name: str) -> None:
+        """An operator must grow with its schedule, fit into the image if it is measured in pixels, and start from what is there."""
+        run, data = self.params.runs[name], self.params.data[self.params.runs[name].data]
+        strongest = (self.params.schedules[run.schedule].model_extra or {}).get("strongest", 0.0)
+        if (run.corruption == "scale") != (strongest == 0):
+            grows = "operator grows" if strongest else "operator stays the identity"
+            raise ConfigError(
+                f"runs.{name} has corruption {run.corruption!r}, but the {grows} with its schedule {run.schedule!r}; change one of them"
+            )
+        if data.medium != "images" and run.prior in registry.names("diffusion.priors.FROM_DATA"):
+            raise ConfigError(f"runs.{name}.prior is {run.prior}, which is made from images, but data.{run.data} has none")
+        if data.medium == "images" and run.corruption in ("blur", "mask") and strongest > data.size:
+            raise ConfigError(
+                f"schedules.{run.schedule}.strongest is {strongest:g} px, but the images of run {name!r} are {data.size} px wide; lower it"
+            )
+
+    @staticmethod
+    def _check_schedule(row: Sampler, name: str, longest: int, steps: list[int]) -> None:
+        """Raise ValueError unless the sampler has a schedule for each step count."""
+        path = row.schedule
+        strided = {"even": timesteps.even, "whole-stride": timesteps.whole, "trailing": timesteps.trailing}
+        try:
+            if path in strided and not row.sections:
+                for count in steps:
+                    strided[path](longest, count)
+            if row.sections:
+                timesteps.sections(longest, row.sections)
+        except ValueError as error:
+            raise ValueError(f"samplers.{name}: {error}") from None
+        # Those shipped in workflow/ are read by the tests; reading takes torch, and torch takes two seconds to import.
+        if not path.endswith(".csv") or path.startswith("workflow/"):
+            return
+        from difftables.diffusion import schedules
+
+        found = schedules.read(Path(path))
+        for count in steps:
+            if count not in found:
+                raise ValueError(f"samplers.{name}.schedule: {path} has no schedule of {count} steps, which a table asks for")

@@ -1,0 +1,1 @@
+"""What made what: fingerprints of code, records of jobs."""

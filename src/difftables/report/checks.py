@@ -1,0 +1,134 @@
+"""Whether the files of a scale are what its records make: recomputed where that is cheap, hashed where it is not."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from difftables.common.files import canonical, read_json, sha256
+from difftables.config.job_specs import ReportSpec, TableSpec
+from difftables.planning.plan import Plan
+from difftables.report import differences, index
+from difftables.report.cells import judge
+from difftables.report.pages import Page, read_page
+
+FETCHED = ".cache/"  # what lies here may be deleted once it was read
+
+
+@dataclass
+class Findings:
+    """What was found: one line for each thing that is wrong, and what was compared."""
+
+    wrong: list[str] = field(default_factory=list)
+    recomputed: int = 0  # tables made again from what they read
+    printed: int = 0  # tables of which only the JSON could be printed again
+    texts: set[str] = field(default_factory=set)  # files compared byte by byte
+    hashed: set[str] = field(default_factory=set)  # files whose hash was compared with the one in a provenance file
+
+
+def tables(plan: Plan, found: Findings) -> None:
+    """Compare every table and what is made of all of them: the index, cells.csv, metrics.json and the numbers of plots."""
+    pages = [
+        page for paper, names in plan.params.tables.items() for name in names if (page := _table(plan, paper, name, found)) is not None
+    ]
+    if len(pages) < len(plan.table_files()):
+        return  # what is made of all tables cannot be right or wrong where one is missing
+    for name, text in of_all(plan, pages).items():
+        _compare(Path(plan.tables) / name, text, found)
+
+
+def of_all(plan: Plan, pages: list[Page]) -> dict[str, str]:
+    """What the files made of all tables hold, by their place in the folder of tables."""
+    spec = ReportSpec.model_validate_json(canonical(plan.written("report")))
+    return index.texts(spec, pages, [Path(path).stem for path in plan.plots()])
+
+
+def _table(plan: Plan, paper: str, name: str, found: Findings) -> Page | None:
+    """Compare the files of one table; its page, or None where it cannot be made."""
+    stem = Path(plan.tables) / paper / name
+    try:
+        page = made(plan, paper, name)
+        if page is not None:
+            found.recomputed += 1
+        else:
+            page = read_page(stem.with_name(f"{name}.json"))
+            for cell in page.cells:
+                cell.verdict = ""
+            judge(page.cells)
+            found.printed += 1
+    except FileNotFoundError:
+        found.wrong.append(f"{stem}.json is missing; run snakemake")
+        return None
+    except ValueError as error:
+        found.wrong.append(str(error))
+        return None
+    for suffix, text in page.texts().items():
+        _compare(stem.with_name(f"{name}.{suffix}"), text, found)
+    pictures = [path for path in (stem.with_name(f"{name}.png"), stem.with_name(f"{name}.svg")) if path.exists() != page.figure]
+    found.wrong += [f"{path} is {'missing; run snakemake' if page.figure else 'of no table; delete it'}" for path in pictures]
+    return page
+
+
+def made(plan: Plan, paper: str, name: str) -> Page | None:
+    """A table's page from what it reads, or None where some of that is not here."""
+    from difftables.report.page import page
+
+    inputs = {kind: [Path(path) for path in paths] for kind, paths in plan.table_inputs(paper, name).items()}
+    if not all(path.exists() for paths in inputs.values() for path in paths):
+        return None
+    return page(TableSpec.model_validate_json(canonical(plan.written("table", paper, name))), inputs)[0]
+
+
+def _compare(path: Path, text: str, found: Findings) -> None:
+    found.texts.add(str(path))
+    found.wrong += differences.of_file(path, text)
+
+
+def hashes(plan: Plan, found: Findings) -> None:
+    """Compare each output that is no text of a table with its hash in the provenance file of its job, and inputs with what made them."""
+    jobs = []
+    for path in sorted(Path(plan.store, "provenance").rglob("*.json")):
+        try:
+            jobs.append((path, read_json(path)))
+        except ValueError as error:
+            found.wrong.append(str(error))
+    made = {path: digest for _, job in jobs for path, digest in _files(job, "outputs").items()}
+    seen: dict[str, str] = {}
+    for path, job in jobs:
+        outputs = _files(job, "outputs")
+        if not any(Path(each).exists() for each in outputs):
+            continue  # of a job that was cleared away; where it is needed, a dry run says so
+        for each, digest in outputs.items():
+            if each in found.texts or each.startswith(FETCHED):
+                continue
+            if not Path(each).exists():
+                found.wrong.append(f"{each} is missing; run snakemake, or dvc pull")
+                continue
+            found.hashed.add(each)
+            if seen.setdefault(each, sha256(each)) != digest:
+                found.wrong.append(f"{each} is not what job {job['rule']} made ({path}); delete it and run snakemake, or dvc checkout")
+        stale = [each for each, digest in _files(job, "inputs").items() if made.get(each, digest) != digest]
+        found.wrong += [f"{path.relative_to(plan.root)}: made from another {each} than lies here; run snakemake" for each in stale]
+
+
+def _files(job: dict[str, Any], side: str) -> dict[str, str]:
+    return {path: digest for files in job[side].values() for path, digest in files.items()}
+
+
+def unchecked(plan: Plan, found: Findings) -> list[str]:
+    """What could be neither recomputed nor hashed: one line for each reason."""
+    needed = {path for paper, names in plan.params.tables.items() for name in names for paths in plan.table_inputs(paper, name).values()
+              for path in paths if path.startswith(plan.store)}  # fmt: skip
+    needed |= {path for row in plan.rows_used() for path in (plan.samples(*row), plan.record(*row))}
+    needed |= {plan.net(run, seed) for run in plan.runs_trained() for seed in plan.params.runs[run].seeds}
+    missing = Counter(Path(path).parts[3] for path in needed if not Path(path).exists())
+    rest = [path for path in Path(plan.tables).rglob("*") if path.is_file() and not path.name.startswith(".")]
+    unseen = Counter(path.suffix for path in rest if str(path) not in found.texts | found.hashed)
+    out = []
+    if missing:
+        listed = ", ".join(f"{count} of {kind}" for kind, count in sorted(missing.items()))
+        out.append(f"{found.printed} tables against their records: {listed} are not here; dvc pull, or run snakemake")
+    if unseen:
+        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unseen.items()))
+        out.append(f"pictures, sounds and curves: {listed} have no hash in {plan.store}/provenance")
+    return out

@@ -1,0 +1,77 @@
+"""A table as a page: cells and grids, which hold all that its Markdown, LaTeX, CSV and JSON are printed from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from difftables.common.files import json_text, read_json
+from difftables.report.cells import Cell, Grid, cells_text, latex, markdown
+
+
+@dataclass
+class Page:
+    """One table of a paper."""
+
+    paper: str
+    table: str
+    title: str
+    banner: str  # where the numbers come from, as Markdown
+    figure: bool  # whether a picture lies beside it
+    cells: list[Cell]
+    grids: list[Grid]  # what they show are these very cells, or text
+
+    def texts(self) -> dict[str, str]:
+        """What the files of the table hold, by suffix."""
+        return {"md": self.markdown(), "tex": self.latex(), "csv": cells_text(self.cells), "json": json_text(self.plain())}
+
+    def markdown(self) -> str:
+        """The page in Markdown, with its picture."""
+        first, *more = self.grids
+        below = "".join(f"\n### {grid.title}\n\n{markdown(grid)}" for grid in more)
+        picture = f"\n![{self.table}]({self.table}.png)\n" if self.figure else ""
+        return f"## {self.paper} {self.table}: {self.title}\n\n{self.banner}\n\n{markdown(first)}{below}{picture}"
+
+    def latex(self) -> str:
+        """The page in LaTeX; in a paper the table stands alone, so that what it was measured on has to be a note of it."""
+        first, *more = self.grids
+        noted = Grid(first.title, first.head, first.lines, [self.banner.replace("**", "").replace("`", ""), *first.notes])
+        label = f"tab:{self.paper}-{self.table}"
+        return "\n".join([latex(noted, label), *(latex(grid, f"{label}-{i}") for i, grid in enumerate(more, 2))])
+
+    def plain(self) -> dict[str, Any]:
+        """The page as JSON, from which `from_plain` makes it again; a cell that a grid shows is its place among the cells."""
+        places = {id(cell): place for place, cell in enumerate(self.cells)}
+        return {
+            "paper": self.paper, "table": self.table, "title": self.title, "banner": self.banner, "figure": self.figure,
+            "cells": [vars(cell) for cell in self.cells],
+            "grids": [
+                {
+                    "title": grid.title, "head": grid.head, "notes": grid.notes,
+                    "lines": [[name, [places[id(each)] if isinstance(each, Cell) else each for each in line], kind]
+                              for name, line, kind in grid.lines],
+                }
+                for grid in self.grids
+            ],
+        }  # fmt: skip
+
+
+def from_plain(plain: dict[str, Any]) -> Page:
+    """A page of its JSON."""
+    cells = [Cell(**cell) for cell in plain["cells"]]
+    grids = [
+        Grid(
+            grid["title"], grid["head"],
+            [(name, [cells[each] if isinstance(each, int) else each for each in line], kind) for name, line, kind in grid["lines"]],
+            grid["notes"],
+        )
+        for grid in plain["grids"]
+    ]  # fmt: skip
+    return Page(plain["paper"], plain["table"], plain["title"], plain["banner"], plain["figure"], cells, grids)
+
+
+def read_page(path: Path) -> Page:
+    """The page in a table's JSON file.  Raises: ValueError naming a file that is cut, or holds no page."""
+    try:
+        return from_plain(read_json(path))
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{path} holds no table ({error}); delete it and run snakemake") from None

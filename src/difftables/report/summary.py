@@ -1,0 +1,141 @@
+"""Rows by nets, a column for each metric; and the same metrics against training compute."""
+
+from functools import partial
+from typing import Any
+
+from difftables.common.errors import label
+from difftables.metrics.catalogue import fits, metric, reported_name, short_name
+from difftables.report.cells import Cell, Grid, fill, mean_sd, quote
+from difftables.report.kinds import figures_training, likelihood
+from difftables.report.sources import Rendered, Sources, about, cell_of, quotes
+
+
+def names_of(sources: Sources, column: dict[str, Any]) -> str:
+    """What the metric of a column is called before it is measured."""
+    return label(**sources.spec["metric"]) if column["metric"] == "fd" else short_name(column["metric"])
+
+
+def own(sources: Sources, row: dict[str, Any], column: dict[str, Any]) -> Cell:
+    """One row's cell of a column: a metric of its samples, the best seed of one (`select: best`), or the bound of its net."""
+    metric_id = column["metric"]
+    cell = cell_of(sources, row, column["id"], metric_id, column["head"], sampler=row.get("sampler", ""), part=row.get("part") or "")
+    cell.metric = names_of(sources, column)
+    if row["run"] is None:
+        return cell
+    if metric_id == "nll":
+        return likelihood.measured(cell, sources, row)
+    files = [f for f in sources.records if (f["shared"]["sampler"], f["shared"]["run"]) == (row.get("sampler"), row["run"])]
+    here = [r for f in files for r in f["records"] if r["steps"] in row["steps"]]
+    if metric_id == "nfe":
+        known = metric("nfe")
+        here = [r | {"value": r["nfe"], "unit": known.unit, "better": known.better} for r in here if r["id"] == here[0]["id"]]
+    else:
+        here = [r for r in here if fits(r["id"], metric_id)]
+    if here:
+        cell.metric, cell.metric_id = (cell.metric, "nfe") if metric_id == "nfe" else (here[0]["metric"], here[0]["id"])
+        fill(cell, here, files)
+        cell.steps = here[0]["steps"]
+    if here and metric_id == "nfe":
+        cell.value, cell.sd = max(r["value"] for r in here), None
+    if "select" in column:
+        # A best one is no measurement of a method: it is in no comparison, and has no error bar.
+        best = min if cell.better == "lower" else max
+        cell.metric, cell.metric_id, cell.better, cell.sd = f"{cell.metric}, best seed", f"{cell.metric_id}:best", "", None
+        cell.value, cell.values = (best(cell.values) if cell.values else None), []
+    return cell
+
+
+def reported(sources: Sources, row: dict[str, Any], column: dict[str, Any], cell: Cell) -> Cell | None:
+    """The paper's number for a row and a column: written into the cell, which is returned, or None."""
+    where = dict(row["paper"])
+    if "dataset" in column:
+        where["dataset"] = column["dataset"]
+    if "select" in column:
+        return None
+    name = column["paper"] if "paper" in column else reported_name(column["metric"])
+    found = [number for number in sources.reported.find(where) if number.metric == name] if "dataset" in where else []
+    return quote(cell, found[0]) if found else None
+
+
+def lines_of(sources: Sources) -> tuple[list[Cell], list[tuple[str, list[Any], str]]]:
+    """Cells and lines of a summary: own rows, each with the paper's numbers below, then the literature."""
+    spec, columns = sources.spec, sources.spec["layout"]["columns"]
+    cells, lines = list[Cell](), list[tuple[str, list[Any], str]]()
+    for row in spec["rows"]:
+        mine = [None if "dataset" in column else own(sources, row, column) for column in columns]
+        lines.append((row["label"], mine, "own"))
+        cells += [cell for cell in mine if cell is not None]
+        if "paper" in row:
+            theirs = [_quote(sources, row, c, cell) for c, cell in zip(columns, mine, strict=True)]
+            cells += [cell for cell, o in zip(theirs, mine, strict=True) if cell is not None and o is None]
+            if any(theirs):
+                lines.append((f"paper: {row['paper']['dataset']}" if "dataset" in row["paper"] else "paper", theirs, "paper"))
+    for row in spec["layout"].get("literature", []):
+        theirs = [_quote(sources, row, column, None) for column in columns]
+        cells += [cell for cell in theirs if cell is not None]
+        lines.append((row["label"], theirs, "literature"))
+    return cells, lines
+
+
+def _quote(sources: Sources, row: dict[str, Any], column: dict[str, Any], cell: Cell | None) -> Cell | None:
+    if "metric" not in column:
+        return None
+    if cell is None:
+        cell = cell_of(sources, row, column["id"], column["metric"], column["head"], dataset="", method="literature", status="literature")
+        cell.metric = names_of(sources, column)
+    found = reported(sources, row, column, cell)
+    if found is not None and found.status == "literature":
+        found.dataset = found.paper_dataset
+    return found
+
+
+def measured_notes(sources: Sources) -> list[str]:
+    """What the metrics of samples were measured on."""
+    if not sources.records or sources.floor is None:
+        return []
+    floor, sd = mean_sd(sources.floor["values"])
+    name, spec = label(**sources.spec["metric"]), sources.spec
+    outside = [r["v_outside"] for f in sources.records for r in f["records"] if r.get("v_outside") is not None]
+    at = "the same N" if sources.floor["n"] == spec["n"] else f"N = {sources.floor['n']}"
+    said = [f"While sampling, the learned v lies outside [0, 1] {100 * max(outside):.2g} % of the time at most."] if outside else []
+    return [
+        f"{name} (FD), N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, mean ± sd over "
+        f"{spec['seeds']} sampling seeds. Real against real at {at}: {floor:.2f} ± {sd or 0:.2f}. Bold: best of a column; †: not "
+        "distinguishable from it (95 % paired t interval, each pair by itself, not corrected for the number of pairs). "
+        f"Machine: {sources.machine}.",
+        *said,
+    ]
+
+
+def summary(sources: Sources) -> Rendered:
+    """Rows by nets, columns by metrics, the paper's numbers below each row."""
+    layout = sources.spec["layout"]
+    cells, lines = lines_of(sources)
+    foot = [*measured_notes(sources), *likelihood.notes(sources), *about(sources), *layout["foot"]]
+    more, notes = quotes(sources)
+    grid = Grid(layout["title"], ["", *(column["head"] for column in layout["columns"])], lines, [*foot, *notes])
+    return Rendered(cells + more, grid, likelihood.ratio(sources))
+
+
+def compute(sources: Sources) -> Rendered:
+    """Frechet distance and bound against training compute, a line for each width."""
+    spec, layout = sources.spec, sources.spec["layout"]
+    cells, lines, curves = list[Cell](), [], dict[str, list[tuple[float, Cell, Cell]]]()
+    labels = {row["line"]: row["label"] for row in spec["rows"]}
+    for row in spec["rows"]:
+        file = next((f for f in sources.likelihood if f["shared"]["run"] == row["run"]), None)
+        if file is None:
+            continue
+        shared = file["shared"]
+        trained = shared["trained"]
+        total = 3 * shared["multiply_adds"] * trained["batch"] * trained["steps"]
+        name = f"{row['label']}: {shared['parameters']:,} parameters, {trained['steps']} steps"
+        renamed = row | {"label": name}
+        frechet, bound = (own(sources, renamed, {"id": of, "head": short_name(of), "metric": of}) for of in ("fd", "nll"))
+        cells += [frechet, bound]
+        lines.append((name, [f"{total:.2e}", bound, frechet], "own"))
+        curves.setdefault(labels[row["line"]], []).append((total, frechet, bound))
+    foot = [*measured_notes(sources), *likelihood.notes(sources), *about(sources), *layout["foot"]]
+    more, notes = quotes(sources)
+    grid = Grid(layout["title"], ["", "compute (multiply-adds)", "NLL", "FD"], lines, [*foot, *notes])
+    return Rendered(cells + more, grid, partial(figures_training.compute, curves, label(**spec["metric"])) if curves else None)

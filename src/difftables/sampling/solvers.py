@@ -1,0 +1,146 @@
+"""Solvers: from noise down a schedule to a sample. Each is a function of one shape, with its own arguments in its model.
+
+    (x, schedule, *, denoise, corrupt, randn, <own arguments>) -> x
+
+A solver that `per_sample` says yes of takes `adapt`; one that reads the schedule of training takes `training`. What a multistep
+solver remembers is a list inside its function: `descend` calls its step once per level, in order.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from difftables.common.variants import Variants
+from difftables.config.sampling import AnySolver, Churn, PathSolver
+from difftables.diffusion.denoiser import Denoiser, parts
+from difftables.diffusion.level import Level, shape
+from difftables.sampling import ode
+from difftables.sampling.rules import RULES, Langevin, ddim, euler, langevin_rate
+from difftables.sampling.rules import Churn as Churning
+
+Levels = Level | list[Level]  # N + 1, noisiest first; each entry of a list may hold one level per sample, [B]
+Corrupt = Callable[[Tensor, Level], Tensor]
+Randn = Callable[[Tensor], Tensor]
+Adapt = Callable[[Tensor, Tensor, list[Level]], list[Level]]
+Before = Callable[[Tensor, Level], tuple[Tensor, Level]]
+Solve = Callable[..., Tensor]
+
+
+def descend(
+    x: Tensor, schedule: Levels, step: Callable[[Tensor, Level, Level], tuple[Tensor, Tensor]], *, before: Before | None = None,
+    adapt: Adapt | None = None,
+) -> Tensor:  # fmt: skip
+    """x taken down a schedule, step by step, to its last level, [B, ...].
+
+    Args:
+        step: (x, now, next) to the step's mean and its noised result.
+        before: what is done to x and its level before each step, e.g. churn or a corrector.
+        adapt: receives the mean, the noised result and the levels still to come, the first of which is that of the result; returns as
+            many levels in their place.
+    """
+    levels = [schedule[i] for i in range(len(schedule))]
+    for i in range(1, len(levels)):
+        now, nxt = levels[i - 1], levels[i]
+        if before is not None:
+            x, now = before(x, now)
+        mean, x = step(x, now, nxt)
+        if adapt is not None and i + 1 < len(levels):
+            levels[i:] = adapt(mean, x, levels[i:])
+    return x
+
+
+def ruled(rule: str, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, noisy_end: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The step of a rule of RULES, A' D + a eps + b n: mean and noised result; the last adds no noise unless `noisy_end`."""
+    function = RULES[rule]
+    wants_v = "v" in signature(function).parameters
+
+    def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+        x0, v = parts(denoise(x, now))
+        noise = (x - corrupt(x0, now)) / now.like(x).std
+        # Variances are small differences: taken in float64, and only then cast to the dtype of x.
+        a, b = function(now, nxt, v=v) if wants_v else function(now, nxt)
+        b = b if noisy_end else torch.where(shape(nxt.std, b) > 0, b, 0.0)
+        mean = corrupt(x0, nxt) + shape(a, x) * noise
+        return mean, mean + shape(b, x) * randn(x) if bool((b > 0).any()) else mean
+
+    return step
+
+
+def churning(churn: Churn | None, randn: Randn, schedule: Levels) -> Before | None:
+    """The noise added before each step, if any."""
+    return None if churn is None else Churning(randn, len(schedule) - 1, churn.amount, churn.lowest, churn.highest, churn.noise)
+
+
+def walk(
+    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, rule: str, noisy_end: bool, churn: Churn | None,
+    adapt: Adapt | None = None,
+) -> Tensor:  # fmt: skip
+    """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn: of config_sampling.Walk; adapt: of `descend`."""
+    step = ruled(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=noisy_end)
+    return descend(x, schedule, step, before=churning(churn, randn, schedule), adapt=adapt)
+
+
+def heun(
+    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, churn: Churn | None, adapt: Adapt | None = None,
+) -> Tensor:  # fmt: skip
+    """DDIM steps, each but one that ends clean corrected by the slope at its end, [B, ...].
+
+    Source: Karras et al. 2022 (EDM), Algorithm 1, and with churn Algorithm 2.
+    """
+
+    def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+        x0 = parts(denoise(x, now))[0]
+        noise = (x - corrupt(x0, now)) / now.like(x).std
+        found = corrupt(x0, nxt) + shape(ddim(now, nxt)[0], x) * noise
+        if bool((nxt.std > 0).all()):
+            ahead = (found - corrupt(parts(denoise(found, nxt))[0], nxt)) / nxt.like(x).std
+            found = euler(x, now, nxt, 0.5 * (noise + ahead))
+        return found, found
+
+    return descend(x, schedule, step, before=churning(churn, randn, schedule), adapt=adapt)
+
+
+def predictor_corrector(
+    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, training: Level, rule: str, snr: float,
+    adapt: Adapt | None = None,
+) -> Tensor:  # fmt: skip
+    """A Langevin step before each step of a rule, [B, ...].  Source: Song et al. 2021 (score SDE), Algorithms 2-5."""
+    step = ruled(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=False)
+    corrector = Langevin(randn, denoise, snr, partial(langevin_rate, schedule=training))
+    return descend(x, schedule, step, before=corrector, adapt=adapt)
+
+
+def rk45(
+    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, training: Level, path: str, tolerance: float,
+) -> Tensor:  # fmt: skip
+    """`ode.rk45` down a path in continuous time, [B, ...]; the schedule's levels are not visited."""
+    return ode.rk45(x, ode.PATHS[path](training), denoise, tolerance)
+
+
+SOLVERS: Variants[Solve] = {"walk": walk, "heun": heun, "predictor-corrector": predictor_corrector, "rk45": rk45}
+
+
+def bind(solver: AnySolver, training: Level | None = None) -> Solve:
+    """A solver with its own arguments: (x, schedule, *, denoise, corrupt, randn, maybe adapt) to x.
+
+    Args: training: the schedule of training, for the solvers that read it.
+    Raises: ValueError for one of those without it.
+    """
+    function = SOLVERS[solver.kind]
+    own: dict[str, Any] = {name: value for name, value in solver if name != "kind"}
+    if "training" in signature(function).parameters:
+        if training is None:
+            raise ValueError(f"solver {solver.kind} reads the schedule of training; bind it to that")
+        own["training"] = training
+    return partial(function, **own)
+
+
+def first_level(solver: AnySolver, schedule: Levels, training: Level) -> Level:
+    """The level that sampling starts at: the schedule's noisiest, or t = 1 of the path that is followed in its place."""
+    if isinstance(solver, PathSolver):
+        return ode.PATHS[solver.path](training).at(1.0)
+    return schedule[0]

@@ -1,0 +1,1 @@
+"""Schedules chosen on data."""

@@ -1,0 +1,110 @@
+"""Schedules found by trial: the WaveGrad grid search, and the mean of what adjustment did."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from difftables.common.seeds import generator
+from difftables.common.variants import Variants
+from difftables.diffusion.level import Level, concatenate
+from difftables.diffusion.schedules import from_betas
+
+
+def enumerate_grid(steps: int, decades: tuple[float, float], digits: int, groups: int) -> Tensor:
+    """All valid candidates of the grid, [K, steps], least noisy rate first.
+
+    beta_i = m_g(i) 10^(e_i),  m in {1 .. digits}^G,  e equally spaced between `decades`,  g(i) = floor(i G / steps)
+
+    With steps <= groups every step has its own mantissa, as in WaveGrad; beyond, neighbours share one, or the grid
+    would have digits^steps entries. Candidates with a rate outside (0, 1) or falling rates are left out.
+    Source: Chen et al. 2020 (WaveGrad), App. on noise schedules: 9^6 candidates at 6 steps.
+    """
+    count = min(steps, groups)
+    mantissas = torch.tensor(list(itertools.product(range(1, digits + 1), repeat=count)), dtype=torch.float64)
+    ladder = torch.logspace(*decades, steps, dtype=torch.float64) if steps > 1 else torch.tensor([10.0 ** decades[1]]).double()
+    betas = mantissas[:, torch.arange(steps) * count // steps] * ladder
+    # 1e-9: two products that are equal on paper differ in the last bit.
+    valid = (betas < 1).all(dim=1) & (betas[:, 1:] >= betas[:, :-1] * (1 - 1e-9)).all(dim=1)
+    return betas[valid]
+
+
+def counter_grid(steps: int, decades: tuple[float, float], digits: int, groups: int) -> Tensor:
+    """The candidates that the public search of a WaveGrad port really scores, [K, steps], least noisy rate first.
+
+    beta_i = m_i 10^(e_i),  m = the decimal digits of 11..1 + k ceil(9^steps / 9^5), k = 0 .. 9^5 - 1, none of them 0
+
+    Of the 531,441 candidates at 6 steps it scores 35,113, and the first digit never exceeds 6. Rates may fall. `groups` has
+    no say here.
+    Raises: ValueError for fewer than 5 steps, where the counter would repeat itself.
+    Source: WaveGrad port by Vovk, read from its search script.
+    """
+    if steps < 5:
+        raise ValueError(f"the counter grid needs at least 5 steps, not {steps}; set search.*.grid to ladder")
+    first, stride = int("1" * steps), -(-(9**steps) // 9**5)
+    counters = (str(first + k * stride) for k in range(9**5))
+    kept = [[int(digit) for digit in counter] for counter in counters if "0" not in counter and int(max(counter)) <= digits]
+    betas = torch.tensor(kept, dtype=torch.float64) * torch.logspace(*decades, steps, dtype=torch.float64)
+    return betas[(betas < 1).all(dim=1)]
+
+
+GRIDS: Variants[Callable[[int, tuple[float, float], int, int], Tensor]] = {"ladder": enumerate_grid, "counter": counter_grid}
+
+
+def choose(candidates: Tensor, count: int, seed: int) -> Tensor:
+    """`count` candidates drawn without replacement, in the grid's order; all of them when there are fewer."""
+    order = torch.randperm(len(candidates), generator=generator("search", seed, len(candidates)))[:count]
+    return candidates[order.sort().values]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search's winner and its cost."""
+
+    betas: Tensor
+    score: float
+    scores: list[float]
+    evaluations: int  # of the network: candidates x samples x calls of a chain
+    seconds: float
+
+
+def grid_search(
+    candidates: Tensor, run: Callable[[list[Level], int], Tensor], score: Callable[[Tensor], float], samples: int, batch: int, calls: int
+) -> Found:
+    """Score every candidate on the same noise and return the lowest.
+
+    Args:
+        candidates: rates, [K, steps], least noisy first.
+        run: levels (steps + 1 of [C samples]) and C to samples, [C samples, ...], candidate by candidate, the
+            same noise for each; many candidates run as one batch, since levels belong to samples.
+        score: samples of one candidate to a number, lower is better.
+    """
+    began, scores = time.perf_counter(), list[float]()
+    chunk = max(1, batch // samples)
+    for part in candidates.split(chunk):
+        each = [from_betas(betas) for betas in part]
+        levels = [concatenate([schedule[i].expand(samples) for schedule in each]) for i in range(part.shape[1] + 1)]
+        scores += [score(x) for x in run(levels, len(part)).split(samples)]
+    best = min(range(len(scores)), key=scores.__getitem__)
+    evaluations = len(candidates) * samples * calls
+    return Found(candidates[best], scores[best], scores, evaluations, time.perf_counter() - began)
+
+
+def mean_schedule(levels: list[Level]) -> Level:
+    """One schedule for all: the mean of the levels that adjusted trajectories used, in log(1 - alpha_bar).
+
+    Args: levels: per step the levels of all samples, noisiest step first, without the clean level.
+    Returns: N + 1 levels, made to fall where the means do not.
+    """
+    alpha_bar = torch.stack([1 - (1 - level.alpha_bar).log().mean().exp() for level in levels]).cpu()
+    # Equal neighbours would be a step of no length; 1e-9 apart, they cost nothing and stay a schedule.
+    alpha_bar = alpha_bar.cummax(0).values + 1e-9 * torch.arange(len(levels))
+    return concatenate([Level.variance_preserving(alpha_bar.clamp(max=1 - 1e-9)), Level.clean()])
+
+
+def random_schedules(count: int, steps: int, candidates: Tensor, seed: int) -> list[Level]:
+    """`count` different valid grid candidates, for the question how much a bad schedule hurts."""
+    return [from_betas(betas) for betas in choose(candidates, count, seed)]

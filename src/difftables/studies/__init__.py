@@ -1,0 +1,1 @@
+"""Side experiments about targets, gradients and bounds."""

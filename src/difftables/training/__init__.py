@@ -1,0 +1,1 @@
+"""Target, weight, density of levels, loop."""

@@ -1,0 +1,197 @@
+"""The one training loop: EMA, gradient clip, warm-up, mixed precision, and a state that survives a kill."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from difftables.common.files import kept_at, replacing
+from difftables.common.parallel import World
+from difftables.config.run import Training
+from difftables.diffusion.level import Level
+
+BatchLoss = Callable[[int], tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]]
+ALONE = World()
+CURVE = ["step", "loss", "gradient_norm", "learning_rate", "bound"]
+
+
+class Clock:
+    """Seconds spent in some functions, e.g. a target that costs more than none."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds = device, 0.0
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, its time counted; a GPU is waited for."""
+
+        def measured(*args: Any, **options: Any) -> Any:
+            self._wait()
+            began = time.perf_counter()
+            found = function(*args, **options)
+            self._wait()
+            self.seconds += time.perf_counter() - began
+            return found
+
+        return measured
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class State:
+    """Everything a killed run needs to go on with the same bits: weights, averages, optimiser, step, curve and the losses of its next row,
+    kept weights, memory."""
+
+    def __init__(self, net: nn.Module, settings: Training, path: Path, memory: nn.Module | None = None) -> None:
+        self.path, self.step, self.curve = path, 0, list[list[float | None]]()
+        self.window = list[tuple[float, float, float | None]]()
+        self.net, self.memory, self.kept = net, memory or nn.Module(), dict[str, list[Tensor]]()
+        self.parameters = list(net.parameters())
+        self.average = [p.detach().clone() for p in self.parameters]
+        self.optimiser = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
+
+    def save(self) -> None:
+        """Write the state whole."""
+        with replacing(self.path) as temporary:
+            parts = {"net": self.net.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict()}
+            more = {"kept": self.kept, "memory": self.memory.state_dict()}
+            torch.save({**parts, **more, "step": self.step, "curve": self.curve, "window": self.window}, temporary)
+
+    def load(self, world: World) -> bool:
+        """Take up a saved state, if there is one; a damaged one is set aside."""
+        if not self.path.exists():
+            return False
+        try:
+            parts = torch.load(self.path, weights_only=True, map_location=self.parameters[0].device)
+            average, step, curve, window, kept, memory = (parts[name] for name in ("average", "step", "curve", "window", "kept", "memory"))
+        except Exception as error:
+            world.say(f"{self.path} is damaged ({type(error).__name__}); starting from step 0")
+            return False
+        self.net.load_state_dict(parts["net"])
+        self.optimiser.load_state_dict(parts["optimiser"])
+        self.memory.load_state_dict({name: value.cpu() for name, value in memory.items()})
+        self.average, self.step, self.curve, self.window, self.kept = average, step, curve, window, kept
+        return True
+
+
+def learning_rate(step: int, settings: Training) -> float:
+    """lr min(1, (step + 1) / warmup), or min(1, step / warmup) `from_zero`, then constant or a half cosine to zero."""
+    rise = min(1.0, (step + (not settings.from_zero)) / settings.warmup) if settings.warmup else 1.0
+    past = max(0.0, (step - settings.warmup) / max(1, settings.steps - settings.warmup))
+    return settings.lr * rise * (0.5 * (1 + math.cos(math.pi * past)) if settings.cosine else 1.0)
+
+
+def decay(step: int, settings: Training) -> float:
+    """What the average keeps of itself: `ema`, or 0.5^(batch / min(half_life, images / 20)), which copies the weights at first.
+
+    Source: Karras et al. 2022 (EDM), App. F.2, and its released code.
+    """
+    if settings.half_life is None:
+        return settings.ema
+    half = min(settings.half_life, 0.05 * step * settings.batch)
+    return 0.5 ** (settings.batch / half) if half else 0.0
+
+
+def train(
+    net: nn.Module, batch_loss: BatchLoss, settings: Training, state_path: Path, memory: nn.Module | None = None, world: World = ALONE
+) -> tuple[dict[str, Tensor], list[list[float | None]]]:
+    """Minimise the mean of `batch_loss`, resuming from `state_path` if it is there.
+
+    Args:
+        net: trained in place.
+        batch_loss: step to (loss per sample [B], their levels [B], maybe their variational bound [B]); draws from streams keyed
+            by the step, so that a resumed run sees what an undisturbed one would.
+        memory: what `batch_loss` remembers from step to step, on the CPU; saved and resumed with the net.
+        world: processes that each have a part of every batch, and the same net; the first of them saves and speaks.
+    Returns: the averaged (EMA) weights, those of settings.checkpoints under `kept_at` names, and the curve as rows of CURVE.
+    Raises: FloatingPointError naming step and level of a loss that is not finite; SystemExit(143) after SIGTERM,
+        with the state saved, both on all processes at once. The last good state stays on disk in both cases.
+        ValueError when processes find states of different steps.
+    """
+    state = State(net, settings, state_path, memory)
+    if state.load(world):
+        world.say(f"resuming at step {state.step} of {settings.steps}")
+    if len(found := world.whole(torch.tensor([state.step])).unique()) > 1:
+        raise ValueError(f"processes found states of different steps, {found.tolist()}; {state_path} must be on a disk that all share")
+    device = state.parameters[0].device
+    # Reading a loss back stalls a GPU: there it is looked at every 20 steps, and before each save.
+    look_every = 1 if device.type == "cpu" else 20
+    every = max(1, settings.steps // 100)
+    stopped: list[int] = []
+    previous = signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
+    recent: list[tuple[int, Tensor, Level, Tensor, Tensor | None]] = []
+    net.train()
+    try:
+        bar = tqdm(
+            range(state.step, settings.steps),
+            initial=state.step,
+            total=settings.steps,
+            desc="train",
+            disable=None if world.rank == 0 else True,
+        )
+        for step in bar:
+            rate = learning_rate(step, settings)
+            for group in state.optimiser.param_groups:
+                group["lr"] = rate
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                losses, level, *bound = batch_loss(step)
+            state.optimiser.zero_grad(set_to_none=True)
+            losses.mean().backward()
+            world.average_(p.grad for p in state.parameters if p.grad is not None)
+            norm = nn.utils.clip_grad_norm_(state.parameters, settings.clip or math.inf)
+            recent.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
+            halt = world.any(bool(stopped))
+            looking = (step + 1) % look_every == 0 or (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or halt
+            if looking:
+                state.window += [_finite(*each, state, world) for each in recent]
+                recent = []
+            state.optimiser.step()
+            torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay(step, settings))
+            state.step = step + 1
+            if state.step in settings.checkpoints:
+                state.kept[str(state.step)] = [average.clone() for average in state.average]
+            if looking and (len(state.window) >= every or step + 1 == settings.steps):
+                loss, gradient = (sum(row[i] or 0.0 for row in state.window) / len(state.window) for i in (0, 1))
+                bounds = [row[2] for row in state.window if row[2] is not None]
+                state.curve.append([step + 1, loss, gradient, rate, sum(bounds) / len(bounds) if bounds else None])
+                state.window = []
+                bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+                if not sys.stderr.isatty() and len(state.curve) % 10 == 0:
+                    world.say(f"step {step + 1} of {settings.steps}: loss {loss:.4g}")
+            if world.rank == 0 and (state.step % settings.save_every == 0 or halt):
+                state.save()
+            if halt:
+                world.say(f"stopped by SIGTERM at step {state.step}; the same command goes on from there")
+                world.any(True)  # a launcher kills all that are left once one has ended
+                raise SystemExit(128 + signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    names = [name for name, _ in net.named_parameters()]
+    kept = {f"{kept_at(int(step))}{name}": value for step, values in state.kept.items() for name, value in zip(names, values, strict=True)}
+    return dict(zip(names, state.average, strict=True)) | kept, state.curve
+
+
+def _finite(
+    step: int, losses: Tensor, level: Level, norm: Tensor, bound: Tensor | None, state: State, world: World
+) -> tuple[float, float, float | None]:  # fmt: skip
+    """Mean loss, gradient norm and bound (None for none) as numbers.  Raises: FloatingPointError when a loss or norm is not finite."""
+    losses = world.whole(losses)
+    loss, gradient = losses.float().mean().item(), float(norm)
+    if math.isfinite(loss) and math.isfinite(gradient):
+        return loss, gradient, None if bound is None else world.whole(bound).float().mean().item()
+    bad = (~torch.isfinite(losses)).nonzero()
+    which = int(bad[0]) if len(bad) else int(losses.argmax())
+    alpha_bar = world.whole(level.alpha_bar)[which].item()
+    kept = f"the last good state is {state.path}" if state.path.exists() else "no state was saved before it"
+    raise FloatingPointError(
+        f"loss {loss:g}, gradient norm {gradient:g} at step {step} (worst at alpha_bar = {alpha_bar:.6g}); {kept}; "
+        "lower train.lr or set train.clip"
+    )
