@@ -12,7 +12,7 @@ from difftables.report.kinds import RENDERERS
 from difftables.report.pages import Page
 from difftables.report.sources import Sources, machines
 
-Inputs = Mapping[str, list[Path]]  # files by name, as Plan.table_inputs lists them
+Inputs = Mapping[str, list[Path]]  # files by name, as Workflow.table_inputs lists them
 
 
 def page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] | None]:
