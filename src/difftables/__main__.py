@@ -7,9 +7,14 @@ from pathlib import Path
 
 from difftables.common import driver, environment, parallel
 
-PACKAGE = Path(__file__).parent
-COMMANDS = sorted(path.stem for path in PACKAGE.joinpath("commands").glob("[a-z]*.py"))
-JOBS = sorted(path.stem for path in PACKAGE.joinpath("jobs").glob("[a-z]*.py") if path.stem != "job")
+
+def modules(package: str, without: str = "") -> list[str]:
+    """Names of the modules in a package of this project, but for one."""
+    return sorted(path.stem for path in Path(__file__).parent.joinpath(package).glob("[a-z]*.py") if path.stem != without)
+
+
+COMMANDS = modules("commands")
+JOBS = modules("jobs", without="job")
 SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can split
 
 

@@ -11,7 +11,7 @@ from difftables.common.seeds import generator
 from difftables.diffusion import schedules
 from difftables.diffusion.corruptions import scale
 from difftables.diffusion.denoiser import eps, precondition, timestep_index
-from difftables.sampling.rules import transition
+from difftables.diffusion.transitions import transition
 from difftables.training.loss_aware import LossAware
 from difftables.training.losses import denoising_loss, inverse_sigma2
 from difftables.training.targets import clean

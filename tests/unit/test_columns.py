@@ -16,9 +16,9 @@ from difftables.jobs import job as jobs
 from difftables.jobs import measure, sample, search
 from difftables.metrics import judges
 from difftables.metrics.judges import Score
+from difftables.nets.build import build_net
 from difftables.planning import params, plan
 from difftables.provenance import fingerprint
-from difftables.sampling.assemble import build_net
 from difftables.search.methods import METHODS
 
 ROOT = Path(__file__).parents[2]

@@ -104,7 +104,7 @@ def test_names_come_from_the_dicts_of_variants():
     assert registry.names("sampling.rules.RULES") == list(RULES)
     assert registry.names("nets.NETS") == list(NETS)
     assert registry.arguments("nets.NETS", "vgg") == {"channels": ("int", False), "width": ("int", False), "pools": ("int", True)}
-    with pytest.raises(LookupError, match=r"no dict steps\.NONE"):
+    with pytest.raises(LookupError, match=r"no dict sampling\.rules\.NONE"):
         registry.names("sampling.rules.NONE")
 
 

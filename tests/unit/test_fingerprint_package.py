@@ -171,10 +171,10 @@ def test_a_new_key_with_a_default_re_runs_nothing(codes):
 
 
 def test_a_module_moves_to_another_package_without_a_run(codes):
-    moved = {module: text.replace("difftables.common.seeds", "difftables.common.rng") for module, text in SOURCES.items()}
+    moved = {module: text.replace("difftables.common.seeds", "difftables.shared.random") for module, text in SOURCES.items()}
     moved |= {
-        "difftables.common": '"""What all share."""',
-        "difftables.common.rng": moved.pop("difftables.common.seeds"),
+        "difftables.shared": '"""What all share."""',
+        "difftables.shared.random": moved.pop("difftables.common.seeds"),
         "difftables.common.seeds": None,
     }
     assert codes() == codes(moved)

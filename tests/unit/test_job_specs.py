@@ -112,7 +112,7 @@ def test_further_arguments_of_nets_are_kept(plans):
 
 PLANNED = """
 import importlib, json, sys
-from difftables import plan
+from difftables.planning import plan
 from job_files import job_names
 
 new, modules, *scales = sys.argv[1:]

@@ -3,9 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from difftables.papers.claims import metric_of, verdict
 from difftables.report import job_costs
 from difftables.report.cells import Cell
+from difftables.report.claims import metric_of, verdict
 from difftables.report.index import metrics, wide
 
 CLAIM = {"claim": "a beats b", "table": "T", "better": "a", "than": "b"}

@@ -135,7 +135,7 @@ def test_cosine_rates_against_diffusers(steps):
 def test_section_counts_stand_in_place_of_a_samplers_schedule():
     """Sections 2 and 3 of T = 10: timesteps 0, 4 and 5, 7, 9."""
     from difftables.config.sampling import Sampling, Walk
-    from difftables.sampling.assemble import first_schedule
+    from difftables.sampling.sampling_schedules import first_schedule
 
     training = schedules.from_betas(schedules.cosine(10))
     found = first_schedule(Sampling(solver=Walk(kind="walk", rule="ddim"), schedule="even", sections=[2, 3]), 5, training, None, None)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from difftables.common import registry
 from difftables.common.errors import ConfigError
 from difftables.common.files import read_json
 from difftables.config.sampling import Search
@@ -34,10 +35,22 @@ def edited(rewritten, monkeypatch):
     return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
 
 
-def test_a_new_method_is_planned_and_run_by_its_entry(edited, monkeypatch, tmp_path):
+@pytest.fixture
+def with_mine(monkeypatch):
+    """A call adds MINE to METHODS, and its name to those that params.yaml may use, which are read off the source."""
+    names = registry.names
+
+    def add():
+        monkeypatch.setitem(METHODS, "mine", MINE)
+        monkeypatch.setattr(registry, "names", lambda where: [*names(where), *(["mine"] if where == "search.methods.METHODS" else [])])
+
+    return add
+
+
+def test_a_new_method_is_planned_and_run_by_its_entry(edited, with_mine, monkeypatch, tmp_path):
     with pytest.raises(ConfigError, match="'mine'"):
         edited(("samplers/ddim-searched/schedule", "mine"))
-    monkeypatch.setitem(METHODS, "mine", MINE)
+    with_mine()
     row = ("digits", "0", "ddim-searched")
     before, found = edited(), edited(("samplers/ddim-searched/schedule", "mine"))
     assert found.searches() == before.searches() != []
@@ -60,8 +73,8 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, monkeypatch, tmp_p
     assert read_json(outputs["record"][0])["records"] == {"2": {"tried": 1}, "4": {"tried": 1}}
 
 
-def test_a_method_that_its_run_lacks_the_means_for_is_refused(edited, monkeypatch):
-    monkeypatch.setitem(METHODS, "mine", MINE)
+def test_a_method_that_its_run_lacks_the_means_for_is_refused(edited, with_mine):
+    with_mine()
     with pytest.raises(ConfigError, match=r"^[^\n]*runs\.\S+\.(estimator|adjust)[^\n]*$"):
         edited(("samplers/iddpm-large/schedule", "mine"))
 

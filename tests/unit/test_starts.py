@@ -15,7 +15,7 @@ from difftables.diffusion.level import Level
 from difftables.diffusion.priors import FROM_DATA, PRIORS, Known, corrupted_images, noise_alone, smooth_gaussian, standard_normal
 from difftables.diffusion.training_schedules import FAMILIES
 from difftables.planning import params, plan
-from difftables.sampling import assemble
+from difftables.sampling.sampling_schedules import SCHEDULES
 from difftables.training.losses import denoising_loss, inverse_sigma2
 from difftables.training.targets import clean
 
@@ -211,7 +211,7 @@ def test_a_trailing_chain_ends_at_the_noisiest_timestep():
 def test_a_trailing_chain_of_a_soft_schedule_is_even_in_time():
     """t = 1, 0.9 .. 0.1, then clean: strength 1 + 4 t, noise 0.02 10^min(4 t, 1)."""
     training = FAMILIES["soft"](steps=100, lowest=0.02, highest=0.2, reached=0.25, weakest=1.0, strongest=5.0)
-    found = assemble.SCHEDULES["trailing"](10, training, None)
+    found = SCHEDULES["trailing"](10, training, None)
     t = torch.arange(10, 0, -1, dtype=torch.float64) / 10
     torch.testing.assert_close(found.strength, torch.cat([1 + 4 * t, torch.zeros(1, dtype=torch.float64)]))
     torch.testing.assert_close(found.std, torch.cat([0.02 * 10 ** (4 * t).clamp(max=1), torch.zeros(1, dtype=torch.float64)]))

@@ -9,10 +9,11 @@ from difftables.diffusion import schedules
 from difftables.diffusion.corruptions import scale
 from difftables.diffusion.denoiser import Counted, clipped, eps, precondition, timestep_index
 from difftables.diffusion.level import Level
+from difftables.diffusion.transitions import transition
 from difftables.estimation.estimator import Adjust, fitted
 from difftables.jobs.sample import need_memory
 from difftables.sampling.generate import draw
-from difftables.sampling.rules import RULES, ancestral, ddim, transition
+from difftables.sampling.rules import RULES, ancestral, ddim
 from difftables.sampling.solvers import bind, walk
 
 ANCESTRAL = bind(Walk(kind="walk", rule="ddpm-small"))

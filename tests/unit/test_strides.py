@@ -12,8 +12,9 @@ from difftables.common.seeds import generator
 from difftables.diffusion import schedules, timesteps
 from difftables.diffusion.corruptions import scale
 from difftables.diffusion.denoiser import eps, precondition, rescaled_timestep
+from difftables.diffusion.transitions import transition
 from difftables.nets.unet import Attention, ResBlock, UNet
-from difftables.sampling.rules import RULES, transition
+from difftables.sampling.rules import RULES
 from difftables.sampling.solvers import walk
 from difftables.training.losses import denoising_loss, inverse_sigma2
 from difftables.training.targets import clean

@@ -7,7 +7,7 @@ from job_files import RUN, changed, run_job
 from difftables.common.files import read_json, save_tensors
 from difftables.config.job_specs import VarianceSpec
 from difftables.diffusion.level import Level
-from difftables.sampling.assemble import build_net
+from difftables.nets.build import build_net
 from difftables.studies import target_variance
 
 TWO = torch.tensor([-1.0, 1.0], dtype=torch.float64).repeat(600)[:, None]  # without replacement from many copies: all but i.i.d.

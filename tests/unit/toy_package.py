@@ -5,7 +5,7 @@ FILES = {
     "difftables.__main__": """import importlib
 import sys
 
-from difftables import environment, jobs
+from difftables import environment, tasks
 from difftables.names import nearest
 
 
@@ -14,8 +14,8 @@ def main(arguments):
     if not arguments:
         print(nearest(""))
         raise ValueError(nearest(arguments))
-    module = importlib.import_module(f"difftables.cli.{arguments[0]}")
-    module.run(jobs.parse(arguments))
+    module = importlib.import_module(f"difftables.jobs.{arguments[0]}")
+    module.run(tasks.parse(arguments))
 
 
 def command():
@@ -27,7 +27,7 @@ if __name__ == "__main__":
 """,
     "difftables.environment": 'VARIABLES = {"THREADS": "PASSIVE"}\n\n\ndef apply():\n    return VARIABLES\n',
     "difftables.names": "def nearest(name):\n    return name\n",
-    "difftables.jobs": """from dataclasses import dataclass
+    "difftables.tasks": """from dataclasses import dataclass
 
 from difftables.config import Sampler
 
@@ -61,8 +61,8 @@ class Sampler(Frozen):
     tolerance: float = 1e-5
     late: list[int] = Field(default_factory=list)
 """,
-    "difftables.cli": "",
-    "difftables.cli.go": '''"""Doc."""
+    "difftables.jobs": "",
+    "difftables.jobs.go": '''"""Doc."""
 import torch as backend
 from difftables.rules import RULES
 from difftables.tools import used
@@ -81,7 +81,7 @@ def run(job):
     assert job.spec.noise is None or job.spec.noise.inner, "told"
     return RULES[job.spec.rule](backend.tensor(used(shapes.area(1))))
 ''',
-    "difftables.cli.check": "from difftables.names import nearest\n\n\ndef command():\n    return nearest('')\n",
+    "difftables.jobs.check": "from difftables.names import nearest\n\n\ndef command():\n    return nearest('')\n",
     "difftables.rules": """from difftables.variants import Variants
 
 

@@ -58,10 +58,10 @@ def count(net: Net, data: Images | Speech) -> tuple[int, int]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from difftables.sampling import assemble
+    from difftables.nets.build import build_net
 
     with torch.device("meta"):
-        module = assemble.build_net(net, data).eval()
+        module = build_net(net, data).eval()
         if isinstance(data, Images):
             x = torch.zeros(1, data.channels, data.size, data.size)
             given = [torch.zeros(1, dtype=torch.int64)] if data.classes else []

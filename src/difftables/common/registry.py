@@ -52,6 +52,12 @@ def text(where: str, key: str) -> str:
     return str(ast.literal_eval(_entries(where)[key]))
 
 
+def keywords(where: str, name: str) -> dict[str, Any]:
+    """A keyword that all entries of a dict of calls write out, e.g. keywords("search.methods.METHODS", "samples")."""
+    calls = {key: value for key, value in _entries(where).items() if isinstance(value, ast.Call)}
+    return {key: ast.literal_eval(each.value) for key, call in calls.items() for each in call.keywords if each.arg == name}
+
+
 def takes(where: str, key: str, name: str) -> bool:
     """Whether a variant has an argument of a name: a function, or a `partial` of one."""
     value = _entries(where)[key]

@@ -10,7 +10,6 @@ from difftables.common.errors import nearest
 from difftables.config.data import Data, Download, Features, Frozen, Images, Once, Seeds, Some
 from difftables.config.run import Net, Run, Schedule
 from difftables.config.sampling import Sampler, Searches
-from difftables.search.methods import METHODS
 
 SCALES = ("smoke", "laptop", "gpu", "paper")
 LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
@@ -181,7 +180,7 @@ class Params(Frozen):
         data = self.data[run.data]
         if data.medium == "speech":
             n, search = self.evaluation.speech.n, self.search.speech
-            other = max(getattr(search, method.samples) for method in METHODS.values())
+            other = max(getattr(search, samples) for samples in registry.keywords("search.methods.METHODS", "samples").values())
             if data.held_out < n + other:
                 raise ValueError(
                     f"data.{run.data}.held_out is {data.held_out}, but {n} utterances are measured (evaluation.speech.n) and "

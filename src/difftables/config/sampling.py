@@ -13,7 +13,6 @@ from difftables.common import registry
 from difftables.common.errors import nearest
 from difftables.common.variants import Variants
 from difftables.config.data import Frozen, Once, Seeds, Some, one_of
-from difftables.search.methods import METHODS
 
 RULE = Annotated[str, one_of("sampling.rules.RULES")]
 
@@ -172,12 +171,13 @@ class Sampler(Sampling):
 
     @model_validator(mode="after")
     def _fits(self) -> "Sampler":
-        known = [*registry.names("sampling.assemble.SCHEDULES"), *METHODS]
+        methods = registry.names("search.methods.METHODS")
+        known = [*registry.names("sampling.sampling_schedules.SCHEDULES"), *methods]
         if self.schedule not in known and not self.schedule.endswith(".csv"):
             raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
         if not self.solver.walks and self.steps != [1]:
             raise ValueError(f"has solver {self.solver.kind}, which takes as many steps as it needs; set steps: [1], and look at the NFE")
-        if not self.solver.walks and self.schedule in METHODS:
+        if not self.solver.walks and self.schedule in methods:
             raise ValueError(f"has schedule {self.schedule!r}, but solver {self.solver.kind} visits no schedule; use one that does")
         if self.adapt and not self.solver.per_sample:
             churn = " with churn" if self.solver.walks else ""

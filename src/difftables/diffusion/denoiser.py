@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from difftables.common.variants import Variants
+from difftables.config.run_spec import RunSpec
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.schedules import timestep
 
@@ -191,3 +192,9 @@ class Counted:
         if v is not None:
             self.outside.append(((v < 0) | (v > 1)).float().mean())
         return answer
+
+
+def run_denoiser(run: RunSpec, net: torch.nn.Module, training: Level) -> Denoiser:
+    """D of a run around its net.  Args: training: the schedule that the run is trained on."""
+    coefficients = partial(PRECONDITIONINGS[run.precondition], sigma_data=run.sigma_data)
+    return precondition(net, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from difftables.common.variants import Variants
+from difftables.config.run import Schedule
 from difftables.diffusion import operator_levels, schedules
 from difftables.diffusion.level import Level, concatenate
 
@@ -77,3 +78,8 @@ PROCESS: Variants[str] = {
     "linear": "vp", "fibonacci": "vp", "scaled-linear": "vp", "cosine": "vp", "sub-linear": "sub-vp",
     "exploding": "ve", "soft": "ve", "soft-scheduled": "ve",
 }  # fmt: skip
+
+
+def training_schedule(spec: Schedule, levels: Path | None = None) -> Level:
+    """The schedule a run is trained on, noisiest first, the clean level last.  Args: levels: a file that its family reads, if any."""
+    return FAMILIES[spec.family](steps=spec.steps, **(spec.model_extra or {}), **({} if levels is None else {"levels": levels}))

@@ -16,7 +16,7 @@ from difftables.diffusion import schedules
 from difftables.diffusion.level import Level
 from difftables.estimation.estimator import Adjust, alpha_bar_of
 from difftables.estimation.oracle import MelOracle, Oracle, fit_kernel
-from difftables.sampling.assemble import load_net
+from difftables.nets.build import load_net
 
 Estimate = Callable[..., Tensor]  # x, [B, ...], and as `cond` what the net is given besides, to alpha_bar, [B]
 

@@ -11,18 +11,19 @@ def run(job: Job) -> None:
     from difftables.common.seeds import SampleNoise
     from difftables.data import datasets
     from difftables.diffusion import schedules
+    from difftables.diffusion.corruptions import CORRUPTIONS
     from difftables.diffusion.denoiser import given
+    from difftables.diffusion.training_schedules import training_schedule
     from difftables.estimation.estimator import log_noise
     from difftables.estimation.level_sources import ESTIMATES
-    from difftables.sampling import assemble
 
     spec, run_, device = job.spec, job.spec.run, job.device
     clean, cond = datasets.of(run_.data, job.input("data"), device).held_out(spec.evaluation.error_n)
     count = len(clean)
-    training = assemble.training_schedule(run_.schedule, job.maybe("levels"))
+    training = training_schedule(run_.schedule, job.maybe("levels"))
     files = {name: paths[0] for name, paths in job.inputs.items()}
     estimators = {name: ESTIMATES[name](run_, training, files, device) for name in spec.estimates}
-    corrupt = assemble.CORRUPTIONS[run_.corruption]
+    corrupt = CORRUPTIONS[run_.corruption]
     index = schedules.evenly_in_log_sigma(training, spec.evaluation.error_levels)
     randn, rows = SampleNoise([("errors", i) for i in range(count)]), []
     with torch.inference_mode():

@@ -14,8 +14,8 @@ def run(job: Job) -> None:
 
     from difftables.common.files import write_json
     from difftables.common.seeds import generator
+    from difftables.diffusion.corruptions import CORRUPTIONS
     from difftables.jobs.sample import Chain
-    from difftables.sampling import assemble
     from difftables.training import level_densities
     from difftables.training.loss_aware import LossAware
     from difftables.training.losses import PENALTIES, WEIGHTS, denoising_loss
@@ -37,7 +37,7 @@ def run(job: Job) -> None:
         level = draw(chain.training, size, stream)
         noise = torch.randn(x0.shape, generator=stream).to(device)
         loss = denoising_loss(
-            x0, level.to(device), noise, denoise=chain.denoise, corrupt=assemble.CORRUPTIONS[spec.run.corruption],
+            x0, level.to(device), noise, denoise=chain.denoise, corrupt=CORRUPTIONS[spec.run.corruption],
             target=TARGETS[spec.run.target], weight=weight, penalty=penalty, objective=objective, cond=cond,
         )  # fmt: skip
         if density != "loss_aware":

@@ -13,10 +13,10 @@ def run(job: Job) -> None:
     from difftables.common.files import write_json
     from difftables.data import datasets
     from difftables.diffusion import operator_levels, schedules
+    from difftables.diffusion.corruptions import CORRUPTIONS
     from difftables.diffusion.level import Level
     from difftables.report import figures
     from difftables.report.kinds import figures_soft
-    from difftables.sampling.assemble import CORRUPTIONS
 
     spec, s = job.spec, job.spec.schedule.model_extra
     images = datasets.of(spec.data, job.input("data"), job.device).clean(count=s["images"])

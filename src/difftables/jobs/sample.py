@@ -95,11 +95,11 @@ class Chain:
         from difftables.common.parallel import join
         from difftables.data import datasets
         from difftables.diffusion.denoiser import switched
-        from difftables.sampling import assemble
+        from difftables.diffusion.training_schedules import training_schedule
 
         self.job, self.run, self.world = job, job.spec.run, join(job.device.type)
         self.medium = datasets.of(self.run.data, job.maybe("data"), job.device)
-        self.training = assemble.training_schedule(self.run.schedule, job.maybe("levels"))
+        self.training = training_schedule(self.run.schedule, job.maybe("levels"))
         self.net, self.denoise = self.part(self.run, "net")
         self.known = self.start()
         if self.run.edge_run is not None:
@@ -108,16 +108,17 @@ class Chain:
 
     def part(self, run: "RunSpec", name: str) -> "tuple[nn.Module, Denoiser]":
         """The net of a run in the input of that name, and the denoiser around it."""
-        from difftables.sampling import assemble
+        from difftables.diffusion.denoiser import run_denoiser
+        from difftables.nets.build import load_net
 
-        net = assemble.load_net(run.net, run.data, self.job.input(name), "net", self.job.device, run.step)
-        return net, assemble.denoiser(run, net, self.training)
+        net = load_net(run.net, run.data, self.job.input(name), "net", self.job.device, run.step)
+        return net, run_denoiser(run, net, self.training)
 
     def corruption(self) -> "Callable[[Tensor, Level], Tensor]":
         """The corruption of the run."""
-        from difftables.sampling import assemble
+        from difftables.diffusion.corruptions import CORRUPTIONS
 
-        return assemble.CORRUPTIONS[self.run.corruption]
+        return CORRUPTIONS[self.run.corruption]
 
     def drawn_by(self, sampler: "Sampling", schedule: "Levels") -> dict[str, Any]:
         """Arguments of `draw.together` that a sampler decides: its solver with all that belongs to it, where it starts, the denoiser."""
@@ -155,9 +156,9 @@ class Chain:
 
     def first_schedule(self, sampler: "Sampling", steps: int, file: "Path | None") -> "Level":
         """The schedule a sampler starts out with."""
-        from difftables.sampling import assemble
+        from difftables.sampling.sampling_schedules import first_schedule
 
-        found = assemble.first_schedule(sampler, steps, self.training, self.run.adjust, file)
+        found = first_schedule(sampler, steps, self.training, self.run.adjust, file)
         if self.run.corruption != "scale" and not bool(found.strength.any()):
             raise ValueError(f"{sampler.schedule}: a schedule for corruption {self.run.corruption!r} needs the column strength")
         return found

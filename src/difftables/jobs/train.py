@@ -27,8 +27,11 @@ def run(job: Job) -> None:
     from difftables.common.parallel import join
     from difftables.common.seeds import generator
     from difftables.diffusion import corruptions
+    from difftables.diffusion.corruptions import CORRUPTIONS
+    from difftables.diffusion.denoiser import run_denoiser
     from difftables.diffusion.level import Level
-    from difftables.sampling import assemble
+    from difftables.diffusion.training_schedules import training_schedule
+    from difftables.nets.build import build_net
     from difftables.training import level_densities
     from difftables.training.loop import Clock
     from difftables.training.loss_aware import LossAware
@@ -39,11 +42,11 @@ def run(job: Job) -> None:
     spec, device = job.spec.run, job.device
     world = join(device.type)
     torch.manual_seed(generator("init", job.spec.seed).initial_seed())
-    net = assemble.build_net(spec.net, spec.data).to(device)
-    training = assemble.training_schedule(spec.schedule, job.maybe("levels"))
-    denoise = assemble.denoiser(spec, net, training)
+    net = build_net(spec.net, spec.data).to(device)
+    training = training_schedule(spec.schedule, job.maybe("levels"))
+    denoise = run_denoiser(spec, net, training)
     corrupt, target, weight = (
-        assemble.CORRUPTIONS[spec.corruption],
+        CORRUPTIONS[spec.corruption],
         TARGETS[spec.target],
         partial(WEIGHTS[spec.weight], sigma_data=spec.sigma_data),
     )

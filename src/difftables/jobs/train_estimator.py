@@ -10,19 +10,21 @@ def run(job: Job) -> None:
 
     from difftables.common.parallel import join
     from difftables.common.seeds import generator
+    from difftables.diffusion.corruptions import CORRUPTIONS
     from difftables.diffusion.level import Level
+    from difftables.diffusion.training_schedules import training_schedule
     from difftables.estimation.estimator import estimator_loss
     from difftables.jobs.train import fit, training_batches
-    from difftables.sampling import assemble
+    from difftables.nets.build import build_net
     from difftables.training import level_densities
     from difftables.training.losses import PENALTIES
 
     spec, device = job.spec.run, job.device
     world = join(device.type)
     torch.manual_seed(generator("init-estimator", job.spec.seed).initial_seed())
-    net = assemble.build_net(spec.estimator.net, spec.data).to(device)
-    training = assemble.training_schedule(spec.schedule, job.maybe("levels"))
-    corrupt, density = assemble.CORRUPTIONS[spec.corruption], level_densities.of(spec.estimator.density, training)
+    net = build_net(spec.estimator.net, spec.data).to(device)
+    training = training_schedule(spec.schedule, job.maybe("levels"))
+    corrupt, density = CORRUPTIONS[spec.corruption], level_densities.of(spec.estimator.density, training)
     penalty = PENALTIES[spec.estimator.penalty]
     batch = training_batches(job, "train-estimator", spec.estimator.train)
 

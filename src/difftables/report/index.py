@@ -4,8 +4,8 @@ from typing import Any
 
 from difftables.common.files import csv_text, json_text
 from difftables.config.job_specs import ReportSpec
-from difftables.papers.claims import VERDICTS, metric_of, places, verdict
 from difftables.report.cells import Cell, cells_text
+from difftables.report.claims import VERDICTS, metric_of, places, verdict
 from difftables.report.pages import Page
 
 

@@ -11,19 +11,9 @@ from difftables.common.variants import Variants
 from difftables.diffusion.denoiser import Denoiser, parts
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.schedules import timestep
+from difftables.diffusion.transitions import transition
 
 Rule = Callable[..., tuple[Tensor, Tensor]]  # (now, nxt) to (a, b), or (now, nxt, v) where it wants what the net says of the variance
-
-
-def transition(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-    """Variances of the step from `now` down to `nxt`, [B]: (beta of the transition, beta~ of the posterior).
-
-    beta = std^2 - (alpha / alpha' std')^2,  beta~ = beta (std' / std)^2
-
-    Source: Ho et al. 2020, Eq. 7, from pairs of levels, so that a strided chain needs nothing else.
-    """
-    beta = now.std**2 - (now.alpha / nxt.alpha * nxt.std) ** 2
-    return beta.clamp(min=0), beta.clamp(min=0) * (nxt.std / now.std) ** 2
 
 
 def ancestral(now: Level, nxt: Level, mix: float = 0.0) -> tuple[Tensor, Tensor]:

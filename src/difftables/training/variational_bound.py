@@ -12,7 +12,7 @@ from torch import Tensor
 from difftables.common.variants import Variants
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.schedules import timestep
-from difftables.sampling.rules import transition
+from difftables.diffusion.transitions import transition
 
 HALF_BIN = 1 / 255  # of 8-bit images in [-1, 1]
 LEAST = 1e-12  # probability of a pixel value, before its logarithm

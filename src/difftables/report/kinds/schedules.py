@@ -10,12 +10,12 @@ from difftables.common.files import load_tensors
 from difftables.common.seeds import SampleNoise
 from difftables.config.run import Schedule
 from difftables.data.image_files import to_uint8, to_unit
+from difftables.diffusion.training_schedules import training_schedule
+from difftables.diffusion.transitions import transition
 from difftables.report.cells import Cell, Grid
 from difftables.report.figures import images
 from difftables.report.kinds import figures_bound
 from difftables.report.sources import Rendered, Sources, cell_of
-from difftables.sampling.assemble import training_schedule
-from difftables.sampling.rules import transition
 
 SHOWN, PLACES = 2, 12  # images, and timesteps of each
 

@@ -13,12 +13,13 @@ from difftables.common.seeds import SampleNoise
 from difftables.config.run import Schedule
 from difftables.data.image_files import to_uint8, to_unit
 from difftables.diffusion import schedules
+from difftables.diffusion.corruptions import CORRUPTIONS
 from difftables.diffusion.level import Level
+from difftables.diffusion.training_schedules import training_schedule
 from difftables.report.cells import Cell, Grid
 from difftables.report.kinds import figures_soft
 from difftables.report.kinds.figures_soft import Course
 from difftables.report.sources import Rendered, Sources, cell_of
-from difftables.sampling.assemble import CORRUPTIONS, training_schedule
 
 TIMES = {"t = 0": 0.0, "t = 1/8": 0.125, "t = 1/4": 0.25, "t = 1/2": 0.5, "t = 3/4": 0.75, "t = 1": 1.0}
 SHOWN, MANY, PLACES = 2, 4, 8  # images of a row, but one each beyond so many rows; stretches of time between them

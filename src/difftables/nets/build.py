@@ -1,0 +1,40 @@
+"""From a net's section of params.yaml to a net, and from a file to a trained one."""
+
+import inspect
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from difftables.common.files import kept_at, load_into, load_tensors
+from difftables.config.data import Images, Speech
+from difftables.config.run import Net
+from difftables.nets import NETS
+
+
+def build_net(spec: Net, data: Images | Speech) -> nn.Module:
+    """A network by its kind; the data set decides size and channels, or bands and hop, where the network takes them."""
+    kind = NETS[spec.kind]
+    accepted = inspect.signature(kind).parameters
+    shape = {"bands": data.bands, "hop": data.hop} if isinstance(data, Speech) else image_shape(data)
+    return kind(**spec.model_extra or {}, **{key: value for key, value in shape.items() if key in accepted})
+
+
+def image_shape(data: Images) -> dict[str, int]:
+    """Arguments of a net that a set of images decides; 0 classes where the net receives no labels."""
+    return {"size": data.size, "channels": data.channels, "classes": data.classes or 0}
+
+
+def load_net(spec: Net, data: Images | Speech, path: Path, kind: str, device: torch.device, at: int | None = None) -> nn.Module:
+    """A trained network from its file, ready to evaluate.
+
+    Args: kind: what the file must hold, `net` or `estimator`; at: a training step whose weights were kept; None: the last.
+    Raises: ValueError naming a file that is damaged, or of another net.
+    """
+    net = build_net(spec, data)
+    tensors, _ = load_tensors(path, kind)
+    prefix = kept_at(at) if at is not None else ""
+    last = {name: value for name, value in tensors.items() if not name.startswith(kept_at())}
+    tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)} if prefix else last
+    load_into(net, tensors, path)
+    return net.eval().requires_grad_(False).to(device)
