@@ -13,8 +13,7 @@ from difftables.config.params_file import Table
 from difftables.config.sampling import Sampler
 from difftables.papers.folder import PAPERS, READS, STUDIES, drawn
 from difftables.planning.params import Loaded, load
-from difftables.planning.specs import JobSpecs
-from difftables.planning.table_rows import Row
+from difftables.planning.result_files import ResultFiles
 from difftables.provenance import fingerprint
 from difftables.search.methods import METHODS
 
@@ -23,7 +22,7 @@ MEASURED = ("records", "likelihood")  # inputs of tables whose provenance tells 
 JOBS = Path(".cache/jobs")
 
 
-class Workflow(JobSpecs):
+class Workflow(ResultFiles):
     """The plan of one scale.
 
     Args: params: a checked configuration.
@@ -35,15 +34,6 @@ class Workflow(JobSpecs):
         self._specs: dict[tuple[str, tuple[str, ...]], Frozen] = {}
 
     # -- files ------------------------------------------------------------------------------------------------
-
-    def weight_files(self) -> list[str]:
-        """The feature network's weights file, where it is not shipped in a package."""
-        url = self.params.features[self.params.evaluation.images.features].url
-        return [f".cache/weights/{url.rsplit('/', 1)[1]}"] if url else []
-
-    def data_file(self, run: str, suffix: str = "") -> str:
-        """The data set of a run, or its features."""
-        return f"{self.store}/data/{self.params.runs[run].data}{suffix}.safetensors"
 
     def data_inputs(self, data: str) -> Files:
         """What a data set is made from, where that lies in the repository."""
@@ -80,30 +70,6 @@ class Workflow(JobSpecs):
         made = (prior or self.params.runs[run].prior) in registry.names("diffusion.priors.FROM_DATA")
         return {"data": [self.data_file(run)]} if made else {}
 
-    def samples_file(self, run: str, seed: str | int, sampler: str) -> str:
-        """The file of a row's samples."""
-        return f"{self.store}/samples/{run}/s{seed}/{self.stem(run, sampler)}.safetensors"
-
-    def record_file(self, run: str, seed: str | int, sampler: str) -> str:
-        """The file of a row's metrics."""
-        return f"{self.store}/records/{run}/s{seed}/{self.stem(run, sampler)}.json"
-
-    def schedules_file(self, run: str, seed: str | int, sampler: str, suffix: str = ".csv") -> str:
-        """The file of a row's searched schedules, or of what was counted."""
-        return f"{self.store}/schedules/{run}/s{seed}/{self.stem(run, sampler)}{suffix}"
-
-    def likelihood_file(self, run: str, seed: str | int) -> str:
-        """The file of the bound of a run's net."""
-        return f"{self.store}/likelihood/{run}/s{seed}.json"
-
-    def study_file(self, run: str, seed: str | int, kind: str) -> str:
-        """The file of a study of a trained run."""
-        return f"{self.store}/studies/{run}/s{seed}/{kind}.json"
-
-    def floor_file(self, run: str) -> str:
-        """The file of what the metrics say of real against real, on the run's data."""
-        return f"{self.store}/records/reference/{self.params.runs[run].data}.json"
-
     def level_inputs(self, run: str) -> Files:
         """The file that a run's training schedule is made from, where it was chosen on data."""
         chosen = self.params.schedules[self.params.runs[run].schedule].family == "soft-scheduled"
@@ -112,10 +78,6 @@ class Workflow(JobSpecs):
     def train_inputs(self, run: str) -> Files:
         """What training a net reads."""
         return {"data": [self.data_file(run)]} | self.level_inputs(run)
-
-    def net_file(self, run: str, seed: str | int, kind: str = "net") -> str:
-        """The file of a run's net or estimator, wherever it was trained."""
-        return f"{self.store}/nets/{self.trained_run(run)}/s{seed}/{kind}.safetensors"
 
     def sample_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What sampling one row reads."""
@@ -186,10 +148,6 @@ class Workflow(JobSpecs):
                 continue
             found["records" if name in STUDIES else name] = list(dict.fromkeys(known[name]))
         return found | {"made": [self.provenance_of_records[path] for name in MEASURED for path in found.get(name, [])]}
-
-    def curve_file(self, run: str, seed: int, kind: str = "net") -> str:
-        """The loss curve of a run's training."""
-        return f"{self.tables}/curves/{self.trained_run(run)}-s{seed}-{kind}.csv"
 
     def table_files(self, suffix: str = ".md") -> list[str]:
         """All tables of this scale."""
@@ -264,15 +222,6 @@ class Workflow(JobSpecs):
         return [f"{self.store}/benchmarks/{job}.tsv" for job in sorted(set(jobs))]
 
     # -- for the rules ------------------------------------------------------------------------------------------
-
-    def provenance_file(self, verb: str, *of: str | int) -> str:
-        """The file with the provenance of a job.  Args: of: its wildcards."""
-        return "/".join([self.store, "provenance", verb, *map(str, of)]) + ".json"
-
-    def provenance_of_row(self, verb: str, row: Row) -> str:
-        """The file with the provenance of a job of a row."""
-        run, seed, sampler = row
-        return self.provenance_file(verb, run, seed, self.stem(run, sampler))
 
     def spec(self, verb: str, *of: str) -> Frozen:
         """What a job is told.  Args: of: arguments of its spec."""

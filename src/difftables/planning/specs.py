@@ -11,7 +11,6 @@ from difftables.config.run import Adjustment, Backbone, EstimatorNet
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
 from difftables.config.sampling import Compared, Sampler, Sampling
 from difftables.papers.folder import READS
-from difftables.planning.params import Loaded
 from difftables.planning.table_rows import TableRows
 from difftables.search.methods import METHODS
 
@@ -21,11 +20,6 @@ OF_BACKBONE = set(Backbone.model_fields) - OBJECTIVE
 
 class JobSpecs(TableRows):
     """What each job of one scale is told.  Args, Raises: of TableRows."""
-
-    def __init__(self, params: Loaded) -> None:
-        super().__init__(params)
-        self.root = f"results/{params.scale}"
-        self.store, self.tables = f"{self.root}/store", f"{self.root}/tables"
 
     # -- runs and data sets -------------------------------------------------------------------------------------
 
