@@ -25,8 +25,8 @@ torch.set_num_threads(1)
 ROOT = Path(__file__).parents[1]
 # Nets of two media, a study, a bound, chosen levels and tables, in few jobs.
 KILLED = ["results/smoke/tables/noise_estimation/F3.md", "results/smoke/tables/improved_ddpm/few-step-NLL.md"]
-KILLED += ["results/smoke/store/schedules/levels/digits-soft-blur-blur/levels.csv"]
-KEPT = ["Snakefile", "dvc.yaml", "params.yaml", "workflow", "profiles", "src", "requirements.lock", "pyproject.toml"]
+KILLED += ["results/smoke/store/schedules/levels/soft_diffusion/digits-blur-blur/levels.csv"]
+KEPT = ["Snakefile", "dvc.yaml", "params.yaml", "scales", "workflow", "profiles", "src", "requirements.lock", "pyproject.toml"]
 SHARED = "DIFFTABLES_TEST_FOLDER"  # of all workers: the environment is what they have in common
 
 
