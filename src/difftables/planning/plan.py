@@ -130,7 +130,7 @@ class Plan(Specs):
         """What a search reads."""
         row = self.params.samplers[sampler]
         method = METHODS[row.schedule]
-        return self.drawing_inputs(run, seed, method.drawn_by(row)) | (self.judge_inputs(run) if method.judged else {})
+        return self.drawing_inputs(run, seed, method.sampler(row)) | (self.judge_inputs(run) if method.scored else {})
 
     def drawing_inputs(self, run: str, seed: str, sampler: Sampler) -> Files:
         """What a sampler reads, its schedule left out."""

@@ -162,10 +162,10 @@ class Specs(Bindings):
         """Of rule search, for the row that asks for it, and the sampler that its method draws with."""
         row = self.params.samplers[sampler]
         method = METHODS[row.schedule]
-        used = method.drawn_by(row)
+        used = method.sampler(row)
         return specs.SearchSpec(
             run=self.sampler_run(run, used), sampler=self.as_drawn(used), method=row.schedule, steps=self.steps(run, sampler),
-            search=self.numbers(run, set(method.reads)), features=self.features_of(run) if method.judged else None,
+            search=self.numbers(run, set(method.reads)), features=self.features_of(run) if method.scored else None,
             **self.evaluation(run, "batch"),
         )  # fmt: skip
 
