@@ -31,28 +31,33 @@ def even_rates(run, sampler, steps, score, *, seed):
 MINE = Method(find=even_rates, samples="samples", generates=lambda *_: 7, sampler=adjusted, scored=True, whole=False)
 
 
-def add_mine(monkeypatch):
-    """An entry of METHODS, and its name as params.yaml is checked against it, which is read from the source."""
-    monkeypatch.setitem(METHODS, "mine", MINE)
-    names = registry.names
-    monkeypatch.setattr(registry, "names", lambda where: [*names(where), *["mine"][: where == "search.methods.METHODS"]])
-
-
 @pytest.fixture
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+    return lambda *changes, scale="laptop": plan.Workflow(params.load(rewritten(*changes), scale))
 
 
-def test_a_new_method_is_planned_and_run_by_its_entry(edited, monkeypatch, tmp_path):
+@pytest.fixture
+def with_mine(monkeypatch):
+    """A call adds MINE to METHODS, and its name to those that params.yaml may use, which are read off the source."""
+    names = registry.names
+
+    def add():
+        monkeypatch.setitem(METHODS, "mine", MINE)
+        monkeypatch.setattr(registry, "names", lambda where: [*names(where), *(["mine"] if where == "search.methods.METHODS" else [])])
+
+    return add
+
+
+def test_a_new_method_is_planned_and_run_by_its_entry(edited, with_mine, monkeypatch, tmp_path):
     with pytest.raises(ConfigError, match="'mine'"):
         edited(("samplers/ddim-searched/schedule", "mine"))
-    add_mine(monkeypatch)
+    with_mine()
     row = ("digits", "0", "ddim-searched")
     before, found = edited(), edited(("samplers/ddim-searched/schedule", "mine"))
-    assert found.searches() == before.searches() != []
-    assert found.sample_inputs(*row)["schedules"] == [found.searched(*row)]
+    assert found.search_records() == before.search_records() != []
+    assert found.sample_inputs(*row)["schedules"] == [found.schedules_file(*row)]
     assert {"net", "estimator", "features"} <= found.search_inputs(*row).keys()  # it generates with an adjusted sampler, and scores
     assert "estimator" not in before.search_inputs(*row)
     spec = found.search_spec("digits", "ddim-searched")
@@ -73,8 +78,8 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, monkeypatch, tmp_p
     assert read_json(outputs["record"][0])["records"] == {"2": {"tried": 1}, "4": {"tried": 1}}
 
 
-def test_a_method_that_its_run_lacks_the_means_for_is_refused(edited, monkeypatch):
-    add_mine(monkeypatch)
+def test_a_method_that_its_run_lacks_the_means_for_is_refused(edited, with_mine):
+    with_mine()
     with pytest.raises(ConfigError, match=r"^[^\n]*runs\.\S+\.(estimator|adjust)[^\n]*$"):
         edited(("samplers/iddpm-large/schedule", "mine"))
 
@@ -98,7 +103,7 @@ def test_each_method_reads_and_draws_what_it_says(edited):
 
 def test_a_search_of_an_adjusted_sampler_has_its_estimator(edited):
     found = edited(("samplers/ddim-searched/adapt", "estimator"))
-    assert found.search_inputs("digits", "0", "ddim-searched")["estimator"] == [found.net("digits", "0", "estimator")]
+    assert found.search_inputs("digits", "0", "ddim-searched")["estimator"] == [found.net_file("digits", "0", "estimator")]
     assert found.search_spec("digits", "ddim-searched").run.estimator is not None
 
 

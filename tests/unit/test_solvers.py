@@ -76,7 +76,7 @@ def test_a_study_of_robustness_adjusts_as_a_sample_does(name, monkeypatch):
     from difftables.estimation import level_sources
 
     monkeypatch.setitem(level_sources.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
-    run = loaded(batch=4, adjust={"first": 1e-4})
+    run = loaded(batch=4, adjust={"first_beta": 1e-4})
     keys, sampler = [("search", 0, i) for i in range(4)], sampling(DRAWN[name], adapt="estimator")
     drawn, counted = run.generate(keys, sampler, 5, part="search")
     adapt = run.adjustment(sampler)
@@ -95,13 +95,13 @@ def test_the_frozen_levels_are_those_of_the_net_where_a_step_is_a_call(monkeypat
     from difftables.estimation import level_sources
 
     monkeypatch.setitem(level_sources.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
-    run = loaded(adjust={"first": 1e-4})
+    run = loaded(adjust={"first_beta": 1e-4})
     drawn = run.generate([("frozen", 0, i) for i in range(5)], sampling(DRAWN["walk"], adapt="estimator"), 6, part="frozen")[0]
     assert all(torch.equal(a, b) for a, b in zip(drawn.visited, drawn.levels, strict=True))
 
 
 def test_an_ensemble_that_takes_one_level_at_a_time_is_drawn_schedule_by_schedule():
-    keys, sampler, run = [("search", 0, i) for i in range(4)], sampling(DRAWN["walk"]), loaded(ends=RUN)
+    keys, sampler, run = [("search", 0, i) for i in range(4)], sampling(DRAWN["walk"]), loaded(edge_run=RUN)
     run.denoise = switched(lambda x, level: 0.5 * x, run.denoise, VP, 0.1)
     wanted = run.generate(keys, sampler, 5, part="search")[0].x
     schedule = run.first_schedule(sampler, 5, None)

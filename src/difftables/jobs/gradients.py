@@ -4,7 +4,7 @@ from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: GradientsSpec.  In: data, net, maybe ends.  Out: record."""
+    """spec: GradientsSpec.  In: data, net, maybe edge_net.  Out: record."""
     from difftables.common.files import write_json
     from difftables.sampling.loaded_run import load_run
     from difftables.studies.gradients import gradient_noise

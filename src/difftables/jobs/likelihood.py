@@ -4,7 +4,7 @@ from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: LikelihoodSpec.  In: data, net, maybe ends.  Out: record."""
+    """spec: LikelihoodSpec.  In: data, net, maybe edge_net.  Out: record."""
     from difftables.common.files import write_json
     from difftables.sampling.loaded_run import load_run
     from difftables.studies.likelihood import variational_bounds

@@ -4,7 +4,7 @@ from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: VarianceSpec.  In: data, net, maybe ends, levels.  Out: record."""
+    """spec: VarianceSpec.  In: data, net, maybe edge_net, levels.  Out: record."""
     from difftables.common.files import write_json
     from difftables.sampling.loaded_run import load_run
     from difftables.studies.target_by_level import target_by_level

@@ -114,7 +114,7 @@ class LoadedRun:
             raise ValueError(f"solver {sampler.solver.kind} visits no schedule, so that none can be compared; use another solver")
         count = len(keys)
         shape, cond = self.medium.given(part, count // repeats)
-        at_once = schedules if sampler.solver.per_sample and self.spec.ends is None else 1
+        at_once = schedules if sampler.solver.per_sample and self.spec.edge_run is None else 1
         cond = None if cond is None else cond.repeat(at_once * repeats, *[1] * (cond.dim() - 1)).to(self.device)
         batches = []
         with torch.inference_mode():
@@ -136,20 +136,21 @@ class LoadedRun:
 def load_run(spec: RunSpec, files: Mapping[str, Path], device: torch.device, batch: int = 1) -> LoadedRun:
     """A run with its trained net.
 
-    Args: files: net, and maybe ends (the net of the noisiest and cleanest levels), levels (chosen on data), data, estimator.
+    Args: files: net, and maybe edge_net (the net of the noisiest and cleanest levels), levels (chosen on data), data, estimator.
     Raises: ValueError naming a file that is damaged, or of another net.
     """
     world = join(device.type)
     medium = datasets.of(spec.data, files.get("data"), device)
     training = training_schedule(spec.schedule, files.get("levels"))
     net, denoise = _denoiser(spec, files["net"], training, device)
-    if spec.ends is not None:
-        assert spec.share is not None, "the plan asks such a run for the share of its edge levels"
-        denoise = switched(_denoiser(spec.ends, files["ends"], training, device)[1], denoise, training, spec.share)
+    if spec.edge_run is not None:
+        assert spec.edge_fraction is not None, "the plan asks such a run for its edge fraction"
+        edge = _denoiser(spec.edge_run, files["edge_net"], training, device)[1]
+        denoise = switched(edge, denoise, training, spec.edge_fraction)
     return LoadedRun(spec, medium, training, net, denoise, device, batch, files, world)
 
 
 def _denoiser(spec: RunSpec, file: Path, training: Level, device: torch.device) -> tuple[nn.Module, Denoiser]:
     """The net of a run, and the denoiser around it."""
-    net = load_net(spec.net, spec.data, file, "net", device, spec.at)
+    net = load_net(spec.net, spec.data, file, "net", device, spec.step)
     return net, run_denoiser(spec, net, training)

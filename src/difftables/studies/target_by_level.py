@@ -27,7 +27,9 @@ def target_by_level(run: LoadedRun, *, levels: int, samples: int) -> dict[str, A
     if spec.corruption != "scale":
         raise ValueError(f"the run has corruption {spec.corruption}, but posteriors are computed for scale only; leave it out of the table")
     if isinstance(spec.data, Images) and spec.data.classes:
-        raise ValueError("the run's data have classes, but posteriors are computed over all classes together; set classes: null")
+        raise ValueError(
+            "the run is conditioned on labels, but posteriors are computed over all classes together; leave out `condition_on`"
+        )
     data, references = run.medium.clean().double(), spec.references or 1
     biased = references > 1
 
