@@ -48,7 +48,7 @@ def ddim(now: Level, nxt: Level, eta: float = 0.0) -> tuple[Tensor, Tensor]:
 
 
 def naive(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-    """(a, b) of the naive sampler, which corrupts the estimate with fresh noise: a = 0, b = std'.
+    """(a, b) of the naive sampler, which corrupts the estimate with new noise: a = 0, b = std'.
 
     Source: Daras et al. 2022 (Soft Diffusion).
     """
