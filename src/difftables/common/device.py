@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from difftables.common.parallel import here
+from difftables.common.parallel import launched_world
 
 _held: list[FileLock] = []  # until the process ends, however it ends
 
@@ -28,7 +28,7 @@ def choose(wanted_gpus: int) -> torch.device:
         return torch.device("cpu")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))
     names = visible.split(",")
-    if here().size > 1:
+    if launched_world().size > 1:
         own, count = (int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
         if count > len(names):
             raise ValueError(f"{count} processes want a GPU each, but only {len(names)} are to be seen; lower resources.processes")

@@ -211,6 +211,6 @@ class Chain:
             batch=self.job.spec.batch, world=self.world, **self.drawn_by(sampler, schedule), **more,
         )  # fmt: skip
         if adapt is not None:
-            counts = self.world.whole(torch.tensor([[adapt.evaluations, adapt.clips]]))
+            counts = self.world.all_gather(torch.tensor([[adapt.evaluations, adapt.clips]]))
             adapt.evaluations, adapt.clips = counts.sum(dim=0).tolist()
         return drawn, adapt

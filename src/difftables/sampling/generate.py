@@ -92,7 +92,7 @@ def draw(
         except FloatingPointError as error:
             raise FloatingPointError(f"from {first} on, {error}") from None
         mine.append((kept, used, levels, counted.calls, counted.evaluations, [share.cpu() for share in counted.outside]))
-    parts, used_levels, step_levels, calls, evaluations, outside = zip(*world.dealt(mine, len(starts)), strict=True)
+    parts, used_levels, step_levels, calls, evaluations, outside = zip(*world.gather_in_order(mine, len(starts)), strict=True)
     joined, steps = ([torch.cat(step) for step in zip(*each, strict=False)] for each in (used_levels, step_levels))
     mean = sum(calls) / len(calls)
     nfe = int(mean) if mean == int(mean) else mean
