@@ -248,10 +248,10 @@ def test_two_more_columns_change_the_jobs_of_their_rows_alone(rewritten, monkeyp
     """Of all jobs of scale laptop, with what they read and write: those that draw the rows, or search for them, and the table."""
     monkeypatch.chdir(ROOT)
     asked = {"noise_estimation/T2": [3, 5, 10, 20, 50, 100], "soft_diffusion/F3": [10, 25, 50, 100]}
-    before = plan.Plan(params.load(rewritten(), "laptop"))
+    before = plan.Workflow(params.load(rewritten(), "laptop"))
     files = job_names(before)
     for table, steps in asked.items():
-        after = plan.Plan(params.load(rewritten((f"tables/{table}/steps", [*steps, 30, 40])), "laptop"))
+        after = plan.Workflow(params.load(rewritten((f"tables/{table}/steps", [*steps, 30, 40])), "laptop"))
         rows = [row for row in after.rows(*table.split("/")) if row["run"]]
         own = {row["sampler"] for row in rows if before.params.samplers[row["sampler"]].steps is not None}
         drawn = {(row["run"], str(seed), row["sampler"]) for row in rows for seed in before.params.runs[row["run"]].seeds}

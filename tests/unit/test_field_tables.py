@@ -244,7 +244,7 @@ def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_pat
     bound = {kind: {"run": "soft-exploding", "parts": "soft", "steps": [8]} for kind in layouts}
     Path("workflow/papers/soft_diffusion/tables.yaml").write_text(json.dumps(layouts))
     Path("workflow/papers/soft_diffusion/claims.yaml").write_text("[]")
-    found = plan.Plan(params.load(rewritten(("tables", {"soft_diffusion": bound})), "laptop"))
+    found = plan.Workflow(params.load(rewritten(("tables", {"soft_diffusion": bound})), "laptop"))
     store = "results/laptop/store"
     files = {kind: found.table_inputs("soft_diffusion", kind) for kind in layouts}
     assert files["variance"]["records"] == [f"{store}/studies/soft-exploding/s0/variance.json"]

@@ -32,7 +32,7 @@ MINE = Method(find=even_rates, reads=("seed",), samples="samples", chains=lambda
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+    return lambda *changes, scale="laptop": plan.Workflow(params.load(rewritten(*changes), scale))
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, with_mine, monkeyp
     with_mine()
     row = ("digits", "0", "ddim-searched")
     before, found = edited(), edited(("samplers/ddim-searched/schedule", "mine"))
-    assert found.searches() == before.searches() != []
-    assert found.sample_inputs(*row)["schedules"] == [found.searched(*row)]
+    assert found.search_records() == before.search_records() != []
+    assert found.sample_inputs(*row)["schedules"] == [found.schedules_file(*row)]
     assert {"net", "estimator", "features"} <= found.search_inputs(*row).keys()  # it draws with an adjusted sampler, and judges
     assert "estimator" not in before.search_inputs(*row)
     spec = found.search_spec("digits", "ddim-searched")
@@ -98,7 +98,7 @@ def test_each_method_reads_and_draws_what_it_says(edited):
 
 def test_a_search_of_an_adjusted_sampler_has_its_estimator(edited):
     found = edited(("samplers/ddim-searched/adapt", "estimator"))
-    assert found.search_inputs("digits", "0", "ddim-searched")["estimator"] == [found.net("digits", "0", "estimator")]
+    assert found.search_inputs("digits", "0", "ddim-searched")["estimator"] == [found.net_file("digits", "0", "estimator")]
     assert found.search_spec("digits", "ddim-searched").run.estimator is not None
 
 
