@@ -124,7 +124,8 @@ class Workflow(ResultFiles):
     def table_inputs(self, paper: str, table: str) -> Files:
         """What a table is made from, by kind."""
         bound: Table = self.params.tables[paper][table]
-        found: Files = {"reported": [f"{PAPERS}/{paper}/reported.csv"]}
+        reported = PAPERS / paper / "reported.csv"
+        found: Files = {"reported": [str(reported)] if reported.exists() else []}
         if bound.run is None:
             return found
         layout, rows = self.layouts[paper][table], self.rows(paper, table)
