@@ -1,4 +1,7 @@
-"""The probability-flow ODE in continuous time, by SciPy's adaptive Runge-Kutta."""
+"""The probability-flow ODE in continuous time, by SciPy's adaptive Runge-Kutta.
+
+SciPy's, like the code of Song et al. 2021: a batch shares its step sizes. torchode chooses them for each sample: other numbers.
+"""
 
 import math
 from collections.abc import Callable
