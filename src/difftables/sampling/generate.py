@@ -93,7 +93,7 @@ def generate_samples(
         except FloatingPointError as error:
             raise FloatingPointError(f"in the batch that begins with sample {first}: {error}") from None
         batches.append((kept, used, visited, counted.calls, counted.evaluations, [share.cpu() for share in counted.outside]))
-    parts, used_levels, step_levels, calls, evaluations, outside = zip(*world.dealt(batches, len(firsts)), strict=True)
+    parts, used_levels, step_levels, calls, evaluations, outside = zip(*world.gather_in_order(batches, len(firsts)), strict=True)
     joined, steps = ([torch.cat(step) for step in zip(*each, strict=False)] for each in (used_levels, step_levels))
     mean = sum(calls) / len(calls)
     nfe = int(mean) if mean == int(mean) else mean

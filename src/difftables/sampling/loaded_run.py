@@ -96,7 +96,7 @@ class LoadedRun:
             batch=self.batch, world=self.world, keep=keep, **self._arguments(sampler, schedule),
         )  # fmt: skip
         if adapt is not None:
-            counts = self.world.whole(torch.tensor([[adapt.evaluations, adapt.clips]]))
+            counts = self.world.all_gather(torch.tensor([[adapt.evaluations, adapt.clips]]))
             adapt.evaluations, adapt.clips = counts.sum(dim=0).tolist()
         return generated, adapt
 
