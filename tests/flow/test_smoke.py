@@ -23,17 +23,9 @@ def test_all_tables_are_there_and_filled(finished):
         assert "scale smoke" in (folder / f"noise_estimation/{name}.tex").read_text()
     rows = [row for row in cells(finished) if (row["paper"], row["table"]) == ("noise_estimation", "T2")]
     measured = [row for row in rows if row["status"] == "measured"]
-    assert {row["sampler"] for row in measured} == {
-        "noise_estimation/ddim-strided", "noise_estimation/ddim-fitted", "noise_estimation/ddim-searched", "noise_estimation/ddim-adjusted", "noise_estimation/ddim-frozen", "noise_estimation/ddim-oracle", "noise_estimation/ddpm-adjusted-before",
-    }  # fmt: skip
-    left_out = {
-        "noise_estimation/ddpm-strided",
-        "noise_estimation/ddpm-fitted",
-        "noise_estimation/ddpm-searched",
-        "noise_estimation/ddpm-adjusted",
-        "noise_estimation/ddpm-frozen",
-        "noise_estimation/ddpm-oracle",
-    }
+    names = ("ddim-strided", "ddim-fitted", "ddim-searched", "ddim-adjusted", "ddim-frozen", "ddim-oracle", "ddpm-adjusted-before")
+    assert {row["sampler"] for row in measured} == {f"noise_estimation/{name}" for name in names}
+    left_out = {f"noise_estimation/ddpm-{name}" for name in ("strided", "fitted", "searched", "adjusted", "frozen", "oracle")}
     assert {row["sampler"] for row in rows if row["status"] == "not-run"} == left_out
     assert (folder / "noise_estimation/T2.md").read_text().count("not run") == 2 * len(left_out)
     assert all(float(row["value"]) == float(row["value"]) and row["run"] and row["seeds"] == "1x2" for row in measured)
@@ -84,7 +76,7 @@ def test_records_say_what_was_measured_and_provenance_where_and_when(finished):
     store = finished.path / "results/smoke/store"
     record = json.loads((store / "records/noise_estimation/digits/s0/ddim-adjusted.json").read_text())
     shared, first = record["shared"], record["records"][0]
-    assert shared == {"run": "digits", "train_seed": 0, "dataset": "digits", "sampler": "noise_estimation/ddim-adjusted"}
+    assert shared == {"run": "noise_estimation/digits", "train_seed": 0, "dataset": "digits", "sampler": "noise_estimation/ddim-adjusted"}
     for key in ("metric", "value", "unit", "n", "seed", "nfe", "network_evaluations", "estimator_evaluations"):
         assert first[key] is not None
     made = json.loads((store / "provenance/measure/noise_estimation/digits/0/ddim-adjusted.json").read_text())
@@ -125,7 +117,7 @@ def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
     from difftables.diffusion import schedules
 
     folder = finished.path / "results/smoke/store/schedules"
-    for name in ("noise_estimation/ddim-searched", "ddim-frozen"):
+    for name in ("ddim-searched", "ddim-frozen"):
         assert set(schedules.read(folder / f"noise_estimation/digits/s0/{name}.csv")) == {3, 5}
     for name, steps in (("searched", {6}), ("frozen", {3, 6, 25})):
         assert set(schedules.read(folder / f"noise_estimation/voice/s0/wavegrad-{name}.csv")) == steps

@@ -216,11 +216,11 @@ def test_other_verbs_run_in_one_process(monkeypatch, capsys):
 def test_a_batch_is_taken_apart_and_its_own_part_leads_the_references():
     x, same = torch.arange(6), torch.eye(4, 6)
     worlds = [parallel.World(rank, 2) for rank in range(2)]
-    assert [world.part((x, None))[0].tolist() for world in worlds] == [[0, 1, 2], [3, 4, 5]]
-    assert [world.led(x, 4).tolist() for world in worlds] == [[0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 0, 1]]
-    assert all(torch.equal(world.led(world.part(same), 4, dim=1), torch.eye(2, 6)) for world in worlds)
+    assert [world.shard((x, None))[0].tolist() for world in worlds] == [[0, 1, 2], [3, 4, 5]]
+    assert [world.roll_to_rank(x, 4).tolist() for world in worlds] == [[0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 0, 1]]
+    assert all(torch.equal(world.roll_to_rank(world.shard(same), 4, dim=1), torch.eye(2, 6)) for world in worlds)
     alone = parallel.World()
-    assert alone.part(x) is alone.led(x, 4) is alone.whole(x) is x and alone.any(True) and not alone.any(False)
+    assert alone.shard(x) is alone.roll_to_rank(x, 4) is alone.all_gather(x) is x and alone.any(True) and not alone.any(False)
 
 
 def test_torchrun_runs_a_job_and_one_process_takes_no_torch(folder):
@@ -230,5 +230,5 @@ def test_torchrun_runs_a_job_and_one_process_takes_no_torch(folder):
     found = subprocess.run(launch, capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
     assert len(Path("run.curve").read_text().splitlines()) == 3
-    code = "import sys, difftables.common.parallel as p; p.join('cpu').part([1]); sys.exit('torch' in sys.modules)"
+    code = "import sys, difftables.common.parallel as p; p.join('cpu').shard([1]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
