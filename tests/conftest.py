@@ -17,7 +17,10 @@ torch.set_num_threads(1)
 
 ROOT = Path(__file__).parents[1]
 KILLED = [f"results/smoke/tables/{name}.md" for name in ("noise_estimation/F2", "noise_estimation/F3", "noise_estimation/F4")]
-KILLED += ["results/smoke/tables/improved_ddpm/few-step-NLL.md", "results/smoke/store/schedules/levels/digits-soft-blur-blur/levels.csv"]
+KILLED += [
+    "results/smoke/tables/improved_ddpm/few-step-NLL.md",
+    "results/smoke/store/schedules/levels/soft_diffusion/digits-blur-blur/levels.csv",
+]
 KEPT = ["Snakefile", "dvc.yaml", "params.yaml", "scales", "workflow", "profiles", "src", "requirements.lock", "pyproject.toml"]
 
 

@@ -47,7 +47,7 @@ def test_the_literature_is_quoted_and_marked_where_it_was_recalled(finished):
     assert all(row["status"] == "literature" and row["value"] == "" for row in cells(finished, "A-T5"))
 
 
-@pytest.mark.parametrize("run", ["iddpm-cosine-hybrid", "iddpm-cosine-simple", "iddpm-ensemble"])
+@pytest.mark.parametrize("run", ["improved_ddpm/cosine-hybrid", "improved_ddpm/cosine-simple", "improved_ddpm/ensemble"])
 def test_the_bound_is_the_sum_of_its_terms_and_the_prior(finished, run):
     found = likelihood(finished, run)
     shared = found["shared"]

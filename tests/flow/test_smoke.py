@@ -28,9 +28,16 @@ def test_all_tables_are_there_and_filled(finished):
     rows = [row for row in cells(finished) if (row["paper"], row["table"]) == ("noise_estimation", "T2")]
     measured = [row for row in rows if row["status"] == "measured"]
     assert {row["sampler"] for row in measured} == {
-        "ddim-strided", "ddim-fitted", "ddim-searched", "ddim-adjusted", "ddim-frozen", "ddim-oracle", "ddpm-adjusted-before",
+        "noise_estimation/ddim-strided", "noise_estimation/ddim-fitted", "noise_estimation/ddim-searched", "noise_estimation/ddim-adjusted", "noise_estimation/ddim-frozen", "noise_estimation/ddim-oracle", "noise_estimation/ddpm-adjusted-before",
     }  # fmt: skip
-    left_out = {"ddpm-strided", "ddpm-fitted", "ddpm-searched", "ddpm-adjusted", "ddpm-frozen", "ddpm-oracle"}
+    left_out = {
+        "noise_estimation/ddpm-strided",
+        "noise_estimation/ddpm-fitted",
+        "noise_estimation/ddpm-searched",
+        "noise_estimation/ddpm-adjusted",
+        "noise_estimation/ddpm-frozen",
+        "noise_estimation/ddpm-oracle",
+    }
     assert {row["sampler"] for row in rows if row["status"] == "not-run"} == left_out
     assert (folder / "noise_estimation/T2.md").read_text().count("not run") == 2 * len(left_out)
     assert all(float(row["value"]) == float(row["value"]) and row["run"] and row["seeds"] == "1x2" for row in measured)
@@ -49,7 +56,11 @@ def test_all_tables_are_there_and_filled(finished):
 
 
 def test_papers_numbers_stand_beside_ours_and_never_as_ours(finished):
-    church = [row for row in cells(finished) if row["table"] == "T3" and row["sampler"] == "ddim-strided" and row["steps"] == "10"]
+    church = [
+        row
+        for row in cells(finished)
+        if row["table"] == "T3" and row["sampler"] == "noise_estimation/ddim-strided" and row["steps"] == "10"
+    ]
     assert [(row["status"], row["value"], row["paper_value"]) for row in church] == [("not-run", "", "19.45")]
     literature = [row for row in cells(finished) if row["status"] == "literature"]
     assert literature
@@ -77,7 +88,7 @@ def test_records_say_what_was_measured_and_provenance_where_and_when(finished):
     store = finished.path / "results/smoke/store"
     record = json.loads((store / "records/digits/s0/ddim-adjusted.json").read_text())
     shared, first = record["shared"], record["records"][0]
-    assert shared == {"run": "digits", "train_seed": 0, "dataset": "digits", "sampler": "ddim-adjusted"}
+    assert shared == {"run": "digits", "train_seed": 0, "dataset": "digits", "sampler": "noise_estimation/ddim-adjusted"}
     for key in ("metric", "value", "unit", "n", "seed", "nfe", "network_evaluations", "estimator_evaluations"):
         assert first[key] is not None
     made = json.loads((store / "provenance/measure/digits/0/ddim-adjusted.json").read_text())
@@ -118,7 +129,7 @@ def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
     from difftables.diffusion import schedules
 
     folder = finished.path / "results/smoke/store/schedules"
-    for name in ("ddim-searched", "ddim-frozen"):
+    for name in ("noise_estimation/ddim-searched", "noise_estimation/ddim-frozen"):
         assert set(schedules.read(folder / f"digits/s0/{name}.csv")) == {3, 5}
     for name, steps in (("searched", {6}), ("frozen", {3, 6, 25})):
         assert set(schedules.read(folder / f"voice/s0/wavegrad-{name}.csv")) == steps

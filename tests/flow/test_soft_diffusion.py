@@ -44,7 +44,7 @@ def test_one_net_is_sampled_by_the_whole_family(finished):
 
 
 def test_levels_are_chosen_once_and_drawn(finished):
-    folder = finished.path / STORE / "schedules/levels/digits-soft-blur-blur"
+    folder = finished.path / STORE / "schedules/levels/soft_diffusion/digits-blur-blur"
     record = json.loads((folder / "levels.json").read_text())["record"]
     assert 2 <= len(record["nodes"]) <= record["wanted"] == 8
     assert max(record["edges"]) <= record["longest"]

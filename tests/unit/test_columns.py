@@ -24,7 +24,7 @@ from difftables.search.methods import METHODS
 ROOT = Path(__file__).parents[2]
 VP = RunSpec.model_validate(RUN | {
     "schedule": {"family": "linear", "steps": 40, "first": 1e-3, "last": 0.3}, "prior": "standard_normal", "precondition": "eps",
-    "conditioning": "timestep", "adjust": {"first": 1e-3},
+    "conditioning": "timestep", "adjust": {"first_beta": 1e-3},
 })  # fmt: skip
 NUMBERS = {
     "searched": {"grid": "ladder", "decades": [-3.0, -1.0], "digits": 3, "groups": 3, "samples": 3, "draws": 1, "budget": 40, "batch": 9}
@@ -251,7 +251,7 @@ def test_two_more_columns_change_the_jobs_of_their_rows_alone(rewritten, monkeyp
     before = plan.Plan(params.load(rewritten(), "laptop"))
     files = job_names(before)
     for table, steps in asked.items():
-        after = plan.Plan(params.load(rewritten((f"tables/{table}/steps", [*steps, 30, 40])), "laptop"))
+        after = plan.Plan(params.load(rewritten((f"{table.replace('/', '/tables/')}/steps", [*steps, 30, 40])), "laptop"))
         rows = [row for row in after.rows(*table.split("/")) if row["run"]]
         own = {row["sampler"] for row in rows if before.params.samplers[row["sampler"]].steps is not None}
         drawn = {(row["run"], str(seed), row["sampler"]) for row in rows for seed in before.params.runs[row["run"]].seeds}
