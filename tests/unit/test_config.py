@@ -1,11 +1,9 @@
 """Bad input is one line that names the key and the mend."""
 
-import math
 import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from difftables.common import registry
 from difftables.common.errors import ConfigError
@@ -120,7 +118,7 @@ def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path
         ("noise_estimation.samplers.ddim-oracle", KeyError, "row ddim-oracle: sampler is 'ddim-oracle'; did you mean 'ddpm-oracle'?"),
     ):
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
-            plan.Plan(edited(path, value))
+            plan.Workflow(edited(path, value))
         assert message in str(error.value)
 
 
@@ -133,7 +131,7 @@ def test_a_bad_schedule_file_is_named_before_any_job(edited, monkeypatch, tmp_pa
     ):
         Path("mine.csv").write_text(text)
         with pytest.raises(ConfigError) as error:
-            plan.Plan(edited("noise_estimation.samplers.ddim-fitted.schedule", "mine.csv"))
+            plan.Workflow(edited("noise_estimation.samplers.ddim-fitted.schedule", "mine.csv"))
         assert message in str(error.value)
 
 
@@ -143,14 +141,19 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
 
     def specs(p):
         return {
-            "train": p.train_spec("noise_estimation/digits", "0"), "estimator": p.train_estimator_spec("noise_estimation/digits", "0"),
-            "strided": p.sample_spec("noise_estimation/digits", "noise_estimation/ddim-strided"), "fitted": p.sample_spec("noise_estimation/digits", "noise_estimation/ddim-fitted"),
-            "adjusted": p.sample_spec("noise_estimation/digits", "noise_estimation/ddim-adjusted"), "oracle": p.sample_spec("noise_estimation/digits", "noise_estimation/ddim-oracle"),
-            "searched": p.search_spec("noise_estimation/digits", "noise_estimation/ddim-searched"), "frozen": p.search_spec("noise_estimation/digits", "noise_estimation/ddim-frozen"),
-            "measure": p.measure_spec("noise_estimation/digits", "0", "noise_estimation/ddim-fitted"), "errors": p.errors_spec("noise_estimation/digits", "0"),
-        }  # fmt: skip
+            "train": p.train_spec("noise_estimation/digits", "0"),
+            "estimator": p.train_estimator_spec("noise_estimation/digits", "0"),
+            "strided": p.sample_spec("noise_estimation/digits", "ddim-strided"),
+            "fitted": p.sample_spec("noise_estimation/digits", "ddim-fitted"),
+            "adjusted": p.sample_spec("noise_estimation/digits", "ddim-adjusted"),
+            "oracle": p.sample_spec("noise_estimation/digits", "ddim-oracle"),
+            "searched": p.search_spec("noise_estimation/digits", "ddim-searched"),
+            "frozen": p.search_spec("noise_estimation/digits", "ddim-frozen"),
+            "measure": p.measure_spec("noise_estimation/digits", "0", "noise_estimation/ddim-fitted"),
+            "errors": p.errors_spec("noise_estimation/digits", "0"),
+        }
 
-    before = specs(plan.Plan(params.load(ROOT / "params.yaml", "laptop")))
+    before = specs(plan.Workflow(params.load(ROOT / "params.yaml", "laptop")))
     for path, value, expected in (
         ("noise_estimation.runs.digits.train.lr", 0.01, {"train"}),
         ("noise_estimation.runs.digits.estimator.train.lr", 0.01, {"estimator"}),
@@ -163,50 +166,39 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
         ("noise_estimation.samplers.ddim-searched.clip", 2.0, {"searched"}),
         ("evaluation.images.error_n", 77, {"errors"}),
     ):
-        after = specs(plan.Plan(edited(path, value)))
+        after = specs(plan.Workflow(edited(path, value)))
         assert {name for name in before if before[name] != after[name]} == expected, path
 
 
 def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
     """Steps, seeds and family of a sampler stand in place of the table's, the evaluation's and the run's."""
     monkeypatch.chdir(ROOT)
-    p = plan.Plan(params.load(ROOT / "params.yaml", "laptop"))
-    assert p.sample_spec("noise_estimation/voice", "noise_estimation/wavegrad-full").steps == [1000]
-    assert p.sample_spec("noise_estimation/voice", "noise_estimation/wavegrad-full").seeds == [0]
-    assert p.sample_spec("noise_estimation/voice", "noise_estimation/wavegrad-linear").seeds == [0, 1, 2]
-    assert p.sample_spec("noise_estimation/voice", "noise_estimation/wavegrad-adjusted-fibonacci").run.adjust.family == "fibonacci"
-    assert p.search_spec("noise_estimation/voice", "noise_estimation/wavegrad-searched").steps == [6]
+    p = plan.Workflow(params.load(ROOT / "params.yaml", "laptop"))
+    assert p.sample_spec("noise_estimation/voice", "wavegrad-full").steps == [1000]
+    assert p.sample_spec("noise_estimation/voice", "wavegrad-full").seeds == [0]
+    assert p.sample_spec("noise_estimation/voice", "wavegrad-linear").seeds == [0, 1, 2]
+    assert p.sample_spec("noise_estimation/voice", "wavegrad-adjusted-fibonacci").run.adjust.family == "fibonacci"
+    assert p.search_spec("noise_estimation/voice", "wavegrad-searched").steps == [6]
     assert p.measure_spec("noise_estimation/voice", "0", "noise_estimation/wavegrad-linear").features is None
     assert p.errors_spec("noise_estimation/voice", "0").estimates == ["estimator", "known_mel"]
     assert p.data_inputs("voice") == {"sentences": ["workflow/speech/sentences.txt"]}
-    changed = plan.Plan(edited("data.voice.excerpt", 0.5))
-    assert changed.sample_spec("noise_estimation/digits", "noise_estimation/ddim-fitted") == p.sample_spec(
-        "noise_estimation/digits", "noise_estimation/ddim-fitted"
-    )
+    changed = plan.Workflow(edited("data.voice.excerpt", 0.5))
+    assert changed.sample_spec("noise_estimation/digits", "ddim-fitted") == p.sample_spec("noise_estimation/digits", "ddim-fitted")
     assert changed.train_spec("noise_estimation/voice", "0") != p.train_spec("noise_estimation/voice", "0")
 
 
 def test_a_sampler_with_more_steps_than_training_is_named_before_any_job(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(ConfigError, match=r"samplers\.wavegrad-full\.steps asks for more steps than the 1000 .* run 'voice'"):
-        plan.Plan(edited("noise_estimation.samplers.wavegrad-full.steps", [1001]))
+        plan.Workflow(edited("noise_estimation.samplers.wavegrad-full.steps", [1001]))
 
 
 def test_the_study_of_robustness_adjusts_in_the_family_of_its_row(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = plan.Plan(edited("noise_estimation.samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec(
+    found = plan.Workflow(edited("noise_estimation.samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec(
         "noise_estimation/voice", "0"
     )
     assert {s.family for s in found.samplers} == {"fibonacci"}
-
-
-def test_the_readmes_line_for_own_recordings_is_valid(edited):
-    """What a user copies into params.yaml, at the laptop net's hop."""
-    line = next(line for line in (ROOT / "README.md").read_text().splitlines() if "`voice: {reader: folder" in line)
-    value = yaml.safe_load(line.strip().rstrip(".").strip("`"))["voice"]
-    found = edited("data.voice", value)
-    assert found.data["voice"].root == "my/recordings"
-    assert found.data["voice"].hop == math.prod(found.nets["noise_estimation/wavegrad-voice"].factors)
 
 
 def test_a_data_set_with_few_images_has_a_floor_of_its_own(monkeypatch):

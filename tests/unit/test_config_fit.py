@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from difftables.common import registry
 from difftables.common.errors import ConfigError
@@ -24,7 +23,7 @@ NEW_IMAGES = {"reader": "folder", "size": 8, "channels": 1, "held_out": 4}
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml at scale laptop with some places, "a/b/c", changed."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes: plan.Plan(params.load(rewritten(*changes), "laptop"))
+    return lambda *changes: plan.Workflow(params.load(rewritten(*changes), "laptop"))
 
 
 def refused(edited, changes, *words):
@@ -99,7 +98,11 @@ def refused(edited, changes, *words):
         ("soft_diffusion/schedules/blur/images", 2000, ("schedules.blur.images", "2000", "1437")),
         ("improved_ddpm/runs/ensemble/checkpoint_of/edge_fraction", 0.7, ("runs.ensemble.checkpoint_of.edge_fraction", "0.7", "0.5")),
         ("improved_ddpm/runs/cosine-hybrid/train", {"lr": 0.1}, ("runs.cosine-hybrid", "cosine-hybrid-long", "train")),
-        ("stable_target_field/runs/ve-dsm-half/checkpoint_of/run", "ve-dsm-quarter", ("runs.ve-dsm-half.checkpoint_of.run", "'ve-dsm-quarter'", "'edm/ve-a'")),
+        (
+            "stable_target_field/runs/ve-dsm-half/checkpoint_of/run",
+            "ve-dsm-quarter",
+            ("runs.ve-dsm-half.checkpoint_of.run", "'ve-dsm-quarter'", "'edm/ve-a'"),
+        ),
         # Rows.
         ("noise_estimation/samplers/ddim-adjusted/adapt", "known_mel", ("samplers.ddim-adjusted", "known_mel", "digits")),
         ("noise_estimation/samplers/wavegrad-oracle/adapt", "oracle", ("samplers.wavegrad-oracle", "oracle", "voice")),
@@ -110,7 +113,7 @@ def refused(edited, changes, *words):
         ("evaluation/speech/listen", 7, ("evaluation.speech", "listen = 7", "6")),
         ("search/images/decades", [-1.0, -4.0], ("search.images", "[-1.0, -4.0]")),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_one_line_before_any_job(edited, path, value, words):
     refused(edited, [(path, value)], *words)
 

@@ -27,7 +27,7 @@ def known():
 
 def cost(known, found, run, whole=False):
     """Multiply-adds of one sample through a run's net."""
-    spec = found.view(run)
+    spec = found.evaluated_run(run)
     return checkpoint_costs.forward(known, spec.net, spec.data, whole)
 
 
@@ -44,8 +44,8 @@ def drawn(found, known, run, sampler):
 
 def jobs(found):
     """The jobs that train, draw and measure, from the plan."""
-    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.rows_used()]
-    trained = [{"run": run, "seed": str(seed)} for run in found.runs_trained() for seed in found.params.runs[run].seeds]
+    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.sampled_rows()]
+    trained = [{"run": run, "seed": str(seed)} for run in found.trained_runs() for seed in found.params.runs[run].seeds]
     return [("train", w) for w in trained] + [(rule, w) for rule in ("sample", "measure") for w in rows] + [("report", {})]
 
 
@@ -63,7 +63,7 @@ def test_training_takes_three_forward_passes_a_sample(plans, known):
 def test_a_chain_takes_a_call_a_step(plans, known):
     found = plans["paper"]
     assert drawn(found, known, "noise_estimation/celeba", "noise_estimation/ddim-strided") == pytest.approx(3 + 5 + 10 + 20 + 50 + 100)
-    assert drawn(found, known, "edm/vp-a", "edm/heun") == pytest.approx(sum(2 * n - 1 for n in found.steps("edm/vp-a", "edm/heun")))
+    assert drawn(found, known, "edm/vp-a", "edm/heun") == pytest.approx(sum(2 * n - 1 for n in found.step_counts("edm/vp-a", "edm/heun")))
     assert drawn(found, known, "edm/ve-a", "stable_target_field/pc") == pytest.approx(2 * 1000)
     assert drawn(found, known, "edm/ve-a", "stable_target_field/rk45-ve") == gpu_hours.RK45_CALLS
 
@@ -71,10 +71,10 @@ def test_a_chain_takes_a_call_a_step(plans, known):
 def test_an_adjusted_chain_asks_the_estimator_between_its_steps(plans, known):
     found = plans["paper"]
     estimator = found.params.runs["noise_estimation/celeba"].estimator.net
-    share = checkpoint_costs.forward(known, estimator, found.view("noise_estimation/celeba").data) / cost(
+    share = checkpoint_costs.forward(known, estimator, found.evaluated_run("noise_estimation/celeba").data) / cost(
         known, found, "noise_estimation/celeba"
     )
-    steps = found.steps("noise_estimation/celeba", "noise_estimation/ddim-adjusted")
+    steps = found.step_counts("noise_estimation/celeba", "noise_estimation/ddim-adjusted")
     assert drawn(found, known, "noise_estimation/celeba", "noise_estimation/ddim-adjusted") == pytest.approx(
         sum(steps) + share * (sum(steps) - len(steps))
     )
@@ -92,7 +92,10 @@ def test_speech_is_trained_on_segments_and_drawn_as_utterances(plans, known):
 
 def test_a_search_stops_at_its_budget(plans, known):
     found, search = plans["paper"], plans["paper"].params.search.images
-    steps, one = found.steps("noise_estimation/celeba", "noise_estimation/ddim-searched"), cost(known, found, "noise_estimation/celeba")
+    steps, one = (
+        found.step_counts("noise_estimation/celeba", "noise_estimation/ddim-searched"),
+        cost(known, found, "noise_estimation/celeba"),
+    )
     features = checkpoint_costs.extraction(found.features())
     tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
     assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
@@ -111,7 +114,7 @@ def test_studies_take_levels_times_samples(plans, known):
     stable = {"run": "stable_target_field/ve-stf", "seed": "0"}
     assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "stable_target_field/ve-stf")
     estimator = checkpoint_costs.forward(
-        known, found.params.runs["noise_estimation/celeba"].estimator.net, found.view("noise_estimation/celeba").data
+        known, found.params.runs["noise_estimation/celeba"].estimator.net, found.evaluated_run("noise_estimation/celeba").data
     )
     assert asked(found, known, "errors", run="noise_estimation/celeba", seed="0") == e.error_levels * e.error_n * estimator
     assert asked(found, known, "reference") == pytest.approx(50000 * 5.7e9)
@@ -134,7 +137,7 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
 
 def test_a_net_that_nobody_counted_is_told(plans, known):
     found = plans["paper"]
-    spec = found.view("noise_estimation/celeba")
+    spec = found.evaluated_run("noise_estimation/celeba")
     others = {name: value for name, value in known.items() if name != checkpoint_costs.key(spec.net, spec.data)}
     lines = gpu_hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
@@ -154,9 +157,15 @@ def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
 
 @pytest.mark.parametrize(
     ("scale", "name"),
-    [("gpu", "noise_estimation/unet-digits"), ("gpu", "noise_estimation/digits estimator"), ("gpu", "noise_estimation/voice estimator"), ("gpu", "edm/ncsnpp"), ("gpu", "noise_estimation/wavegrad-voice"),
-     ("paper", "improved_ddpm/cifar-cosine")],
-)  # fmt: skip
+    [
+        ("gpu", "noise_estimation/unet-digits"),
+        ("gpu", "noise_estimation/digits estimator"),
+        ("gpu", "noise_estimation/voice estimator"),
+        ("gpu", "edm/ncsnpp"),
+        ("gpu", "noise_estimation/wavegrad-voice"),
+        ("paper", "improved_ddpm/cifar-cosine"),
+    ],
+)
 def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
     net, data = next(pair for called, _, *pair in counting.nets(plans[scale]) if called == name)
     assert counting.count(net, data)[1] == known[checkpoint_costs.key(net, data)]
@@ -164,7 +173,7 @@ def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
 
 def test_a_changed_net_or_shape_has_another_key(monkeypatch):
     monkeypatch.chdir(ROOT)
-    spec = plan.read("laptop").view("noise_estimation/digits")
+    spec = plan.read("laptop").evaluated_run("noise_estimation/digits")
     net, data = spec.net, spec.data
     wider = Net.model_validate(net.model_dump() | {"width": net.model_extra["width"] + 1})
     assert checkpoint_costs.key(net, data) == checkpoint_costs.key(net, data.model_copy(update={"held_out": 10}))
@@ -183,7 +192,7 @@ def test_a_changed_net_or_shape_has_another_key(monkeypatch):
 def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = plans["gpu"]
-    faster = plan.Plan(params.load(rewritten(("resources/teraflops", 100.0)), "gpu"))
+    faster = plan.Workflow(params.load(rewritten(("resources/teraflops", 100.0)), "gpu"))
     assert faster.train_spec("noise_estimation/digits", "0") == found.train_spec("noise_estimation/digits", "0")
     before, after = (gpu_hours.by_rule(each, jobs(each), known)["train"][1] for each in (found, faster))
     assert after == pytest.approx(before / 2)

@@ -118,7 +118,7 @@ CASES = {
     "stable target": ("edm/ve-a", "train", LABELLED),
     "augmented": ("edm/ve-f", "train", {"train": {"augment": 0.5}}),
     "drawn by loss": ("improved_ddpm/cosine-vlb-long", "train", AWARE),
-    "estimator": ("digits", "train_estimator", {}),
+    "estimator": ("noise_estimation/digits", "train_estimator", {}),
 }
 
 
@@ -142,7 +142,7 @@ def test_two_processes_train_to_what_one_does(folder, case):
 def test_two_processes_draw_the_bits_of_one(folder):
     """Ten samples in batches of four, by an ODE whose steps a batch shares and adjusted, with what it all costs."""
     assert processes(folder, training("net", "edm/ve-a", train={"steps": 2}), size=1)[0] == [0]
-    assert processes(folder, training("eps", "digits", train={"steps": 2}), size=1)[0] == [0]
+    assert processes(folder, training("eps", "noise_estimation/digits", train={"steps": 2}), size=1)[0] == [0]
     for run, sampler, net, steps in (
         ("edm/ve-a", "stable_target_field/rk45-ve", "net", 1),
         ("noise_estimation/digits", "noise_estimation/ddim-oracle", "eps", 3),
@@ -201,7 +201,7 @@ def test_a_batch_that_does_not_divide_is_refused(folder):
 
 def test_no_spec_tells_of_processes(rewritten, monkeypatch):
     monkeypatch.chdir(ROOT)
-    many = plan.Plan(params.load(rewritten(("resources/processes", 2)), "laptop"))
+    many = plan.Workflow(params.load(rewritten(("resources/processes", 2)), "laptop"))
     assert many.params.resources.processes == 2 and many.train_spec("edm/ve-a", "0") == laptop().train_spec("edm/ve-a", "0")
     assert many.sample_spec("edm/ve-a", "edm/heun") == laptop().sample_spec("edm/ve-a", "edm/heun")
     with pytest.raises(ConfigError, match=r"resources\.processes"):
@@ -221,11 +221,11 @@ def test_other_verbs_run_in_one_process(monkeypatch, capsys):
 def test_a_batch_is_taken_apart_and_its_own_part_leads_the_references():
     x, same = torch.arange(6), torch.eye(4, 6)
     worlds = [parallel.World(rank, 2) for rank in range(2)]
-    assert [world.part((x, None))[0].tolist() for world in worlds] == [[0, 1, 2], [3, 4, 5]]
-    assert [world.led(x, 4).tolist() for world in worlds] == [[0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 0, 1]]
-    assert all(torch.equal(world.led(world.part(same), 4, dim=1), torch.eye(2, 6)) for world in worlds)
+    assert [world.shard((x, None))[0].tolist() for world in worlds] == [[0, 1, 2], [3, 4, 5]]
+    assert [world.roll_to_rank(x, 4).tolist() for world in worlds] == [[0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 0, 1]]
+    assert all(torch.equal(world.roll_to_rank(world.shard(same), 4, dim=1), torch.eye(2, 6)) for world in worlds)
     alone = parallel.World()
-    assert alone.part(x) is alone.led(x, 4) is alone.whole(x) is x and alone.any(True) and not alone.any(False)
+    assert alone.shard(x) is alone.roll_to_rank(x, 4) is alone.all_gather(x) is x and alone.any(True) and not alone.any(False)
 
 
 def test_torchrun_runs_a_job_and_one_process_takes_no_torch(folder):
@@ -235,5 +235,5 @@ def test_torchrun_runs_a_job_and_one_process_takes_no_torch(folder):
     found = subprocess.run(launch, capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stderr
     assert len(Path("run.curve").read_text().splitlines()) == 3
-    code = "import sys, difftables.common.parallel as p; p.join('cpu').part([1]); sys.exit('torch' in sys.modules)"
+    code = "import sys, difftables.common.parallel as p; p.join('cpu').shard([1]); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

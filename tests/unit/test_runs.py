@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+    return lambda *changes, scale="laptop": plan.Workflow(params.load(rewritten(*changes), scale))
 
 
 def test_a_run_takes_over_what_it_does_not_change():
@@ -42,17 +42,22 @@ def test_rows_of_a_sampler_that_a_scale_leaves_out_are_not_run(edited):
     rows = found.rows("noise_estimation", "T2")
     assert {row["sampler"] for row in rows if row["run"] is None} == left_out - {"noise_estimation/wavegrad-adjusted"}
     assert [row["sampler"] for row in rows] == [row["sampler"] for row in before.rows("noise_estimation", "T2")]
-    assert [row for row in before.rows_used() if row[2] not in left_out] == found.rows_used()
+    assert [row for row in before.sampled_rows() if row[2] not in left_out] == found.sampled_rows()
     own = {name.split("/")[1] for name in left_out}
     voice = "noise_estimation/voice"
-    assert [name for name in before.listened(voice) if name not in own] == found.listened(voice)
-    assert {path for path in before.searches() if "/ddim-frozen." not in path} == set(found.searches()) != set(before.searches())
+    assert [name for name in before.listened_samplers(voice) if name not in own] == found.listened_samplers(voice)
+    assert (
+        {path for path in before.search_records() if "/ddim-frozen." not in path}
+        == set(found.search_records())
+        != set(before.search_records())
+    )
     assert not any(f"/{name}." in path for name in own for path in found.table_inputs("noise_estimation", "T2")["records"])
     assert [(each.name, each.method) for each in found.robustness_spec("noise_estimation/digits", "0").samplers] == [
-        ("noise_estimation/ddim-adjusted", "fixed"), ("noise_estimation/ddim-adjusted", "adjusted"),
-    ]  # fmt: skip
+        ("noise_estimation/ddim-adjusted", "fixed"),
+        ("noise_estimation/ddim-adjusted", "adjusted"),
+    ]
     assert found.table_inputs("noise_estimation", "F3")["records"] == []  # its only row
-    assert edited(*changes).rows_used() == edited().rows_used()  # at another scale
+    assert edited(*changes).sampled_rows() == edited().sampled_rows()  # at another scale
 
 
 def test_a_sampler_left_out_is_told_from_one_that_is_not_there(edited):
@@ -68,15 +73,24 @@ def test_a_sampler_left_out_is_told_from_one_that_is_not_there(edited):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("improved_ddpm/runs/ensemble/checkpoint_of/run", "cosine")], "runs.ensemble.checkpoint_of.run names 'cosine', which is not defined; did you mean"),
+        (
+            [("improved_ddpm/runs/ensemble/checkpoint_of/run", "cosine")],
+            "runs.ensemble.checkpoint_of.run names 'cosine', which is not defined; did you mean",
+        ),
         ([("improved_ddpm/runs/width-1/like", "improved_ddpm/width-4")], "leads back to"),
-        ([("improved_ddpm/runs/cosine-hybrid/checkpoint_of/step", 300)], "runs.cosine-hybrid has checkpoint_of.step = 300, which is not among the checkpoints [200, 400]"),
+        (
+            [("improved_ddpm/runs/cosine-hybrid/checkpoint_of/step", 300)],
+            "runs.cosine-hybrid has checkpoint_of.step = 300, which is not among the checkpoints [200, 400]",
+        ),
         ([("improved_ddpm/runs/class-large/checkpoint_of", {"step": 200})], "runs.class-large.checkpoint_of.run is missing"),
         ([("improved_ddpm/runs/ensemble/checkpoint_of/edge_fraction", KeyError)], "has one of `edge_run` and `edge_fraction` without"),
         ([("improved_ddpm/runs/cosine-simple/objective", "hybrid")], "objective hybrid, but nets.width-3-fixed has no variance channels"),
         ([("improved_ddpm/runs/vlb-uniform/density", "between")], "whose terms belong to the levels of the schedule; set density: index"),
         ([("data/digits/classes", KeyError)], "is conditioned on labels, but data.digits has none; set its `classes`"),
-        ([("noise_estimation/runs/digits/estimator/density", "loss_aware")], "has an estimator with density loss_aware, which is for backbones"),
+        (
+            [("noise_estimation/runs/digits/estimator/density", "loss_aware")],
+            "has an estimator with density loss_aware, which is for backbones",
+        ),
         ([("improved_ddpm/schedules/cosine-long/first", 1.0e-4)], "schedules.cosine-long has no argument 'first'"),
         ([("noise_estimation/schedules/ddpm/last", KeyError)], "schedules.ddpm lacks the argument 'last'"),
         ([("improved_ddpm/schedules/linear-short/steps", 20)], "scaled-linear ends at the rate 20 / steps, which must stay below 1"),
@@ -84,7 +98,7 @@ def test_a_sampler_left_out_is_told_from_one_that_is_not_there(edited):
         ([("improved_ddpm/samplers/large/sections", [3, 4])], "samplers.large has sections [3, 4]; set steps: [7], their sum"),
         ([("evaluation/images/neighbours", [5, 200])], "evaluation.images has neighbours = 200, which needs more than n = 200 samples"),
     ],
-)  # fmt: skip
+)
 def test_a_run_that_does_not_fit_is_one_line(edited, changes, message):
     with pytest.raises(ConfigError) as error:
         edited(*changes)
@@ -95,7 +109,10 @@ def test_a_run_that_does_not_fit_is_one_line(edited, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("improved_ddpm/samplers/large/solver/rule", "ddpm-learned")], "samplers.large.solver reads the variance, but nets.width-3-fixed"),
+        (
+            [("improved_ddpm/samplers/large/solver/rule", "ddpm-learned")],
+            "samplers.large.solver reads the variance, but nets.width-3-fixed",
+        ),
         ([("improved_ddpm/tables/F8/steps", [3, 30])], "samplers.ddim: no whole stride takes T = 100 timesteps in 30 steps"),
         ([("improved_ddpm/samplers/large/steps", [101])], "samplers.large.steps asks for more steps than the"),
         ([("noise_estimation/runs/digits/estimator", KeyError)], "runs.digits.estimator is missing, which samplers."),
@@ -107,7 +124,7 @@ def test_a_run_that_does_not_fit_is_one_line(edited, changes, message):
             "samplers.small: section 1 of 2 has 50 timesteps, which cannot be strided to 90",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_asks_too_much_of_its_run_is_one_line(edited, changes, message):
     with pytest.raises(ConfigError) as error:
         edited(*changes)
@@ -117,18 +134,18 @@ def test_a_row_that_asks_too_much_of_its_run_is_one_line(edited, changes, messag
 
 def test_a_view_is_trained_once(edited):
     found = edited()
-    assert found.net("improved_ddpm/cosine-hybrid", 0) == found.net("improved_ddpm/cosine-hybrid-long", 0)
-    assert found.nets("improved_ddpm/ensemble", "0")["edge_net"] == [found.net("improved_ddpm/cosine-vlb-long", 0)]
-    assert not [path for path in found.curves() if "ensemble" in path or "half" in path]
+    assert found.net_file("improved_ddpm/cosine-hybrid", 0) == found.net_file("improved_ddpm/cosine-hybrid-long", 0)
+    assert found.net_inputs("improved_ddpm/ensemble", "0")["edge_net"] == [found.net_file("improved_ddpm/cosine-vlb-long", 0)]
+    assert not [path for path in found.curve_files() if "ensemble" in path or "half" in path]
     assert found.sample_spec("improved_ddpm/cosine-hybrid", "improved_ddpm/learned").run.step == 400
     assert found.train_spec("improved_ddpm/cosine-hybrid-long", "0").run.step is None
 
 
 def test_a_row_is_sampled_at_its_own_step_counts_alone(edited):
     found = edited()
-    assert found.steps("improved_ddpm/short-linear-simple", "improved_ddpm/large") == [25]
-    assert found.steps("improved_ddpm/class-large", "improved_ddpm/learned") == [25]
-    assert found.steps("improved_ddpm/cosine-vlb", "improved_ddpm/learned") == [100]
+    assert found.step_counts("improved_ddpm/short-linear-simple", "improved_ddpm/large") == [25]
+    assert found.step_counts("improved_ddpm/class-large", "improved_ddpm/learned") == [25]
+    assert found.step_counts("improved_ddpm/cosine-vlb", "improved_ddpm/learned") == [100]
 
 
 def test_only_a_conditional_run_is_told_of_classes(edited):

@@ -40,7 +40,7 @@ def listed(files):
 
 def job(verb, *wildcards):
     """The file that tells a job what to do: spec, inputs and outputs, whose hash is its name."""
-    return lambda w, input, output: plan.job(verb, tuple(w[name] for name in wildcards), listed(input), listed(output), not workflow.dryrun)
+    return lambda w, input, output: plan.job_file(verb, tuple(w[name] for name in wildcards), listed(input), listed(output), not workflow.dryrun)
 
 
 def spec(verb, *wildcards):
@@ -55,7 +55,7 @@ def code(verb, *wildcards):
 
 def made(verb, *wildcards):
     """Where a job leaves its provenance."""
-    return plan.made(verb, *(f"{{{name}}}" for name in wildcards))
+    return plan.provenance_file(verb, *(f"{{{name}}}" for name in wildcards))
 
 
 LOGS, BENCHMARKS = f"{ROOT}/logs", f"{STORE}/benchmarks"

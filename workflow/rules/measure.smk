@@ -1,6 +1,6 @@
 rule measure:
     input:
-        unpack(lambda w: plan.judge_inputs(w.run)),
+        unpack(lambda w: plan.metric_inputs(w.run)),
         samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
     output:
         # Kept from run to run, so that a new step count is measured alone.
@@ -27,8 +27,8 @@ rule measure:
 
 rule errors:
     input:
-        data=lambda w: plan.data_of(w.run),
-        estimator=lambda w: plan.net(w.run, w.seed, "estimator"),
+        data=lambda w: plan.data_file(w.run),
+        estimator=lambda w: plan.net_file(w.run, w.seed, "estimator"),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/errors.json",
         made=made("errors", "run", "seed"),
@@ -78,7 +78,7 @@ rule robustness:
 
 rule likelihood:
     input:
-        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+        unpack(lambda w: plan.evaluation_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/likelihood/{{run}}/s{{seed}}.json",
         made=made("likelihood", "run", "seed"),
@@ -103,7 +103,7 @@ rule likelihood:
 
 rule gradients:
     input:
-        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+        unpack(lambda w: plan.evaluation_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/gradients.json",
         made=made("gradients", "run", "seed"),
@@ -128,7 +128,7 @@ rule gradients:
 
 rule variance:
     input:
-        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+        unpack(lambda w: plan.evaluation_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/variance.json",
         made=made("variance", "run", "seed"),

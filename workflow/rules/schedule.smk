@@ -1,6 +1,6 @@
 rule levels:
     input:
-        data=lambda w: plan.data_of(plan.levels_run(w.chosen)),
+        data=lambda w: plan.data_file(plan.run_of_levels(w.chosen)),
     output:
         levels=f"{STORE}/schedules/levels/{{chosen}}/levels.csv",
         record=f"{STORE}/schedules/levels/{{chosen}}/levels.json",

@@ -8,7 +8,7 @@ from difftables.report import index, job_costs
 
 
 def run(job: Job) -> None:
-    """spec: of Plan.report_spec.  In: tables (json), curves, costs, benchmarks.  Out: readme, cells, metrics, plots, png, svg, cost."""
+    """spec: of Workflow.report_spec.  In: tables (json), curves, costs, benchmarks.  Out: readme, cells, metrics, plots, png, svg, cost."""
     from difftables.common.files import write_text
     from difftables.report import figures
     from difftables.report.pages import read_page

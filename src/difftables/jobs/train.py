@@ -44,7 +44,7 @@ def run(job: Job) -> None:
     torch.manual_seed(generator("init", job.spec.seed).initial_seed())
     net = build_net(spec.net, spec.data).to(device)
     training = training_schedule(spec.schedule, job.maybe("levels"))
-    denoise = run_denoiser(spec, net, training)
+    denoise = run_denoiser(spec, world.average_gradients(net), training)
     corrupt, target, weight = (
         CORRUPTIONS[spec.corruption],
         TARGETS[spec.target],
@@ -66,16 +66,16 @@ def run(job: Job) -> None:
         x0, cond, stream, others = batch(step)
         level = density(training, len(x0), stream)
         # All processes draw the whole batch, from the same stream.
-        noise = world.part(torch.randn(x0.shape, generator=stream)).to(device)
-        own, known = world.part(level), of_part(others, len(x0), world)
+        noise = world.shard(torch.randn(x0.shape, generator=stream)).to(device)
+        own, known = world.shard(level), of_part(others, len(x0), world)
         loss = denoising_loss(
-            world.part(x0), own.to(device), noise, denoise=denoise, corrupt=corrupt, target=partial(target, **known), weight=weight,
-            penalty=penalty, residual=corrupt if spec.loss_through == "corrupted" else plain, objective=objective, cond=world.part(cond),
+            world.shard(x0), own.to(device), noise, denoise=denoise, corrupt=corrupt, target=partial(target, **known), weight=weight,
+            penalty=penalty, residual=corrupt if spec.loss_through == "corrupted" else plain, objective=objective, cond=world.shard(cond),
         )  # fmt: skip
         weights = torch.ones(len(own))
         if aware is not None:
             weights = aware.weights(own).float()
-            aware.remember(level, world.whole(loss))
+            aware.remember(level, world.all_gather(loss))
         loss = weights.to(device) * loss
         return (loss, own) if objective is None or objective.seen is None else (loss, own, weights.to(device) * objective.seen)
 
@@ -84,7 +84,7 @@ def run(job: Job) -> None:
 
 def of_part(others: "dict[str, Tensor]", count: int, world: "World") -> "dict[str, Tensor]":
     """References of a batch of `count`, as a process's part of it wants them: beginning with that part."""
-    turned = {"references": lambda x: world.led(x, count), "same": lambda x: world.led(world.part(x), count, dim=1)}
+    turned = {"references": lambda x: world.roll_to_rank(x, count), "same": lambda x: world.roll_to_rank(world.shard(x), count, dim=1)}
     return {name: turned[name](value) for name, value in others.items()}
 
 
@@ -158,7 +158,7 @@ def fit(
     from difftables.training.loop import CURVE, train
 
     world = join(job.device.type)
-    world.share(training.batch)
+    world.shard_size(training.batch)
     state = job.state("state.pt")
     began = time.perf_counter()
     weights, curve = train(net, _stirred(batch_loss, job, world), training, state, memory, world)

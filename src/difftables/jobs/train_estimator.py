@@ -23,6 +23,7 @@ def run(job: Job) -> None:
     world = join(device.type)
     torch.manual_seed(generator("init-estimator", job.spec.seed).initial_seed())
     net = build_net(spec.estimator.net, spec.data).to(device)
+    estimate = world.average_gradients(net)
     training = training_schedule(spec.schedule, job.maybe("levels"))
     corrupt, density = CORRUPTIONS[spec.corruption], level_densities.of(spec.estimator.density, training)
     penalty = PENALTIES[spec.estimator.penalty]
@@ -31,9 +32,9 @@ def run(job: Job) -> None:
     def batch_loss(step: int) -> tuple[Tensor, Level]:
         x0, _, stream, _ = batch(step)
         level = density(training, len(x0), stream)
-        noise = world.part(torch.randn(x0.shape, generator=stream)).to(device)
-        x0, level = world.part(x0), world.part(level)
+        noise = world.shard(torch.randn(x0.shape, generator=stream)).to(device)
+        x0, level = world.shard(x0), world.shard(level)
         x = corrupt(x0, level) + level.like(x0).std * noise
-        return estimator_loss(net(x), level, penalty), level
+        return estimator_loss(estimate(x), level, penalty), level
 
     fit(job, net, batch_loss, spec.estimator.train, "estimator")

@@ -18,7 +18,7 @@ from difftables.search.methods import METHODS
 Row = tuple[str, int, str]  # run, training seed, sampler
 
 
-class Bindings:
+class TableRows:
     """The tables of one scale, row by row.
 
     Args: params: a checked configuration.
@@ -39,25 +39,25 @@ class Bindings:
         params = self.params
         for each in self.papers.values():
             self._check_names(each)
-        for run, _, sampler in self.rows_used():
+        for run, _, sampler in self.sampled_rows():
             fit.check_estimate(params, run, sampler)
             self._check_row(run, sampler)
-        for run in dict.fromkeys(row[0] for row in self.rows_used()):
+        for run in dict.fromkeys(row[0] for row in self.sampled_rows()):
             fit.check_measured(params, run)
-        for row in self.all_rows():
+        for row in self.bound_rows():
             if "adjusted" in row:
                 self._check_row(row["run"], row["adjusted"])
                 if self.params.samplers[row["adjusted"]].adapt is None:
                     raise ConfigError(
                         f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
                     )
-        for run in self.runs_trained():
+        for run in self.trained_runs():
             self._check_operator(run)
             fit.check_run(params, run)
         for paper, tables in params.tables.items():
             for name, table in tables.items():
                 if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):
-                    self._need(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
+                    self._require(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
 
     def _check_names(self, paper: Paper) -> None:
         """What the tables of a paper name in params.yaml."""
@@ -125,15 +125,15 @@ class Bindings:
         if "sampler" not in row:
             return []
         if row.get("steps") == "full":
-            return [self.chain(run)] if run else []
+            return [self.training_steps(run)] if run else []
         own = self.params.samplers[row["sampler"]].steps if row["sampler"] not in self.params.left_out else None
         return sorted(set(own or asked))
 
-    def chain(self, run: str) -> int:
+    def training_steps(self, run: str) -> int:
         """T of a run's training schedule."""
         return self.params.schedules[self.params.runs[run].schedule].steps
 
-    def all_rows(self) -> list[dict[str, Any]]:
+    def bound_rows(self) -> list[dict[str, Any]]:
         """The rows of all tables that have a run, each with its table's kind."""
         return self._rows  # once: most jobs ask for them
 
@@ -145,53 +145,56 @@ class Bindings:
             for row in self.rows(paper, name) if row["run"]
         ]  # fmt: skip
 
-    def rows_used(self) -> list[Row]:
+    def sampled_rows(self) -> list[Row]:
         """Run, training seed and sampler of all rows that are sampled, each once."""
         found = [
-            (row["run"], seed, row["sampler"]) for row in self.all_rows() if "sampler" in row for seed in self.params.runs[row["run"]].seeds
+            (row["run"], seed, row["sampler"])
+            for row in self.bound_rows()
+            if "sampler" in row
+            for seed in self.params.runs[row["run"]].seeds
         ]
         return list(dict.fromkeys(found))
 
-    def steps(self, run: str, sampler: str) -> list[int]:
+    def step_counts(self, run: str, sampler: str) -> list[int]:
         """Step counts that any row asks of a run and a sampler."""
         wanted = (run, full(sampler, paper_of(run)))
-        return sorted({steps for row in self.all_rows() if (row["run"], row.get("sampler")) == wanted for steps in row["steps"]})
+        return sorted({steps for row in self.bound_rows() if (row["run"], row.get("sampler")) == wanted for steps in row["steps"]})
 
-    def trained(self, run: str) -> str:
+    def trained_run(self, run: str) -> str:
         """The run whose training a run uses: its own, or the one it is a view of."""
         return self.params.runs[run].trained or run
 
-    def runs_trained(self) -> list[str]:
+    def trained_runs(self) -> list[str]:
         """All runs whose nets some table needs."""
-        used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.all_rows()}
+        used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.bound_rows()}
         edges = {self.params.runs[run].edge_run for run in used} - {None}
-        return sorted({self.trained(run) for run in used | edges if run})
+        return sorted({self.trained_run(run) for run in used | edges if run})
 
     def medium(self, run: str) -> Literal["images", "speech"]:
         """images or speech."""
         return self.params.data[self.params.runs[run].data].medium
 
-    def drawn_by(self, sampler: str) -> Sampler:
+    def drawing_sampler(self, sampler: str) -> Sampler:
         """The sampler that a row's samples, or those of the search for its schedule, are drawn with: what it asks of a run."""
         row = self.params.samplers[sampler]
-        return METHODS[row.schedule].drawn_by(row) if row.schedule in METHODS else row
+        return METHODS[row.schedule].sampler(row) if row.schedule in METHODS else row
 
-    def has_variance(self, run: str) -> bool:
+    def predicts_variance(self, run: str) -> bool:
         """Whether a run's net speaks of the variance."""
         return bool((self.params.nets[self.params.runs[run].net].model_extra or {}).get("variance"))
 
-    def _need(self, run: str, who: str, *keys: str) -> None:
+    def _require(self, run: str, who: str, *keys: str) -> None:
         for key in keys:
             if getattr(self.params.runs[run], key) is None:
                 raise ConfigError(f"runs.{run}.{key} is missing, which {who} needs")
 
     def _check_row(self, run: str, name: str) -> None:
         """What a row asks of its run, before any job: a user wrote both by hand."""
-        row, longest, steps = self.params.samplers[name], self.chain(run), self.steps(run, name)
+        row, longest, steps = self.params.samplers[name], self.training_steps(run), self.step_counts(run, name)
         if max(steps, default=0) > longest:
             raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
-        solver, used = row.solver, self.drawn_by(name)
-        if solver.needs_variance and not self.has_variance(run):
+        solver, used = row.solver, self.drawing_sampler(name)
+        if solver.needs_variance and not self.predicts_variance(run):
             net = self.params.runs[run].net
             raise ConfigError(
                 f"samplers.{name}.solver reads the variance, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
@@ -224,7 +227,7 @@ class Bindings:
                 "change its path"
             )
         estimated = used.adapt == "estimator"
-        self._need(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (used.adapt == "oracle"), *["adjust"] * fitted)
+        self._require(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (used.adapt == "oracle"), *["adjust"] * fitted)
         try:
             self._check_schedule(row, name, longest, steps)
         except ValueError as error:

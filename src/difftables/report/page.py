@@ -13,7 +13,7 @@ from difftables.report.kinds import RENDERERS
 from difftables.report.pages import Page
 from difftables.report.sources import Sources, machines
 
-Inputs = Mapping[str, list[Path]]  # files by name, as Plan.table_inputs lists them
+Inputs = Mapping[str, list[Path]]  # files by name, as Workflow.table_inputs lists them
 
 
 def page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] | None]:
@@ -37,7 +37,7 @@ def sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
     chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
     curves = dict(zip(trained, inputs.get("curves", []), strict=False))
     return Sources(
-        spec, Reported(inputs["reported"][0]), [_record(path) for path in inputs.get("records", [])],
+        spec, Reported(next(iter(inputs.get("reported", [])), None)), [_record(path) for path in inputs.get("records", [])],
         dict(zip(drawn, inputs.get("samples", []), strict=False)),
         next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
         next(iter(inputs.get("audio", [])), None), [_record(path) for path in inputs.get("likelihood", [])], curves,

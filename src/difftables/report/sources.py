@@ -15,7 +15,7 @@ from difftables.report.cells import Cell, Grid, Reported, quote
 class Sources:
     """A table's spec, the paper's numbers and the files of its rows."""
 
-    spec: dict[str, Any]  # of Plan.table_spec
+    spec: dict[str, Any]  # of Workflow.table_spec
     reported: Reported
     records: list[Any] = field(default_factory=list)
     samples: dict[tuple[str, str], Path] = field(default_factory=dict)  # by run and sampler, of the first training seed

@@ -110,7 +110,7 @@ def train(
         batch_loss: step to (loss per sample [B], their levels [B], maybe their variational bound [B]); draws from streams keyed
             by the step, so that a resumed run sees what an undisturbed one would.
         memory: what `batch_loss` remembers from step to step, on the CPU; saved and resumed with the net.
-        world: processes that each have a part of every batch, and the same net; the first of them saves and speaks.
+        world: processes that each have a shard of every batch and the same net, whose gradients they average; the first one saves.
     Returns: the averaged (EMA) weights, those of settings.checkpoints under `kept_at` names, and the curve as rows of CURVE.
     Raises: FloatingPointError naming step and level of a loss that is not finite; SystemExit(143) after SIGTERM,
         with the state saved, both on all processes at once. The last good state stays on disk in both cases.
@@ -119,7 +119,7 @@ def train(
     state = State(net, settings, state_path, memory)
     if state.load(world):
         world.say(f"resuming at step {state.step} of {settings.steps}")
-    if len(found := world.whole(torch.tensor([state.step])).unique()) > 1:
+    if len(found := world.all_gather(torch.tensor([state.step])).unique()) > 1:
         raise ValueError(f"processes found states of different steps, {found.tolist()}; {state_path} must be on a disk that all share")
     device = state.parameters[0].device
     # Reading a loss back stalls a GPU: there it is looked at every 20 steps, and before each save.
@@ -144,8 +144,8 @@ def train(
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                 losses, level, *bound = batch_loss(step)
             state.optimiser.zero_grad(set_to_none=True)
-            losses.mean().backward()
-            world.average_(p.grad for p in state.parameters if p.grad is not None)
+            with world.answering():
+                losses.mean().backward()
             norm = nn.utils.clip_grad_norm_(state.parameters, settings.clip or math.inf)
             recent.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
             halt = world.any(bool(stopped))
@@ -183,13 +183,13 @@ def _finite(
     step: int, losses: Tensor, level: Level, norm: Tensor, bound: Tensor | None, state: State, world: World
 ) -> tuple[float, float, float | None]:  # fmt: skip
     """Mean loss, gradient norm and bound (None for none) as numbers.  Raises: FloatingPointError when a loss or norm is not finite."""
-    losses = world.whole(losses)
+    losses = world.all_gather(losses)
     loss, gradient = losses.float().mean().item(), float(norm)
     if math.isfinite(loss) and math.isfinite(gradient):
-        return loss, gradient, None if bound is None else world.whole(bound).float().mean().item()
+        return loss, gradient, None if bound is None else world.all_gather(bound).float().mean().item()
     bad = (~torch.isfinite(losses)).nonzero()
     which = int(bad[0]) if len(bad) else int(losses.argmax())
-    alpha_bar = world.whole(level.alpha_bar)[which].item()
+    alpha_bar = world.all_gather(level.alpha_bar)[which].item()
     kept = f"the last good state is {state.path}" if state.path.exists() else "no state was saved before it"
     raise FloatingPointError(
         f"loss {loss:g}, gradient norm {gradient:g} at step {step} (worst at alpha_bar = {alpha_bar:.6g}); {kept}; "
