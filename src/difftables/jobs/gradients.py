@@ -12,6 +12,7 @@ def run(job: Job) -> None:
     """spec: run, evaluation, names, scale.  In: data, net, maybe ends.  Out: record."""
     import torch
 
+    from difftables.common.arithmetic import sum_in_order
     from difftables.common.files import write_json
     from difftables.common.seeds import generator
     from difftables.diffusion.corruptions import CORRUPTIONS
@@ -62,13 +63,15 @@ def run(job: Job) -> None:
         for i in range(count):
             loss = losses(density, objective, generator("gradients", name, density, i))
             found = torch.autograd.grad(loss.mean(), parameters, allow_unused=True)
-            squares.append(sum(g.square().sum().item() for g in found if g is not None))
+            squares.append(sum_in_order(g.square().sum().item() for g in found if g is not None))
             spread.append(loss.detach().double().var().item())
             for mean, g in zip(total, found, strict=True):
                 if g is not None:
                     mean += g / count
-        whole = sum(mean.square().sum().item() for mean in total)
-        rows.append({"objective": name, "density": density, "squares": squares, "whole": whole, "loss_variance": sum(spread) / count})
+        whole = sum_in_order(mean.square().sum().item() for mean in total)
+        rows.append(
+            {"objective": name, "density": density, "squares": squares, "whole": whole, "loss_variance": sum_in_order(spread) / count}
+        )
         print(f"{name}, {density}: {count} batches of {size}", flush=True)
     shared = {**spec.names.model_dump(), "batch": size, "batches": count, "warm_up": batch * size}
     job.seeds = {"training": spec.names.train_seed}

@@ -17,6 +17,7 @@ def run(job: Job) -> None:
 
     import torch
 
+    from difftables.common.arithmetic import sum_in_order
     from difftables.common.files import write_json
     from difftables.common.seeds import SampleNoise
     from difftables.diffusion import timesteps
@@ -69,7 +70,7 @@ def run(job: Job) -> None:
          "values": [round(value, ROWS) for value in (sums[stride, steps, kind] + prior[stride, steps]).tolist()]}
         for stride, steps, kind in sums
     ]  # fmt: skip
-    variance = {} if spec.variance != "learned" else {"lowest": lowest, "highest": highest, "outside": sum(outside) / total}
+    variance = {} if spec.variance != "learned" else {"lowest": lowest, "highest": highest, "outside": sum_in_order(outside) / total}
     shared = {
         **spec.names.model_dump(), "metric": "NLL", "unit": "bits/dim", "n": len(clean), "chain": total, "variance": spec.variance,
         "v": variance, "prior": prior[whole].mean().item(), **cost_of(chain), "trained": spec.trained.model_dump(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.files import load_tensors
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
@@ -128,7 +129,7 @@ def speech_search(job: Job) -> Judge:
     def judge(audio: Tensor) -> list[Score]:
         found = _powers(speech, audio)
         values = [log_mel_distance(ref=known[i % count], est=each) for i, each in enumerate(found)]
-        return [score("log-mel", sum(values) / len(values))]
+        return [score("log-mel", sum_in_order(values) / len(values))]
 
     return judge
 
@@ -146,7 +147,7 @@ def _pairs(speech: "Speech", audio: Tensor) -> Any:
 def _mean(metric_id: str, values: list[Any], **settings: str | int) -> Score:
     """The mean of what could be scored, and how many could not; a reason for failure is text."""
     good = [value for value in values if not isinstance(value, str)]
-    return score(metric_id, sum(good) / len(good) if good else None, len(values) - len(good), **settings)
+    return score(metric_id, sum_in_order(good) / len(good) if good else None, len(values) - len(good), **settings)
 
 
 def speech_robustness(job: Job) -> Judge:
