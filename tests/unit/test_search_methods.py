@@ -9,23 +9,26 @@ import torch
 
 from difftables.common import registry
 from difftables.common.errors import ConfigError
-from difftables.common.files import read_json
+from difftables.common.files import read_json, save_tensors
 from difftables.config.sampling import Search
 from difftables.diffusion import schedules
 from difftables.jobs import search as verb
 from difftables.jobs.job import Job, dumped
+from difftables.metrics import scorers
+from difftables.nets.build import build_net
 from difftables.planning import checkpoint_costs, gpu_hours, params, plan
-from difftables.search.methods import METHODS, Method, adjusted, itself
+from difftables.search.frozen import adjusted
+from difftables.search.methods import METHODS, Method, unchanged
 
 ROOT = Path(__file__).parents[2]
 
 
-def even_rates(job, steps):
+def even_rates(run, sampler, steps, score, *, seed):
     """The same rate at each step: no net is asked."""
-    return schedules.from_betas(torch.full((steps,), 0.1 * job.spec.search.seed, dtype=torch.float64)), {"tried": 1, "seconds": 0.0}
+    return schedules.from_betas(torch.full((steps,), 0.1 * seed, dtype=torch.float64)), {"tried": score(None), "seconds": 0.0}
 
 
-MINE = Method(find=even_rates, reads=("seed",), samples="samples", chains=lambda *_: 7, drawn_by=adjusted, judged=True, whole=False)
+MINE = Method(find=even_rates, samples="samples", generates=lambda *_: 7, sampler=adjusted, scored=True, whole=False)
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, with_mine, monkeyp
     before, found = edited(), edited(("samplers/ddim-searched/schedule", "mine"))
     assert found.search_records() == before.search_records() != []
     assert found.sample_inputs(*row)["schedules"] == [found.schedules_file(*row)]
-    assert {"net", "estimator", "features"} <= found.search_inputs(*row).keys()  # it draws with an adjusted sampler, and judges
+    assert {"net", "estimator", "features"} <= found.search_inputs(*row).keys()  # it generates with an adjusted sampler, and scores
     assert "estimator" not in before.search_inputs(*row)
     spec = found.search_spec("digits", "ddim-searched")
     assert (spec.method, spec.sampler.schedule, spec.sampler.adapt) == ("mine", "fitted", "estimator")
@@ -65,8 +68,10 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, with_mine, monkeyp
     asked = gpu_hours.search_schedule(found, {"run": "digits", "sampler": "ddim-searched"}, counted)
     assert asked == sum(7 * (steps + checkpoint_costs.extraction(spec.features)) for steps in spec.steps)
     spec = spec.model_copy(update={"steps": [2, 4], "search": spec.search.model_copy(update={"seed": 3})})
+    save_tensors(tmp_path / "net", build_net(spec.run.net, spec.run.data).state_dict(), {"kind": "net"})
+    monkeypatch.setitem(scorers.SEARCH, "images", lambda inputs: lambda samples: 1)
     outputs = {name: [tmp_path / name] for name in ("schedules", "record", "made")}
-    verb.run(Job("search", spec, "0", outputs=outputs))
+    verb.run(Job("search", spec, "0", inputs={"net": [tmp_path / "net"]}, outputs=outputs))
     with open(outputs["schedules"][0]) as file:
         assert [row["steps"] for row in csv.DictReader(file)] == ["2"] * 3 + ["4"] * 5
     torch.testing.assert_close(schedules.betas_of(schedules.read(outputs["schedules"][0])[4]), torch.full((4,), 0.3).double())
@@ -89,7 +94,7 @@ def test_each_method_reads_and_draws_what_it_says(edited):
     found = edited()
     searched, frozen = (found.search_spec("digits", f"ddim-{name}") for name in ("searched", "frozen"))
     row = found.params.samplers["ddim-searched"]
-    assert METHODS["searched"].drawn_by is itself and searched.sampler.solver == row.solver
+    assert METHODS["searched"].sampler is unchanged and searched.sampler.solver == row.solver
     assert (frozen.sampler.schedule, frozen.sampler.adapt, frozen.features) == ("fitted", "estimator", None)
     assert dumped(frozen.search).keys() == {"frozen_samples", "seed"}
     assert "frozen_samples" not in dumped(searched.search)

@@ -9,7 +9,7 @@ from torch import Tensor
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
 from difftables.config.run import Adjustment
-from difftables.config.run_spec import RunSpec
+from difftables.config.run_spec import EstimatedRun, RunSpec
 from difftables.data.image_set import Images
 from difftables.data.speech_set import Speech
 from difftables.diffusion import schedules
@@ -21,7 +21,7 @@ from difftables.nets.build import load_net
 Estimate = Callable[..., Tensor]  # x, [B, ...], and as `cond` what the net is given besides, to alpha_bar, [B]
 
 
-def trained(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def trained(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The estimator net of a run: x, [B, ...], to alpha_bar, [B], inside the levels of the training schedule."""
     assert run.estimator is not None, "the plan asks such a run for its estimator"
     net = load_net(run.estimator.net, run.data, files["estimator"], "estimator", device)
@@ -29,7 +29,7 @@ def trained(run: RunSpec, training: Level, files: dict[str, Path], device: torch
     return lambda x, cond=None: alpha_bar_of(net(x), lowest)
 
 
-def oracle(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def oracle(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The exact estimator for a density of training samples, under a training density uniform over the schedule.
 
     Half of the levels lie evenly in index and half evenly in log sigma; each counts for the stretch of indices it stands for.
@@ -44,7 +44,7 @@ def oracle(run: RunSpec, training: Level, files: dict[str, Path], device: torch.
     return lambda x, cond=None: exact(x)
 
 
-def known_mel(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def known_mel(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The likeliest level of a noisy utterance whose clean mel spectrogram is known, as a vocoder knows it."""
     assert isinstance(run.data, config_data.Speech), "the plan asks such a run for speech"
     speech = Speech(run.data, files["data"], device)
@@ -52,7 +52,7 @@ def known_mel(run: RunSpec, training: Level, files: dict[str, Path], device: tor
     return lambda x, cond: exact(x, cond)
 
 
-ESTIMATES: Variants[Callable[[RunSpec, Level, dict[str, Path], torch.device], Estimate]] = {
+ESTIMATES: Variants[Callable[[RunSpec | EstimatedRun, Level, dict[str, Path], torch.device], Estimate]] = {
     "estimator": trained, "oracle": oracle, "known_mel": known_mel,
 }  # fmt: skip
 

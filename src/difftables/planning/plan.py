@@ -93,7 +93,7 @@ class Workflow(ResultFiles):
         """What a search reads."""
         row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
-        return self.sampler_inputs(run, seed, method.drawn_by(row)) | (self.metric_inputs(run) if method.judged else {})
+        return self.sampler_inputs(run, seed, method.sampler(row)) | (self.metric_inputs(run) if method.scored else {})
 
     def sampler_inputs(self, run: str, seed: str, sampler: Sampler) -> Files:
         """What a sampler reads, its schedule left out."""

@@ -169,7 +169,7 @@ class TableRows:
     def drawing_sampler(self, sampler: str) -> Sampler:
         """The sampler that a row's samples, or those of the search for its schedule, are drawn with: what it asks of a run."""
         row = self.params.samplers[sampler]
-        return METHODS[row.schedule].drawn_by(row) if row.schedule in METHODS else row
+        return METHODS[row.schedule].sampler(row) if row.schedule in METHODS else row
 
     def predicts_variance(self, run: str) -> bool:
         """Whether a run's net speaks of the variance."""
