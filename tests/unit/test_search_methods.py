@@ -10,7 +10,8 @@ import torch
 from difftables.common.errors import ConfigError
 from difftables.common.files import read_json
 from difftables.config.sampling import Search
-from difftables.diffusion import schedules
+from difftables.diffusion.betas import betas_of, schedule_from_betas
+from difftables.diffusion.schedule_file import read_schedules
 from difftables.jobs import search as verb
 from difftables.jobs.job import Job, dumped
 from difftables.planning import checkpoint_costs, gpu_hours, params, plan
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def even_rates(job, steps):
     """The same rate at each step: no net is asked."""
-    return schedules.from_betas(torch.full((steps,), 0.1 * job.spec.search.seed, dtype=torch.float64)), {"tried": 1, "seconds": 0.0}
+    return schedule_from_betas(torch.full((steps,), 0.1 * job.spec.search.seed, dtype=torch.float64)), {"tried": 1, "seconds": 0.0}
 
 
 MINE = Method(find=even_rates, reads=("seed",), samples="samples", chains=lambda *_: 7, drawn_by=adjusted, judged=True, whole=False)
@@ -56,7 +57,7 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, monkeypatch, tmp_p
     verb.run(Job("search", spec, "0", outputs=outputs))
     with open(outputs["schedules"][0]) as file:
         assert [row["steps"] for row in csv.DictReader(file)] == ["2"] * 3 + ["4"] * 5
-    torch.testing.assert_close(schedules.betas_of(schedules.read(outputs["schedules"][0])[4]), torch.full((4,), 0.3).double())
+    torch.testing.assert_close(betas_of(read_schedules(outputs["schedules"][0])[4]), torch.full((4,), 0.3).double())
     assert read_json(outputs["record"][0])["records"] == {"2": {"tried": 1}, "4": {"tried": 1}}
 
 

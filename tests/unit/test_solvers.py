@@ -11,18 +11,17 @@ from difftables.common import registry
 from difftables.common.parallel import World
 from difftables.config.run import Adjustment
 from difftables.config.sampling import MODELS, Sampling, Solver
-from difftables.diffusion import schedules, training_schedules
+from difftables.diffusion import subschedules, training_schedules
+from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.denoiser import Counted, eps, parts, precondition, switched, timestep_index
-from difftables.diffusion.level import PROCESSES, Level, concatenate, same_process
-from difftables.diffusion.schedules import noisiness
-from difftables.estimation.estimator import fitted
+from difftables.diffusion.denoiser import Counted, eps_coefficients, precondition, split_variance, switched, timestep_index
+from difftables.diffusion.level import PROCESSES, Level, concatenate, corruption_order, same_process
 from difftables.jobs.sample import Chain
 from difftables.sampling import ode, solvers
 from difftables.sampling.rules import RULES
 from difftables.training import level_densities
 
-VP = training_schedules.FAMILIES["linear"](100, first=1e-3, last=0.2)
+VP = training_schedules.TRAINING_SCHEDULES["linear"](100, first=1e-3, last=0.2)
 CHURN = {"amount": 30.0, "lowest": 0.3, "highest": 2.0, "noise": 1.007}
 DRAWN = {
     "walk": {"kind": "walk", "rule": "ddpm-small"},
@@ -41,7 +40,7 @@ def net(x, c_noise):
 class Shapes:
     """A medium of 4 px images without labels."""
 
-    def given(self, part, count):
+    def shape_and_condition(self, part, count):
         return (1, 4, 4), None
 
 
@@ -51,7 +50,7 @@ def chain(batch=3, **run):
     found.job = SimpleNamespace(device=torch.device("cpu"), inputs={}, spec=SimpleNamespace(batch=batch))
     found.run = SimpleNamespace(**{"corruption": "scale", "prior": "standard_normal", "adjust": None, "ends": None} | run)
     found.medium, found.training, found.known, found.world = Shapes(), VP, None, World()
-    found.denoise = precondition(net, eps, timestep_index(VP))
+    found.denoise = precondition(net, eps_coefficients, timestep_index(VP))
     return found
 
 
@@ -137,9 +136,9 @@ def test_every_solver_has_a_model_and_a_function():
 
 @pytest.mark.parametrize("name", [name for name in DRAWN if "noisy" not in name])
 def test_the_plan_counts_the_calls_that_are_made(name):
-    solver, counted = sampling(DRAWN[name]).solver, Counted(precondition(net, eps, timestep_index(VP)))
+    solver, counted = sampling(DRAWN[name]).solver, Counted(precondition(net, eps_coefficients, timestep_index(VP)))
     x = torch.zeros(2, 1, 4, 4)
-    solvers.bind(solver, VP)(x, schedules.strided(VP, 7), denoise=counted, corrupt=scale, randn=torch.ones_like)
+    solvers.bind(solver, VP)(x, subschedules.strided(VP, 7), denoise=counted, corrupt=scale, randn=torch.ones_like)
     assert counted.calls == solver.calls(7)
 
 
@@ -169,7 +168,7 @@ def two_steps(x, schedule, *, denoise, corrupt, randn):
     history = []
 
     def step(x, now, nxt):
-        x0 = parts(denoise(x, now))[0]
+        x0 = split_variance(denoise(x, now))[0]
         history.append((now.sigma.log(), x0))
         replaced = x0
         if len(history) > 1 and bool((nxt.std > 0).all()):
@@ -217,8 +216,12 @@ def test_each_process_ties_alpha_to_std():
      ("soft", {"lowest": 0.02, "highest": 0.2, "reached": 0.25, "weakest": 0.01, "strongest": 2.0})],
 )  # fmt: skip
 def test_a_schedule_knows_its_process_and_levels_between_its_own_follow_it(family, options):
-    schedule = training_schedules.FAMILIES[family](50, **options)
-    assert schedule.process == training_schedules.PROCESS[family] == registry.text("diffusion.training_schedules.PROCESS", family)
+    schedule = training_schedules.TRAINING_SCHEDULES[family](50, **options)
+    assert (
+        schedule.process
+        == training_schedules.PROCESS_OF_SCHEDULE[family]
+        == registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", family)
+    )
     assert schedule[3:7].process == schedule.process == schedule.to("cpu").expand(51).process
     again = same_process(schedule, schedule.sigma[:-1])
     torch.testing.assert_close(again.alpha, schedule.alpha[:-1])
@@ -226,12 +229,12 @@ def test_a_schedule_knows_its_process_and_levels_between_its_own_follow_it(famil
 
 
 def test_what_is_spaced_or_drawn_between_the_levels_of_sub_vp_is_sub_vp():
-    schedule, stream = training_schedules.FAMILIES["sub-linear"](50, first=1e-3, last=0.2), torch.Generator().manual_seed(0)
+    schedule, stream = training_schedules.TRAINING_SCHEDULES["sub-linear"](50, first=1e-3, last=0.2), torch.Generator().manual_seed(0)
     drawn = [level_densities.DENSITIES[name](schedule, 20, stream) for name in ("log_sigma", "log_normal", "between")]
-    for level in (schedules.power_law(schedule, 9), *drawn):
+    for level in (subschedules.power_law(schedule, 9), *drawn):
         assert level.process == "sub-vp"
         torch.testing.assert_close(level.std, 1 - level.alpha**2)
-    assert bool((noisiness(drawn[0]) <= schedule.sigma[0]).all())
+    assert bool((corruption_order(drawn[0]) <= schedule.sigma[0]).all())
 
 
 def test_levels_of_unknown_process_have_none_between():
@@ -244,4 +247,4 @@ def test_levels_of_unknown_process_have_none_between():
 def test_paths_follow_their_process():
     for name, path in ode.PATHS.items():
         family, options = {"ve": ("exploding", {"lowest": 0.01, "highest": 50.0}), "vp": ("cosine", {})}[ode.PROCESS[name]]
-        assert path(training_schedules.FAMILIES[family](50, **options)).at(0.7).process == ode.PROCESS[name]
+        assert path(training_schedules.TRAINING_SCHEDULES[family](50, **options)).at(0.7).process == ode.PROCESS[name]

@@ -10,28 +10,28 @@ def run(job: Job) -> None:
     from difftables.common.files import write_json
     from difftables.common.seeds import SampleNoise
     from difftables.data import datasets
-    from difftables.diffusion import schedules
+    from difftables.diffusion import subschedules
     from difftables.diffusion.corruptions import CORRUPTIONS
-    from difftables.diffusion.denoiser import given
+    from difftables.diffusion.denoiser import bind_condition
     from difftables.diffusion.training_schedules import training_schedule
     from difftables.estimation.estimator import log_noise
     from difftables.estimation.level_sources import ESTIMATES
 
     spec, run_, device = job.spec, job.spec.run, job.device
-    clean, cond = datasets.of(run_.data, job.input("data"), device).held_out(spec.evaluation.error_n)
+    clean, cond = datasets.open_dataset(run_.data, job.input("data"), device).held_out(spec.evaluation.error_n)
     count = len(clean)
     training = training_schedule(run_.schedule, job.maybe("levels"))
     files = {name: paths[0] for name, paths in job.inputs.items()}
     estimators = {name: ESTIMATES[name](run_, training, files, device) for name in spec.estimates}
     corrupt = CORRUPTIONS[run_.corruption]
-    index = schedules.evenly_in_log_sigma(training, spec.evaluation.error_levels)
+    index = subschedules.evenly_in_log_sigma(training, spec.evaluation.error_levels)
     randn, rows = SampleNoise([("errors", i) for i in range(count)]), []
     with torch.inference_mode():
         for i in index:
             level = training[i].expand(count).to(device)
             x = corrupt(clean, level) + level.like(clean).std * randn(clean)
             for name, estimate in estimators.items():
-                alpha_bar = given(estimate, cond)(x).double()
+                alpha_bar = bind_condition(estimate, cond)(x).double()
                 gap = (1 - alpha_bar).log() - log_noise(level)
                 error = alpha_bar - level.alpha_bar
                 rows.append(

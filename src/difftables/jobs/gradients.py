@@ -32,8 +32,8 @@ def run(job: Job) -> None:
     weight, penalty = WEIGHTS[spec.run.weight], PENALTIES[spec.run.penalty]
 
     def losses(density: str, objective: Hybrid, stream: torch.Generator) -> "Tensor":
-        x0, cond = chain.medium.training(size, stream, False)
-        draw = aware if density == "loss_aware" else level_densities.of(density, chain.training)
+        x0, cond = chain.medium.training_batch(size, stream, False)
+        draw = aware if density == "loss_aware" else level_densities.make_density(density, chain.training)
         level = draw(chain.training, size, stream)
         noise = torch.randn(x0.shape, generator=stream).to(device)
         loss = denoising_loss(

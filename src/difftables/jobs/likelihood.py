@@ -20,9 +20,9 @@ def run(job: Job) -> None:
     from difftables.common.files import write_json
     from difftables.common.seeds import SampleNoise
     from difftables.diffusion import timesteps
-    from difftables.diffusion.denoiser import clipped, given, parts
+    from difftables.diffusion.denoiser import bind_condition, clipped, split_variance
     from difftables.diffusion.level import Level
-    from difftables.diffusion.schedules import at_timesteps
+    from difftables.diffusion.subschedules import at_timesteps
     from difftables.jobs.sample import Chain
     from difftables.training.variational_bound import Bound
 
@@ -44,12 +44,12 @@ def run(job: Job) -> None:
             x0, part = clean[start : start + size], None if cond is None else cond[start : start + size]
             share, here = len(x0) / len(clean), slice(start, start + len(x0))
             randn = SampleNoise([("likelihood", start + i) for i in range(len(x0))])
-            denoise = given(clipped(chain.denoise, 1.0), part)
+            denoise = bind_condition(clipped(chain.denoise, 1.0), part)
             priors.append({key: bound.prior(x0).double().cpu() for key, bound in bounds.items()})
             for t in reversed(range(total)):
                 level: Level = chain.training[total - 1 - t].to(job.device)
                 noise = randn(x0)
-                guess, v = parts(denoise(corrupt(x0, level) + level.like(x0).std * noise, level))
+                guess, v = split_variance(denoise(corrupt(x0, level) + level.like(x0).std * noise, level))
                 for key, bound in bounds.items():
                     if t not in place[key]:
                         continue
@@ -84,7 +84,7 @@ def cost_of(chain: Any) -> dict[str, int]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    shape, cond = chain.medium.given("test", 1)
+    shape, cond = chain.medium.shape_and_condition("test", 1)
     x = torch.zeros(1, *shape, device=chain.job.device)
     cond = None if cond is None else cond.to(x.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

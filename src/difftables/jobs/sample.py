@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from difftables.config.sampling import Sampling
     from difftables.diffusion.denoiser import Denoiser
     from difftables.diffusion.level import Level
-    from difftables.diffusion.priors import Known
-    from difftables.estimation.estimator import Adjust
+    from difftables.diffusion.priors import PriorInputs
+    from difftables.estimation.adjustment import Adjust
     from difftables.sampling.generate import Drawn
     from difftables.sampling.solvers import Levels
 
@@ -39,7 +39,7 @@ def run(job: Job) -> None:
     job.cost = {steps: job.before["cost"][steps] for steps in kept}
     keys = [("sample", seed, index) for seed in seeds for index in range(n)]
     chain = Chain(job)
-    one = chain.medium.stored(torch.zeros(1, *chain.medium.given("test", 1)[0])).nbytes
+    one = chain.medium.stored(torch.zeros(1, *chain.medium.shape_and_condition("test", 1)[0])).nbytes
     need_memory((len(spec.steps) + 1) * len(keys) * one)  # all step counts, one of them in parts
     for steps in wanted:
         drawn, adjust = chain.draw(
@@ -66,10 +66,10 @@ def run(job: Job) -> None:
 
 def _schedule(job: Job, steps: int) -> list[list[float]] | None:
     """The levels that a schedule file has for a step count: all that a sampler reads of the file."""
-    from difftables.diffusion import schedules
+    from difftables.diffusion.schedule_file import read_schedules
 
     path = job.maybe("schedules")
-    found = schedules.read(path).get(steps) if path else None
+    found = read_schedules(path).get(steps) if path else None
     return [values.tolist() for values in (found.alpha, found.std, found.strength)] if found is not None else None
 
 
@@ -98,7 +98,7 @@ class Chain:
         from difftables.diffusion.training_schedules import training_schedule
 
         self.job, self.run, self.world = job, job.spec.run, join(job.device.type)
-        self.medium = datasets.of(self.run.data, job.maybe("data"), job.device)
+        self.medium = datasets.open_dataset(self.run.data, job.maybe("data"), job.device)
         self.training = training_schedule(self.run.schedule, job.maybe("levels"))
         self.net, self.denoise = self.part(self.run, "net")
         self.known = self.start()
@@ -130,12 +130,12 @@ class Chain:
             "corrupt": self.corruption(), "prior": self.prior, "device": self.job.device,
         }  # fmt: skip
 
-    def start(self) -> "Known":
+    def start(self) -> "PriorInputs":
         """What the run's prior is made from."""
-        from difftables.diffusion.priors import FROM_DATA, Known
+        from difftables.diffusion.priors import IMAGES_OF_PRIOR, PriorInputs
 
-        part = FROM_DATA.get(self.run.prior)
-        return Known(self.corruption(), self.medium.clean(part) if part else None)
+        part = IMAGES_OF_PRIOR.get(self.run.prior)
+        return PriorInputs(self.corruption(), self.medium.clean(part) if part else None)
 
     def prior(self, randn: "Callable[[Tensor], Tensor]", like: "Tensor", level: "Level") -> "Tensor":
         """Where sampling starts.  Args: like: empty samples; level: the noisiest."""
@@ -145,13 +145,14 @@ class Chain:
 
     def adapt(self, sampler: "Sampling", family: str | None = None) -> "Adjust | None":
         """The sampler's adjustment, or None.  Args: family: of refitted rates, in place of the run's."""
-        from difftables.estimation.level_sources import ESTIMATES, adjustment
+        from difftables.estimation.adjustment import make_adjustment
+        from difftables.estimation.level_sources import ESTIMATES
 
         if sampler.adapt is None:
             return None
         files = {name: paths[0] for name, paths in self.job.inputs.items() if paths}
         estimate = ESTIMATES[sampler.adapt](self.run, self.training, files, self.job.device)
-        return adjustment(self.run.adjust, estimate, sampler.estimate_on, family)
+        return make_adjustment(self.run.adjust, estimate, sampler.estimate_on, family)
 
     def first_schedule(self, sampler: "Sampling", steps: int, file: "Path | None") -> "Level":
         """The schedule a sampler starts out with."""
@@ -181,7 +182,7 @@ class Chain:
         if not sampler.solver.walks:
             raise ValueError(f"solver {sampler.solver.kind} visits no schedule, so that it cannot be drawn at several; use another solver")
         count, device = len(keys), self.job.device
-        shape, cond = self.medium.given(part, count // repeats)
+        shape, cond = self.medium.shape_and_condition(part, count // repeats)
         at_once = many if sampler.solver.per_sample and self.run.ends is None else 1
         cond = None if cond is None else cond.repeat(at_once * repeats, *[1] * (cond.dim() - 1)).to(device)
         found = []
@@ -204,7 +205,7 @@ class Chain:
         from difftables.sampling.generate import draw
 
         adapt = self.adapt(sampler)
-        shape, cond = self.medium.given(part, len(keys) // repeats)
+        shape, cond = self.medium.shape_and_condition(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         drawn = draw(
             keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),

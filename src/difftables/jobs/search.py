@@ -9,11 +9,11 @@ def run(job: Job) -> None:
     A step count whose schedule lies there already, found with the same spec, code and inputs, is not searched again.
     """
     from difftables.common.files import read_json, write_json
-    from difftables.diffusion import schedules
+    from difftables.diffusion.schedule_file import read_schedules, write_schedules
     from difftables.search.methods import METHODS
 
     found, counts = {}, {}
-    old = schedules.read(job.output("schedules")) if job.before["columns"] else {}
+    old = read_schedules(job.output("schedules")) if job.before["columns"] else {}
     known = read_json(job.output("record"))["records"] if job.before["columns"] else {}
     for steps in job.spec.steps:
         column = job.columns[str(steps)] = job.column(steps)
@@ -25,5 +25,5 @@ def run(job: Job) -> None:
         counts[str(steps)] = record
         print(f"{job.spec.method}, {steps} steps: {record}", flush=True)
     job.seeds = {"search": job.spec.search.seed}
-    schedules.write(job.output("schedules"), found)
+    write_schedules(job.output("schedules"), found)
     write_json(job.output("record"), {"method": job.spec.method, "records": counts})

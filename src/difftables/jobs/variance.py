@@ -19,7 +19,7 @@ def run(job: Job) -> None:
 
     from difftables.common.files import write_json
     from difftables.common.seeds import generator
-    from difftables.diffusion.denoiser import parts
+    from difftables.diffusion.denoiser import split_variance
     from difftables.diffusion.level import same_process
     from difftables.jobs.sample import Chain
     from difftables.studies import target_variance
@@ -33,7 +33,7 @@ def run(job: Job) -> None:
     levels, samples = spec.evaluation.variance_levels, spec.evaluation.variance_n
 
     def denoise(x: "Tensor", level: "Level") -> "Tensor":
-        return parts(chain.denoise(x.float(), level))[0]
+        return split_variance(chain.denoise(x.float(), level))[0]
 
     rows = []
     for i, sigma in enumerate(grid(chain.training, levels)):

@@ -15,7 +15,7 @@ from difftables.jobs.job import Job
 from difftables.metrics import catalogue
 
 if TYPE_CHECKING:
-    from difftables.data.speech_set import Speech
+    from difftables.data.speech_set import SpeechSet
 
 
 @dataclass(frozen=True)
@@ -101,21 +101,21 @@ def images_table(job: Job) -> Judge:
 # -- speech ------------------------------------------------------------------------------------------------------
 
 
-def _utterances(job: Job) -> "Speech":
-    from difftables.data.speech_set import Speech
+def _utterances(job: Job) -> "SpeechSet":
+    from difftables.data.speech_set import SpeechSet
 
     data = job.spec.speech if isinstance(job.spec, MeasureSpec) else job.spec.run.data
     assert isinstance(data, config_data.Speech), "judges are chosen by the medium"
-    return Speech(data, job.input("data"), torch.device("cpu"))
+    return SpeechSet(data, job.input("data"), torch.device("cpu"))
 
 
-def _powers(speech: "Speech", x: Tensor) -> Any:
+def _powers(speech: "SpeechSet", x: Tensor) -> Any:
     """Mel power, [B, bands, frames], of stored or clean waveforms, held above the floor."""
-    from difftables.data.mel import FLOOR, power
+    from difftables.data.mel import POWER_FLOOR, mel_power
     from difftables.data.speech_set import FULL_SCALE
 
     x = x.float() / FULL_SCALE if x.dtype == torch.int16 else x
-    return power(x, speech.weights, speech.spec.hop).clamp(min=FLOOR).double().numpy()
+    return mel_power(x, speech.weights, speech.spec.hop).clamp(min=POWER_FLOOR).double().numpy()
 
 
 def speech_search(job: Job) -> Judge:
@@ -133,7 +133,7 @@ def speech_search(job: Job) -> Judge:
     return judge
 
 
-def _pairs(speech: "Speech", audio: Tensor) -> Any:
+def _pairs(speech: "SpeechSet", audio: Tensor) -> Any:
     """(reference, estimate) of the test utterances, each cut to the utterance's own length."""
     from difftables.metrics.speech import Clip
 

@@ -76,7 +76,7 @@ class Plan(Specs):
 
     def start_inputs(self, run: str, prior: str | None) -> Files:
         """What the start of sampling is made from: images, for some.  Args: prior: in place of the run's."""
-        made = (prior or self.params.runs[run].prior) in registry.names("diffusion.priors.FROM_DATA")
+        made = (prior or self.params.runs[run].prior) in registry.names("diffusion.priors.IMAGES_OF_PRIOR")
         return {"data": [self.data_of(run)]} if made else {}
 
     def samples(self, run: str, seed: str | int, sampler: str) -> str:

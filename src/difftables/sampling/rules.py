@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from difftables.common.variants import Variants
-from difftables.diffusion.denoiser import Denoiser, parts
+from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import Level, shape
-from difftables.diffusion.schedules import timestep
-from difftables.diffusion.transitions import transition
+from difftables.diffusion.subschedules import timestep
+from difftables.diffusion.transitions import step_variances
 
 Rule = Callable[..., tuple[Tensor, Tensor]]  # (now, nxt) to (a, b), or (now, nxt, v) where it wants what the net says of the variance
 
@@ -23,7 +23,7 @@ def ancestral(now: Level, nxt: Level, mix: float = 0.0) -> tuple[Tensor, Tensor]
 
     Source: Ho et al. 2020, Eqs. 6-7 and Sec. 3.2.
     """
-    beta, posterior = transition(now, nxt)
+    beta, posterior = step_variances(now, nxt)
     return now.alpha / nxt.alpha * nxt.std**2 / now.std, (beta**mix * posterior ** (1 - mix)).sqrt()
 
 
@@ -36,7 +36,7 @@ def learned(now: Level, nxt: Level, v: Tensor | None) -> tuple[Tensor, Tensor]:
     """
     if v is None:
         raise ValueError("rule ddpm-learned needs a net with variance channels; give it `variance: true` and train it")
-    beta, posterior = transition(now, nxt)
+    beta, posterior = step_variances(now, nxt)
     low, high = (shape(each.clamp(min=1e-30).log(), v.double()) for each in (posterior, beta))
     return now.alpha / nxt.alpha * nxt.std**2 / now.std, (0.5 * torch.lerp(low, high, v.double())).exp()
 
@@ -46,7 +46,7 @@ def ddim(now: Level, nxt: Level, eta: float = 0.0) -> tuple[Tensor, Tensor]:
 
     Source: Song et al. 2021 (DDIM), Eqs. 12 and 16.
     """
-    variance = eta**2 * transition(now, nxt)[1]
+    variance = eta**2 * step_variances(now, nxt)[1]
     return (nxt.std**2 - variance).clamp(min=0).sqrt(), variance.sqrt()
 
 
@@ -137,7 +137,7 @@ class Langevin:
     def __call__(self, x: Tensor, now: Level) -> tuple[Tensor, Level]:
         """x after the step, at the same level."""
         level, noise = now.like(x), self.randn(x)
-        score = (level.alpha * parts(self.denoise(x, now))[0] - x) / level.std**2
+        score = (level.alpha * split_variance(self.denoise(x, now))[0] - x) / level.std**2
         ratio = noise.flatten(1).norm(dim=1) / score.flatten(1).norm(dim=1)
         size = shape(2 * self.rate(now).to(x) * (self.snr * ratio) ** 2, x)
         return x + size * score + (2 * size).sqrt() * noise, now

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from difftables.common.seeds import generator
 from difftables.common.variants import Variants
+from difftables.diffusion.betas import schedule_from_betas
 from difftables.diffusion.level import Level, concatenate
-from difftables.diffusion.schedules import from_betas
 
 
 def enumerate_grid(steps: int, decades: tuple[float, float], digits: int, groups: int) -> Tensor:
@@ -85,7 +85,7 @@ def grid_search(
     began, scores = time.perf_counter(), list[float]()
     chunk = max(1, batch // samples)
     for part in candidates.split(chunk):
-        each = [from_betas(betas) for betas in part]
+        each = [schedule_from_betas(betas) for betas in part]
         levels = [concatenate([schedule[i].expand(samples) for schedule in each]) for i in range(part.shape[1] + 1)]
         scores += [score(x) for x in run(levels, len(part)).split(samples)]
     best = min(range(len(scores)), key=scores.__getitem__)
@@ -107,4 +107,4 @@ def mean_schedule(levels: list[Level]) -> Level:
 
 def random_schedules(count: int, steps: int, candidates: Tensor, seed: int) -> list[Level]:
     """`count` different valid grid candidates, for the question how much a bad schedule hurts."""
-    return [from_betas(betas) for betas in choose(candidates, count, seed)]
+    return [schedule_from_betas(betas) for betas in choose(candidates, count, seed)]

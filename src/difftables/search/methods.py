@@ -43,7 +43,7 @@ def searched(job: "Job", steps: int) -> "tuple[Level, dict[str, Any]]":
     """The candidate of a grid whose samples lie nearest to the held-out ones."""
     import torch
 
-    from difftables.diffusion.schedules import from_betas
+    from difftables.diffusion.betas import schedule_from_betas
     from difftables.jobs.sample import Chain
     from difftables.metrics.judges import SEARCH
     from difftables.search import grids
@@ -77,7 +77,7 @@ def searched(job: "Job", steps: int) -> "tuple[Level, dict[str, Any]]":
         "grid": len(grid), "candidates": len(candidates), "network_evaluations": found.evaluations,
         "best": finite[0], "median": finite[len(finite) // 2], "seconds": round(found.seconds, 2),
     }  # fmt: skip
-    return from_betas(found.betas), cost
+    return schedule_from_betas(found.betas), cost
 
 
 def frozen(job: "Job", steps: int) -> "tuple[Level, dict[str, Any]]":
