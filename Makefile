@@ -2,14 +2,20 @@
 # make test     set up .venv and run all checks; what CI runs
 # make verify   make scale smoke twice, on one core and on two, and compare: fourteen minutes, nothing left behind
 # make kills    make scale smoke undisturbed, and killed forty times, and compare; nothing left behind
+# make lock     write requirements.lock and tests/moto.lock for what pyproject.toml declares; LOCK=--upgrade takes the newest versions
 # make slurm    run scale smoke through a real Slurm on this machine, which it installs (root, Debian's packages): half an hour on two busy cores
 SHELL := /bin/bash
-PYTHON ?= python3
+# Versions that the tests have run on. Without PYTHON=..., setup takes the first of these commands that is one of them.
+SUPPORTED := 3.11 3.12 3.13
+IS_SUPPORTED := import sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv[1:])
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(firstword $(shell for each in python3 $(SUPPORTED:%=python%); do $$each -c '$(IS_SUPPORTED)' $(SUPPORTED) 2> /dev/null && echo $$each; done; true) python3)
+endif
 BIN := .venv/bin
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: tables test slurm check verify kills bench lint setup clean
+.PHONY: tables test lock slurm check verify kills bench lint setup clean
 
 tables: setup
 	@$(BIN)/snakemake
@@ -18,7 +24,7 @@ tables: setup
 setup: .venv/.done
 
 .venv/.done: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "difftables needs Python 3.11 (make PYTHON=python3.11 ...); this is $$($(PYTHON) --version)" >&2; exit 1; }
+	@$(PYTHON) -c '$(IS_SUPPORTED)' $(SUPPORTED) 2> /dev/null || { echo "difftables needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) --version 2> /dev/null || echo missing): install one of them and run make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import shutil, os; raise SystemExit(not any(map(shutil.which, [os.environ.get("CC", "cc"), "gcc", "clang"])))' || { echo "pesq is built from source and needs a C compiler: install gcc or clang (apt install gcc; xcode-select --install) and run make again" >&2; exit 1; }
 	@echo "setting up .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
@@ -36,6 +42,18 @@ test: setup
 	@$(BIN)/python -m pip --python .cache/moto/bin/python install --quiet --disable-pip-version-check --no-deps -r tests/moto.lock
 	@touch $@
 
+# uv resolves for the supported Pythons, Linux and macOS at once, and keeps the versions that the old file has. setup installs with pip.
+.cache/lock/bin/uv: .venv/.done
+	@$(BIN)/python -m venv .cache/lock
+	@.cache/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+
+COMPILE := .cache/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version $(firstword $(SUPPORTED)) \
+  --annotation-style line --custom-compile-command "make lock"
+
+lock: .cache/lock/bin/uv
+	@$(COMPILE) $(LOCK) --all-extras --output-file requirements.lock pyproject.toml
+	@$(COMPILE) $(LOCK) --group moto --output-file tests/moto.lock
+
 slurm: setup
 	@DIFFTABLES_SLURM=1 $(BIN)/python -m pytest -rs tests/flow/test_slurm.py
 
@@ -49,7 +67,7 @@ lint: setup
 check: setup
 	@$(BIN)/python -m difftables check
 
-KEPT := Snakefile dvc.yaml params.yaml workflow profiles src requirements.lock pyproject.toml
+KEPT := Snakefile dvc.yaml params.yaml scales workflow profiles src requirements.lock pyproject.toml
 
 verify: setup
 	@set -e; made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \

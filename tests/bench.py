@@ -36,7 +36,7 @@ from difftables.nets.tasnet import TasNet
 from difftables.nets.unet import UNet
 from difftables.nets.vgg import VGG
 from difftables.nets.wavegrad import WaveGrad
-from difftables.sampling.generate import draw
+from difftables.sampling.generate import generate_samples
 from difftables.sampling.solvers import bind
 from difftables.training import level_densities
 from difftables.training.loss_aware import LossAware
@@ -77,7 +77,7 @@ def sampling():
             "solve": solving("ddim"),
             "device": torch.device("cpu"),
         }
-        return draw(keys, (1, 8, 8), schedule, denoise=denoise, adapt=adapt, batch=batch, **common)
+        return generate_samples(keys, (1, 8, 8), schedule, denoise=denoise, adapt=adapt, batch=batch, **common)
 
     def adjusted():
         return go(Adjust(lambda x: alpha_bar_of(estimator(x), 4e-5), first=1e-4, family="linear", mode="exact"))
@@ -106,7 +106,7 @@ def speaking():
             "cond": mel,
         }
         adapt = estimate and Adjust(estimate, first=1e-6, family="linear", mode="exact")
-        return draw(keys, (8000,), schedule, denoise=denoise, adapt=adapt, batch=batch, **common)
+        return generate_samples(keys, (8000,), schedule, denoise=denoise, adapt=adapt, batch=batch, **common)
 
     learnt, known = (lambda: go(lambda x, cond: alpha_bar_of(estimator(x), 6e-3))), (lambda: go(lambda x, cond: oracle(x, cond)))
     fixed, moved, told, single = best([go, learnt, known, lambda: go(batch=1)], 3)
@@ -140,7 +140,7 @@ def bounding():
             "adapt": None,
             "batch": 300,
         }
-        return draw(
+        return generate_samples(
             keys,
             (1, 8, 8),
             subschedules.at_timesteps(training, timesteps.even(100, 10)),
@@ -201,7 +201,7 @@ def softening():
     def draws(corrupt):
         common = {"prior": lambda randn, like, level: randn(like), "device": torch.device("cpu"), "adapt": None, "batch": 300}
         chain = subschedules.at_timesteps(training, timesteps.trailing(100, 10))
-        return draw(
+        return generate_samples(
             [("bench", i) for i in range(300)], (1, 8, 8), chain, denoise=denoise, corrupt=corrupt, solve=solving("momentum"), **common
         )
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from difftables.common import driver, environment, parallel
 
 
-def modules(package: str) -> list[str]:
-    """Names of the modules in a package of this project: its verbs."""
-    return sorted(path.stem for path in Path(__file__).parent.joinpath(package).glob("[a-z]*.py"))
+def modules(package: str, without: str = "") -> list[str]:
+    """Names of the modules in a package of this project, but for one."""
+    return sorted(path.stem for path in Path(__file__).parent.joinpath(package).glob("[a-z]*.py") if path.stem != without)
 
 
 COMMANDS = modules("commands")
-JOBS = [name for name in modules("jobs") if name != "job"]
+JOBS = modules("jobs", without="job")
 SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can split
 
 

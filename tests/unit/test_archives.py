@@ -74,7 +74,7 @@ def made(server, paper, tmp_path, monkeypatch):
         served = Download(url=server.url(file), sha256=hashlib.sha256(body).hexdigest())
         planned = copy(paper)
         planned.params = paper.params.model_copy(update={"downloads": paper.params.downloads | {archive: served}})
-        (folder,), (fetched,) = planned.unpacked(name), planned.archive_inputs(archive)["archive"]
+        (folder,), (fetched,) = planned.unpacked_folders(name), planned.archive_inputs(archive)["archive"]
         spec = changed(planned.data_spec(name), {"data": changes})
         assert verb("download", planned.download_spec(file), {}, {"archive": fetched}) == 0
         assert verb("extract", planned.extract_spec(archive), {"archive": fetched}, {"folder": folder}) == 0

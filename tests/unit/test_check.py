@@ -54,7 +54,7 @@ def written(tmp_path_factory):
         plan = read("smoke")
         write_json(ERRORS, record())
         outputs = {"record": {str(ERRORS): sha256(ERRORS)}}
-        write_json(plan.made("errors", "digits", 0), {"rule": "errors", "machine": "a card", "inputs": {}, "outputs": outputs})
+        write_json(plan.provenance_file("errors", "digits", 0), {"rule": "errors", "machine": "a card", "inputs": {}, "outputs": outputs})
         pages = []
         for paper, names in plan.params.tables.items():
             for name in names:
@@ -213,5 +213,5 @@ def test_the_plan_knows_which_tables_have_a_picture(folder, name, drawn):
     plan = read("smoke")
     assert plan.has_figure(*name.split("/")) == drawn
     for figure in (True, False):
-        pattern = rf"(?P<paper>{plan.papers_with(figure)})/(?P<table>[\w-]+)\.png"
+        pattern = rf"(?P<paper>{plan.paper_pattern(figure)})/(?P<table>[\w-]+)\.png"
         assert bool(re.fullmatch(pattern, f"{name}.png")) == (figure == drawn)

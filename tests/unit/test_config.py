@@ -117,7 +117,7 @@ def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path
         ("samplers.ddim-fitted", KeyError, "row ddim-fitted: sampler is 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
     ):
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
-            plan.Plan(edited(path, value))
+            plan.Workflow(edited(path, value))
         assert message in str(error.value)
 
 
@@ -130,7 +130,7 @@ def test_a_bad_schedule_file_is_named_before_any_job(edited, monkeypatch, tmp_pa
     ):
         Path("mine.csv").write_text(text)
         with pytest.raises(ConfigError) as error:
-            plan.Plan(edited("samplers.ddim-fitted.schedule", "mine.csv"))
+            plan.Workflow(edited("samplers.ddim-fitted.schedule", "mine.csv"))
         assert message in str(error.value)
 
 
@@ -147,7 +147,7 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
             "measure": p.measure_spec("digits", "0", "ddim-fitted"), "errors": p.errors_spec("digits", "0"),
         }  # fmt: skip
 
-    before = specs(plan.Plan(params.load(ROOT / "params.yaml", "laptop")))
+    before = specs(plan.Workflow(params.load(ROOT / "params.yaml", "laptop")))
     for path, value, expected in (
         ("runs.digits.train.lr", 0.01, {"train"}),
         ("runs.digits.estimator.train.lr", 0.01, {"estimator"}),
@@ -160,14 +160,14 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
         ("samplers.ddim-fitted.clip", 2.0, {"fitted"}),
         ("evaluation.images.error_n", 77, {"errors"}),
     ):
-        after = specs(plan.Plan(edited(path, value)))
+        after = specs(plan.Workflow(edited(path, value)))
         assert {name for name in before if before[name] != after[name]} == expected, path
 
 
 def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
     """Steps, seeds and family of a sampler stand in place of the table's, the evaluation's and the run's."""
     monkeypatch.chdir(ROOT)
-    p = plan.Plan(params.load(ROOT / "params.yaml", "laptop"))
+    p = plan.Workflow(params.load(ROOT / "params.yaml", "laptop"))
     assert p.sample_spec("voice", "wavegrad-full").steps == [1000]
     assert p.sample_spec("voice", "wavegrad-full").seeds == [0]
     assert p.sample_spec("voice", "wavegrad-linear").seeds == [0, 1, 2]
@@ -176,7 +176,7 @@ def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
     assert p.measure_spec("voice", "0", "wavegrad-linear").features is None
     assert p.errors_spec("voice", "0").estimates == ["estimator", "known_mel"]
     assert p.data_inputs("voice") == {"sentences": ["workflow/speech/sentences.txt"]}
-    changed = plan.Plan(edited("data.voice.excerpt", 0.5))
+    changed = plan.Workflow(edited("data.voice.excerpt", 0.5))
     assert changed.sample_spec("digits", "ddim-fitted") == p.sample_spec("digits", "ddim-fitted")
     assert changed.train_spec("voice", "0") != p.train_spec("voice", "0")
 
@@ -184,12 +184,12 @@ def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
 def test_a_sampler_with_more_steps_than_training_is_named_before_any_job(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(ConfigError, match=r"samplers\.wavegrad-full\.steps asks for more steps than the 1000 .* run 'voice'"):
-        plan.Plan(edited("samplers.wavegrad-full.steps", [1001]))
+        plan.Workflow(edited("samplers.wavegrad-full.steps", [1001]))
 
 
 def test_the_study_of_robustness_adjusts_in_the_family_of_its_row(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = plan.Plan(edited("samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec("voice", "0")
+    found = plan.Workflow(edited("samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec("voice", "0")
     assert {s.family for s in found.samplers} == {"fibonacci"}
 
 

@@ -23,7 +23,7 @@ NEW_IMAGES = {"reader": "folder", "size": 8, "channels": 1, "held_out": 4}
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml at scale laptop with some places, "a/b/c", changed."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes: plan.Plan(params.load(rewritten(*changes), "laptop"))
+    return lambda *changes: plan.Workflow(params.load(rewritten(*changes), "laptop"))
 
 
 def refused(edited, changes, *words):

@@ -1,4 +1,6 @@
+import multiprocessing
 import tempfile
+import time
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ def test_without_cuda_or_without_asking_it_is_the_cpu(monkeypatch):
 
 
 def test_two_local_jobs_get_two_cards(monkeypatch, tmp_path):
-    """The lock belongs to the open file, so a second request in the same process meets it as another process would."""
+    """Each request has a lock of its own, so a second one in the same process meets the first as another process would."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -22,8 +24,21 @@ def test_two_local_jobs_get_two_cards(monkeypatch, tmp_path):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(device, "_held", [])
     assert [device.choose(1), device.choose(1)] == [torch.device("cuda", 0), torch.device("cuda", 1)]
-    device._held[0].close()  # the first job ends
+    device._held[0].release()  # the first job ends
     assert device.choose(1) == torch.device("cuda", 0)
+
+
+def test_a_killed_job_leaves_its_card_to_the_next(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(device, "_held", [])
+    child = multiprocessing.get_context("fork").Process(target=lambda: (device._locked("0"), (tmp_path / "up").touch(), time.sleep(60)))
+    child.start()
+    while not (tmp_path / "up").exists():
+        time.sleep(0.01)
+    assert not device._locked("0")
+    child.kill()
+    child.join()
+    assert device._locked("0")
 
 
 def test_two_slurm_jobs_do_not_wait_for_each_other(monkeypatch, tmp_path):
@@ -50,7 +65,7 @@ def test_processes_of_one_job_take_the_card_of_their_rank_and_the_first_holds_al
     assert device.choose(2) == torch.device("cuda", 1) and not device._held
     monkeypatch.setenv("LOCAL_RANK", "0")
     assert device.choose(2) == torch.device("cuda", 0)
-    assert [file.name for file in device._held] == [str(tmp_path / f"difftables-gpu-{name}.lock") for name in (2, 5)]
+    assert [lock.lock_file for lock in device._held] == [str(tmp_path / f"difftables-gpu-{name}.lock") for name in (2, 5)]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     with pytest.raises(ValueError, match=r"4 processes want a GPU each, but only 3 are to be seen; lower resources.processes"):
         device.choose(4)

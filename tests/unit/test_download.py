@@ -247,21 +247,21 @@ def test_data_from_an_archive_are_told_where_it_is_unpacked(monkeypatch):
     paper = plan.read("paper")
     folder = ".cache/extracted/cifar10/c4a38c50a1bc"
     assert paper.data_spec("cifar").data.root == f"{folder}/cifar-10-batches-bin"
-    assert paper.view("cifar-stf-ve-dsm").data.root == f"{folder}/cifar-10-batches-bin"
-    assert paper.unpacked("cifar") == [folder]
+    assert paper.evaluated_run("cifar-stf-ve-dsm").data.root == f"{folder}/cifar-10-batches-bin"
+    assert paper.unpacked_folders("cifar") == [folder]
     assert paper.archive_inputs("cifar10") == {"archive": [".cache/downloads/cifar-10-binary.tar.gz"]}
     assert paper.download_spec("cifar-10-binary.tar.gz").url.endswith("/cifar-10-binary.tar.gz")
     assert paper.archive_inputs("celeba") == {}  # a file that is put there by hand is no rule's output
     assert paper.extract_spec("celeba").archive == "data/celeba/img_align_celeba.zip"
-    assert paper.unpacked("ffhq") == []
+    assert paper.unpacked_folders("ffhq") == []
 
 
 def test_data_without_archive_are_told_nothing_new(monkeypatch):
     """Else all results made before there were archives would be made again."""
     monkeypatch.chdir(ROOT)
     laptop = plan.read("laptop")
-    assert {"archive", "root"}.isdisjoint(laptop.written("data", "digits")["data"]) and laptop.unpacked("digits") == []
-    assert {"archive", "root"}.isdisjoint(laptop.written("data", "voice")["data"])
+    assert {"archive", "root"}.isdisjoint(laptop.written_spec("data", "digits")["data"]) and laptop.unpacked_folders("digits") == []
+    assert {"archive", "root"}.isdisjoint(laptop.written_spec("data", "voice")["data"])
 
 
 def test_other_bytes_are_another_folder():

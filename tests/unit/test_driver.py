@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-CODE = "import sys; from pathlib import Path; from difftables import driver; print(driver.take(Path(sys.argv[1])), flush=True); input()"
+CODE = (
+    "import sys; from pathlib import Path; from difftables.common import driver; print(driver.take(Path(sys.argv[1])), flush=True); input()"
+)
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_the_lock_of_a_living_driver_stays(folder):
         process.kill()
 
 
-JOB = "import time; from difftables import driver; driver.follow(every=0.05); print('up', flush=True); time.sleep(60)"
+JOB = "import time; from difftables.common import driver; driver.follow(every=0.05); print('up', flush=True); time.sleep(60)"
 
 
 def test_a_job_ends_when_its_snakemake_was_killed(tmp_path):
@@ -69,7 +71,7 @@ def test_a_job_ends_when_its_snakemake_was_killed(tmp_path):
 
 
 def test_a_job_whose_snakemake_was_gone_before_it_looked_ends():
-    code = f"import os; from difftables import driver; os.environ[driver.DRIVEN] = '1'; {JOB}"
+    code = f"import os; from difftables.common import driver; os.environ[driver.DRIVEN] = '1'; {JOB}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -15
 
 

@@ -17,7 +17,7 @@ from difftables.diffusion.denoiser import CONDITIONINGS, PRECONDITIONINGS, Count
 from difftables.diffusion.level import Level
 from difftables.diffusion.training_schedules import TRAINING_SCHEDULES
 from difftables.sampling import ode, solvers
-from difftables.sampling.rules import Churn, Langevin
+from difftables.sampling.correctors import AddNoise, LangevinStep
 from difftables.training import level_densities
 from difftables.training.batches import training_batches
 from difftables.training.loop import decay, learning_rate
@@ -183,7 +183,7 @@ def test_a_point_is_reached_by_straight_lines():
 
 
 def test_churn_adds_what_is_missing_to_the_new_level():
-    x, churn = torch.zeros(20000, 1, dtype=torch.float64), Churn(torch.randn_like, 18, 40.0, 0.05, 50.0, 1.003)
+    x, churn = torch.zeros(20000, 1, dtype=torch.float64), AddNoise(torch.randn_like, 18, 40.0, 0.05, 50.0, 1.003)
     found, level = churn(x, exploding(2.0))
     gamma = min(40 / 18, 2**0.5 - 1)
     assert level.sigma.item() == pytest.approx(2 * (1 + gamma))
@@ -235,7 +235,7 @@ def test_langevin_steps_keep_the_level():
     """Small steps at the exact score of N(0, s^2 + sigma^2): its variance stays, but for the noise in |n|, 2 / d."""
     level, s = exploding(0.7), 0.5
     x = torch.randn(1000, 256, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * math.sqrt(s**2 + 0.49)
-    corrector = Langevin(torch.randn_like, gaussian(s), 0.05, lambda level: torch.ones(1))
+    corrector = LangevinStep(torch.randn_like, gaussian(s), 0.05, lambda level: torch.ones(1))
     for _ in range(50):
         x, kept = corrector(x, level)
     assert kept is level

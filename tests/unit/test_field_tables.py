@@ -13,7 +13,6 @@ from difftables.common.errors import ConfigError
 from difftables.common.files import save_tensors
 from difftables.config.params_file import Params
 from difftables.diffusion.level import Level
-from difftables.jobs.variance import grid, split, summed
 from difftables.papers.numbers import Number
 from difftables.planning import params, plan
 from difftables.report.cells import Reported, judge, latex, markdown
@@ -22,6 +21,7 @@ from difftables.report.kinds.field import LAST, SELECTED
 from difftables.report.kinds.phases import CLEAN, SHARE, Curve, gaussians
 from difftables.report.page import banner
 from difftables.report.sources import Sources
+from difftables.studies.target_by_level import mean_and_error, part_means, sigmas
 
 ROOT = Path(__file__).parents[2]
 METRIC = "FD-effnetlite0@32"
@@ -110,16 +110,16 @@ def test_levels_of_the_study_stay_within_the_schedule():
     ends = {(0.01, 100.0): (0.05, 20.0), (0.2, 5.0): (0.2, 5.0), (1e-3, math.inf): (0.05, 20.0)}
     for (lowest, highest), wanted in ends.items():
         schedule = Level.variance_exploding(torch.tensor([highest, lowest, 0.0], dtype=torch.float64))
-        found = grid(schedule, 5)
+        found = sigmas(schedule, 5)
         assert (found[0].item(), found[-1].item()) == pytest.approx(wanted)
         torch.testing.assert_close(found[1:] / found[:-1], (found[1] / found[0]).expand(4))
 
 
 def test_means_of_parts_average_to_the_mean():
     values = torch.arange(64.0)
-    assert len(split(values)) == 16
-    assert sum(split(values)) / 16 == summed(values)[0] == 31.5
-    assert split(values[:9]) == values[:9].tolist()
+    assert len(part_means(values)) == 16
+    assert sum(part_means(values)) / 16 == mean_and_error(values)[0] == 31.5
+    assert part_means(values[:9]) == values[:9].tolist()
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_pat
     bound = {kind: {"run": "soft-exploding", "parts": "soft", "steps": [8]} for kind in layouts}
     Path("workflow/papers/soft_diffusion/tables.yaml").write_text(json.dumps(layouts))
     Path("workflow/papers/soft_diffusion/claims.yaml").write_text("[]")
-    found = plan.Plan(params.load(rewritten(("tables", {"soft_diffusion": bound})), "laptop"))
+    found = plan.Workflow(params.load(rewritten(("tables", {"soft_diffusion": bound})), "laptop"))
     store = "results/laptop/store"
     files = {kind: found.table_inputs("soft_diffusion", kind) for kind in layouts}
     assert files["variance"]["records"] == [f"{store}/studies/soft-exploding/s0/variance.json"]

@@ -133,7 +133,7 @@ def test_the_plan_knows_the_table_and_its_rules(rewritten, monkeypatch, tmp_path
     layout = sources(tmp_path).spec["layout"]
     layouts.write_text(yaml.safe_dump({"G": layout}))
     layouts.with_name("claims.yaml").write_text("[]")
-    found = plan.Plan(params.load(given, "laptop"))
+    found = plan.Workflow(params.load(given, "laptop"))
     spec = found.table_spec("soft_diffusion", "G")
     assert list(found.table_inputs("soft_diffusion", "G")) == ["reported"]
     assert (spec.run, spec.steps) == (None, [10, 27])
@@ -141,5 +141,5 @@ def test_the_plan_knows_the_table_and_its_rules(rewritten, monkeypatch, tmp_path
     for rule, message in (("momentun", "did you mean 'momentum'?"), ("ddpm-learned", "row a: rule is 'ddpm-learned'")):
         layouts.write_text(yaml.safe_dump({"G": layout | {"rows": [{"id": "a", "label": "a", "rule": rule}]}}))
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
-            plan.Plan(params.load(given, "laptop"))
+            plan.Workflow(params.load(given, "laptop"))
         assert message in str(error.value)

@@ -27,7 +27,7 @@ def known():
 
 def cost(known, found, run, whole=False):
     """Multiply-adds of one sample through a run's net."""
-    spec = found.view(run)
+    spec = found.evaluated_run(run)
     return checkpoint_costs.forward(known, spec.net, spec.data, whole)
 
 
@@ -44,8 +44,8 @@ def drawn(found, known, run, sampler):
 
 def jobs(found):
     """The jobs that train, draw and measure, from the plan."""
-    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.rows_used()]
-    trained = [{"run": run, "seed": str(seed)} for run in found.runs_trained() for seed in found.params.runs[run].seeds]
+    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.sampled_rows()]
+    trained = [{"run": run, "seed": str(seed)} for run in found.trained_runs() for seed in found.params.runs[run].seeds]
     return [("train", w) for w in trained] + [(rule, w) for rule in ("sample", "measure") for w in rows] + [("report", {})]
 
 
@@ -64,7 +64,7 @@ def test_a_chain_takes_a_call_a_step(plans, known):
     found = plans["paper"]
     assert drawn(found, known, "celeba", "ddim-strided") == pytest.approx(3 + 5 + 10 + 20 + 50 + 100)
     assert drawn(found, known, "cifar-stf-vp-dsm", "edm-heun") == pytest.approx(
-        sum(2 * n - 1 for n in found.steps("cifar-stf-vp-dsm", "edm-heun"))
+        sum(2 * n - 1 for n in found.step_counts("cifar-stf-vp-dsm", "edm-heun"))
     )
     assert drawn(found, known, "cifar-stf-ve-dsm", "stf-pc") == pytest.approx(2 * 1000)
     assert drawn(found, known, "cifar-stf-ve-dsm", "stf-rk45-ve") == gpu_hours.RK45_CALLS
@@ -73,8 +73,8 @@ def test_a_chain_takes_a_call_a_step(plans, known):
 def test_an_adjusted_chain_asks_the_estimator_between_its_steps(plans, known):
     found = plans["paper"]
     estimator = found.params.runs["celeba"].estimator.net
-    share = checkpoint_costs.forward(known, estimator, found.view("celeba").data) / cost(known, found, "celeba")
-    steps = found.steps("celeba", "ddim-adjusted")
+    share = checkpoint_costs.forward(known, estimator, found.evaluated_run("celeba").data) / cost(known, found, "celeba")
+    steps = found.step_counts("celeba", "ddim-adjusted")
     assert drawn(found, known, "celeba", "ddim-adjusted") == pytest.approx(sum(steps) + share * (sum(steps) - len(steps)))
 
 
@@ -90,7 +90,7 @@ def test_speech_is_trained_on_segments_and_drawn_as_utterances(plans, known):
 
 def test_a_search_stops_at_its_budget(plans, known):
     found, search = plans["paper"], plans["paper"].params.search.images
-    steps, one = found.steps("celeba", "ddim-searched"), cost(known, found, "celeba")
+    steps, one = found.step_counts("celeba", "ddim-searched"), cost(known, found, "celeba")
     features = checkpoint_costs.extraction(found.features())
     tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
     assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
@@ -106,7 +106,7 @@ def test_studies_take_levels_times_samples(plans, known):
     assert asked(found, known, "gradients", **where) == 3 * e.gradient_batches * e.gradient_batch * 3 * net
     stable = {"run": "cifar-stf-ve-stf", "seed": "0"}
     assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "cifar-stf-ve-stf")
-    estimator = checkpoint_costs.forward(known, found.params.runs["celeba"].estimator.net, found.view("celeba").data)
+    estimator = checkpoint_costs.forward(known, found.params.runs["celeba"].estimator.net, found.evaluated_run("celeba").data)
     assert asked(found, known, "errors", run="celeba", seed="0") == e.error_levels * e.error_n * estimator
     assert asked(found, known, "reference") == pytest.approx(50000 * 5.7e9)
     assert asked(found, known, "robustness", run="celeba", seed="0") > e.robustness_schedules * e.robustness_n * 6 * cost(
@@ -128,7 +128,7 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
 
 def test_a_net_that_nobody_counted_is_told(plans, known):
     found = plans["paper"]
-    spec = found.view("celeba")
+    spec = found.evaluated_run("celeba")
     others = {name: value for name, value in known.items() if name != checkpoint_costs.key(spec.net, spec.data)}
     lines = gpu_hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
@@ -158,7 +158,7 @@ def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
 
 def test_a_changed_net_or_shape_has_another_key(monkeypatch):
     monkeypatch.chdir(ROOT)
-    spec = plan.read("laptop").view("digits")
+    spec = plan.read("laptop").evaluated_run("digits")
     net, data = spec.net, spec.data
     wider = Net.model_validate(net.model_dump() | {"width": net.model_extra["width"] + 1})
     assert checkpoint_costs.key(net, data) == checkpoint_costs.key(net, data.model_copy(update={"held_out": 10}))
@@ -177,7 +177,7 @@ def test_a_changed_net_or_shape_has_another_key(monkeypatch):
 def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = plans["gpu"]
-    faster = plan.Plan(params.load(rewritten(("resources/teraflops", 100.0)), "gpu"))
+    faster = plan.Workflow(params.load(rewritten(("resources/teraflops", 100.0)), "gpu"))
     assert faster.train_spec("digits", "0") == found.train_spec("digits", "0")
     before, after = (gpu_hours.by_rule(each, jobs(each), known)["train"][1] for each in (found, faster))
     assert after == pytest.approx(before / 2)

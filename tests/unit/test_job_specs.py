@@ -41,7 +41,7 @@ def test_what_is_planned_is_what_is_read(plans, scale):
     """Model to JSON to model, for each spec of the scale; all verbs of the smoke scale are among them."""
     found = {(verb, of) for (verb, *_), (of, _) in every_job(plans[scale]).items()}
     for verb, of in found:
-        text = json.dumps(plans[scale].written(verb, *of))
+        text = json.dumps(plans[scale].written_spec(verb, *of))
         assert SPECS[verb].model_validate_json(text) == plans[scale].spec(verb, *of), (verb, of)
     assert len(found) > 50
     assert {verb for verb, _ in found} >= {"data", "reference", "train", "sample", "search", "measure", "table", "report"}
@@ -76,7 +76,7 @@ def inner(own, written, where):
 @pytest.mark.parametrize("scale", SCALES)
 def test_no_default_is_written(plans, scale):
     for (verb, *_), (of, _) in every_job(plans[scale]).items():
-        assert not defaults(plans[scale].spec(verb, *of), plans[scale].written(verb, *of)), (verb, of)
+        assert not defaults(plans[scale].spec(verb, *of), plans[scale].written_spec(verb, *of)), (verb, of)
 
 
 def test_the_places_of_defaults_are_found(plans):
@@ -87,16 +87,19 @@ def test_the_places_of_defaults_are_found(plans):
 def test_a_job_file_is_named_by_what_it_holds(plans, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     smoke, of = plans["smoke"], ("digits",)
-    path = Path(smoke.job("data", of, {}, {"data": ["x"]}, True))
-    assert json.loads(path.read_text()) == {"spec": smoke.written("data", *of), "inputs": {}, "outputs": {"data": ["x"]}}
-    others = {smoke.job("data", of, {"sentences": ["y"]}, {"data": ["x"]}, False), smoke.job("data", of, {}, {"data": ["z"]}, False)}
-    assert len({str(path), *others, smoke.job("data", ("voice",), {}, {"data": ["x"]}, False)}) == 4
+    path = Path(smoke.job_file("data", of, {}, {"data": ["x"]}, True))
+    assert json.loads(path.read_text()) == {"spec": smoke.written_spec("data", *of), "inputs": {}, "outputs": {"data": ["x"]}}
+    others = {
+        smoke.job_file("data", of, {"sentences": ["y"]}, {"data": ["x"]}, False),
+        smoke.job_file("data", of, {}, {"data": ["z"]}, False),
+    }
+    assert len({str(path), *others, smoke.job_file("data", ("voice",), {}, {"data": ["x"]}, False)}) == 4
     assert [str(each) for each in Path(".cache/jobs").iterdir()] == [str(path)]
 
 
 @pytest.mark.parametrize(("change", "place"), [({"tepps": [1]}, "tepps"), ({"n": "3"}, "n"), ({"n": 0}, "n"), ({"batch": 1.5}, "batch")])
 def test_a_spec_with_a_wrong_key_or_value_is_refused(plans, change, place):
-    written = plans["smoke"].written("sample", "digits", "ddim-fitted")
+    written = plans["smoke"].written_spec("sample", "digits", "ddim-fitted")
     with pytest.raises(ValidationError) as error:
         SampleSpec.model_validate_json(json.dumps(written | change))
     assert [each["loc"] for each in error.value.errors()] == [(place,)]
@@ -107,12 +110,12 @@ def test_further_arguments_of_nets_are_kept(plans):
     net = plans["smoke"].spec("train", "digits", "0").run.net
     assert isinstance(net, Net)
     assert net.model_extra
-    assert plans["smoke"].written("train", "digits", "0")["run"]["net"].keys() == {"kind", *net.model_extra}
+    assert plans["smoke"].written_spec("train", "digits", "0")["run"]["net"].keys() == {"kind", *net.model_extra}
 
 
 PLANNED = """
 import importlib, json, sys
-from difftables import plan
+from difftables.planning import plan
 from job_files import job_names
 
 new, modules, *scales = sys.argv[1:]

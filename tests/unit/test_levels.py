@@ -241,7 +241,7 @@ def test_a_plan_gives_the_table_each_file_of_levels_once(monkeypatch):
         (paper, name) for paper, tables in found.params.tables.items() for name in tables if found.layouts[paper][name]["kind"] == "course"
     ]
     files = {table: found.table_inputs(*table) for table in courses}
-    wanted = {table: [path for row in found.rows(*table) for path in found.levels(row["run"]).get("levels", [])] for table in courses}
+    wanted = {table: [path for row in found.rows(*table) for path in found.level_inputs(row["run"]).get("levels", [])] for table in courses}
     assert {table: each["levels"] for table, each in files.items()} == {table: list(dict.fromkeys(each)) for table, each in wanted.items()}
     assert any(files[table]["levels"] for table in courses)
     assert all(each["data"] == ["results/laptop/store/data/digits.safetensors"] for each in files.values())

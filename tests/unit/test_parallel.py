@@ -196,7 +196,7 @@ def test_a_batch_that_does_not_divide_is_refused(folder):
 
 def test_no_spec_tells_of_processes(rewritten, monkeypatch):
     monkeypatch.chdir(ROOT)
-    many = plan.Plan(params.load(rewritten(("resources/processes", 2)), "laptop"))
+    many = plan.Workflow(params.load(rewritten(("resources/processes", 2)), "laptop"))
     assert many.params.resources.processes == 2 and many.train_spec("stf-ve-dsm", "0") == laptop().train_spec("stf-ve-dsm", "0")
     assert many.sample_spec("stf-ve-dsm", "edm-heun") == laptop().sample_spec("stf-ve-dsm", "edm-heun")
     with pytest.raises(ConfigError, match=r"resources\.processes"):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+    return lambda *changes, scale="laptop": plan.Workflow(params.load(rewritten(*changes), scale))
 
 
 def test_a_run_takes_over_what_it_does_not_change():
@@ -43,15 +43,19 @@ def test_rows_of_a_sampler_that_a_scale_leaves_out_are_not_run(edited):
     rows = found.rows("noise_estimation", "T2")
     assert {row["sampler"] for row in rows if row["run"] is None} == left_out - {"wavegrad-adjusted"}
     assert [row["sampler"] for row in rows] == [row["sampler"] for row in before.rows("noise_estimation", "T2")]
-    assert [row for row in before.rows_used() if row[2] not in left_out] == found.rows_used()
-    assert [name for name in before.listened("voice") if name not in left_out] == found.listened("voice")
-    assert {path for path in before.searches() if "ddim-frozen" not in path} == set(found.searches()) != set(before.searches())
+    assert [row for row in before.sampled_rows() if row[2] not in left_out] == found.sampled_rows()
+    assert [name for name in before.listened_samplers("voice") if name not in left_out] == found.listened_samplers("voice")
+    assert (
+        {path for path in before.search_records() if "ddim-frozen" not in path}
+        == set(found.search_records())
+        != set(before.search_records())
+    )
     assert not any(f"/{name}." in path for name in left_out for path in found.table_inputs("noise_estimation", "T2")["records"])
     assert [(each.name, each.method) for each in found.robustness_spec("digits", "0").samplers] == [
         ("ddim-adjusted", "fixed"), ("ddim-adjusted", "adjusted"),
     ]  # fmt: skip
     assert found.table_inputs("noise_estimation", "F3")["records"] == []  # its only row
-    assert edited(change).rows_used() == edited().rows_used()  # at another scale
+    assert edited(change).sampled_rows() == edited().sampled_rows()  # at another scale
 
 
 def test_a_sampler_left_out_is_told_from_one_that_is_not_there(edited):
@@ -116,18 +120,18 @@ def test_a_row_that_asks_too_much_of_its_run_is_one_line(edited, changes, messag
 
 def test_a_view_is_trained_once(edited):
     found = edited()
-    assert found.net("iddpm-cosine-hybrid", 0) == found.net("iddpm-cosine-hybrid-long", 0)
-    assert found.nets("iddpm-ensemble", "0")["ends"] == [found.net("iddpm-cosine-vlb-long", 0)]
-    assert not [path for path in found.curves() if "ensemble" in path or "half" in path]
+    assert found.net_file("iddpm-cosine-hybrid", 0) == found.net_file("iddpm-cosine-hybrid-long", 0)
+    assert found.net_inputs("iddpm-ensemble", "0")["ends"] == [found.net_file("iddpm-cosine-vlb-long", 0)]
+    assert not [path for path in found.curve_files() if "ensemble" in path or "half" in path]
     assert found.sample_spec("iddpm-cosine-hybrid", "iddpm-learned").run.at == 400
     assert found.train_spec("iddpm-cosine-hybrid-long", "0").run.at is None
 
 
 def test_a_row_is_sampled_at_its_own_step_counts_alone(edited):
     found = edited()
-    assert found.steps("iddpm-short-linear-simple", "iddpm-large") == [25]
-    assert found.steps("iddpm-class-large", "iddpm-learned") == [25]
-    assert found.steps("iddpm-cosine-vlb", "iddpm-learned") == [100]
+    assert found.step_counts("iddpm-short-linear-simple", "iddpm-large") == [25]
+    assert found.step_counts("iddpm-class-large", "iddpm-learned") == [25]
+    assert found.step_counts("iddpm-cosine-vlb", "iddpm-learned") == [100]
 
 
 def test_only_a_conditional_run_is_told_of_classes(edited):

@@ -26,7 +26,7 @@ METRIC = "FD-effnetlite0@32"
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+    return lambda *changes, scale="laptop": plan.Workflow(params.load(rewritten(*changes), scale))
 
 
 def refused(make, *changes):
@@ -137,7 +137,7 @@ def test_a_row_of_the_gaussian_problem_with_an_unknown_rule_is_refused(monkeypat
     layout = yaml.safe_load(path.read_text())
     layout["gaussian"]["rows"][1]["rule"] = rule
     path.write_text(yaml.safe_dump(layout))
-    found = refused(plan.Plan, params.load(ROOT / "params.yaml", "laptop"))
+    found = refused(plan.Workflow, params.load(ROOT / "params.yaml", "laptop"))
     assert "workflow/papers/soft_diffusion/tables.yaml: " in found
     assert message in found
 
@@ -152,11 +152,11 @@ def test_a_level_without_noise_before_the_end_is_refused():
 
 def test_runs_with_one_data_set_schedule_and_corruption_share_their_levels(edited):
     found = edited()
-    shared = found.levels("soft-blur")
+    shared = found.level_inputs("soft-blur")
     assert shared == {"levels": ["results/laptop/store/schedules/levels/digits-soft-blur-blur/levels.csv"]}
-    assert found.levels("soft-direct") == found.levels("soft-plain-loss") == shared
-    assert found.levels("soft-mask") == {"levels": ["results/laptop/store/schedules/levels/digits-soft-mask-mask/levels.csv"]}
-    assert found.levels("soft-uniform") == found.levels("soft-exploding") == {}
+    assert found.level_inputs("soft-direct") == found.level_inputs("soft-plain-loss") == shared
+    assert found.level_inputs("soft-mask") == {"levels": ["results/laptop/store/schedules/levels/digits-soft-mask-mask/levels.csv"]}
+    assert found.level_inputs("soft-uniform") == found.level_inputs("soft-exploding") == {}
     for files in (found.train_inputs("soft-direct"), found.sample_inputs("soft-direct", "0", "soft-momentum")):
         assert files["levels"] == shared["levels"]
     assert "levels" not in found.train_inputs("soft-uniform")

@@ -25,7 +25,7 @@ CHURN = {"amount": 1.0, "lowest": 0.0, "highest": 1.0, "noise": 1.0}
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml with some places, "a/b/c", changed, made in the repository's root."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes, scale="laptop": plan.Plan(params.load(rewritten(*changes), scale))
+    return lambda *changes, scale="laptop": plan.Workflow(params.load(rewritten(*changes), scale))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_one_line_before_any_job(edited, changes, message):
 def described(monkeypatch, run, *keys):
     """Parts of a run of params.yaml, as its training is told them."""
     monkeypatch.chdir(ROOT)
-    spec = plan.read("laptop").written("train", run, "0")["run"]
+    spec = plan.read("laptop").written_spec("train", run, "0")["run"]
     return [spec[key] for key in keys]
 
 

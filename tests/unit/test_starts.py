@@ -171,7 +171,7 @@ def test_parts_of_the_digits_are_disjoint_and_complete():
 def edited(rewritten, monkeypatch):
     """The plan of params.yaml at scale laptop with some places, "a/b/c", changed."""
     monkeypatch.chdir(ROOT)
-    return lambda *changes: plan.Plan(params.load(rewritten(*changes), "laptop"))
+    return lambda *changes: plan.Workflow(params.load(rewritten(*changes), "laptop"))
 
 
 def test_a_samplers_start_stands_in_place_of_its_runs(edited):
@@ -235,6 +235,6 @@ def test_without_an_operator_the_loss_seen_through_it_is_the_plain_loss():
 
 def test_a_search_and_a_study_have_what_their_start_is_made_from(edited):
     found = edited(("samplers/ddim-searched/prior", "corrupted_training"))
-    assert found.search_inputs("digits", "0", "ddim-searched")["data"] == [found.data_of("digits")]
+    assert found.search_inputs("digits", "0", "ddim-searched")["data"] == [found.data_file("digits")]
     assert "data" not in edited().search_inputs("digits", "0", "ddim-searched")
     assert "data" in edited(("runs/digits/prior", "smooth_gaussian")).robustness_inputs("digits", "0")

@@ -191,5 +191,5 @@ def test_a_damaged_provenance_file_is_one_line(both):
 
 def test_help_lists_the_commands_for_people(capsys):
     assert main(["--help"]) == 0
-    listed = capsys.readouterr().out.split("verbs: ")[1].strip().split(", ")
+    listed = capsys.readouterr().out.split("commands: ")[1].splitlines()[0].split(", ")
     assert {"check", "explain", "verify", "where"} <= set(listed)

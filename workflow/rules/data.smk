@@ -66,7 +66,7 @@ rule data:
     input:
         unpack(lambda w: plan.data_inputs(w.data)),
         # Its name holds its hash: unpacked again, it is what it was. After replacing an archive whose hash is not stated: -R extract data
-        archive=lambda w: [ancient(folder) for folder in plan.unpacked(w.data)],
+        archive=lambda w: [ancient(folder) for folder in plan.unpacked_folders(w.data)],
     output:
         data=f"{STORE}/data/{{data}}.safetensors",
         made=made("data", "data"),
@@ -90,7 +90,7 @@ rule data:
 rule reference:
     input:
         data=f"{STORE}/data/{{data}}.safetensors",
-        weights=plan.weights(),
+        weights=plan.weight_files(),
     output:
         features=f"{STORE}/data/{{data}}.features.safetensors",
         floor=f"{STORE}/records/reference/{{data}}.json",

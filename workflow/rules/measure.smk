@@ -1,15 +1,15 @@
 rule measure:
     input:
-        unpack(lambda w: plan.judge_inputs(w.run)),
+        unpack(lambda w: plan.metric_inputs(w.run)),
         samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
     output:
         # Kept from run to run, so that a new step count is measured alone.
         record=update(f"{STORE}/records/{{run}}/s{{seed}}/{{sampler}}.json"),
         made=update(made("measure", "run", "seed", "sampler")),
     log:
-        f"{LOGS}/measure/{{run}}-s{{seed}}-{{sampler}}.log",
+        f"{LOGS}/measure/{{run}}/s{{seed}}/{{sampler}}.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{run}}-s{{seed}}-{{sampler}}.tsv"
+        f"{BENCHMARKS}/measure/{{run}}/s{{seed}}/{{sampler}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -27,15 +27,15 @@ rule measure:
 
 rule errors:
     input:
-        data=lambda w: plan.data_of(w.run),
-        estimator=lambda w: plan.net(w.run, w.seed, "estimator"),
+        data=lambda w: plan.data_file(w.run),
+        estimator=lambda w: plan.net_file(w.run, w.seed, "estimator"),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/errors.json",
         made=made("errors", "run", "seed"),
     log:
-        f"{LOGS}/errors/{{run}}-s{{seed}}.log",
+        f"{LOGS}/errors/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/errors/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/errors/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -58,9 +58,9 @@ rule robustness:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/robustness.json",
         made=made("robustness", "run", "seed"),
     log:
-        f"{LOGS}/robustness/{{run}}-s{{seed}}.log",
+        f"{LOGS}/robustness/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/robustness/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/robustness/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -78,14 +78,14 @@ rule robustness:
 
 rule likelihood:
     input:
-        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+        unpack(lambda w: plan.evaluation_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/likelihood/{{run}}/s{{seed}}.json",
         made=made("likelihood", "run", "seed"),
     log:
-        f"{LOGS}/likelihood/{{run}}-s{{seed}}.log",
+        f"{LOGS}/likelihood/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/likelihood/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/likelihood/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -103,14 +103,14 @@ rule likelihood:
 
 rule gradients:
     input:
-        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+        unpack(lambda w: plan.evaluation_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/gradients.json",
         made=made("gradients", "run", "seed"),
     log:
-        f"{LOGS}/gradients/{{run}}-s{{seed}}.log",
+        f"{LOGS}/gradients/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/gradients/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/gradients/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -128,14 +128,14 @@ rule gradients:
 
 rule variance:
     input:
-        unpack(lambda w: plan.held_inputs(w.run, w.seed)),
+        unpack(lambda w: plan.evaluation_inputs(w.run, w.seed)),
     output:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/variance.json",
         made=made("variance", "run", "seed"),
     log:
-        f"{LOGS}/variance/{{run}}-s{{seed}}.log",
+        f"{LOGS}/variance/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/variance/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/variance/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads

@@ -1,6 +1,6 @@
 rule levels:
     input:
-        data=lambda w: plan.data_of(plan.levels_run(w.chosen)),
+        data=lambda w: plan.data_file(plan.run_of_levels(w.chosen)),
     output:
         levels=f"{STORE}/schedules/levels/{{chosen}}/levels.csv",
         record=f"{STORE}/schedules/levels/{{chosen}}/levels.json",
@@ -34,9 +34,9 @@ rule search:
         record=update(f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.json"),
         made=update(made("search", "run", "seed", "sampler")),
     log:
-        f"{LOGS}/search/{{run}}-s{{seed}}-{{sampler}}.log",
+        f"{LOGS}/search/{{run}}/s{{seed}}/{{sampler}}.log",
     benchmark:
-        f"{BENCHMARKS}/search/{{run}}-s{{seed}}-{{sampler}}.tsv"
+        f"{BENCHMARKS}/search/{{run}}/s{{seed}}/{{sampler}}.tsv"
     priority: 5
     conda:
         ENVIRONMENT

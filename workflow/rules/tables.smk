@@ -10,7 +10,7 @@ rule table:
     benchmark:
         f"{BENCHMARKS}/table/{{paper}}-{{table}}.tsv"
     wildcard_constraints:
-        paper=plan.papers_with(figure=True),
+        paper=plan.paper_pattern(figure=True),
     conda:
         ENVIRONMENT
     threads: 1
@@ -29,15 +29,15 @@ use rule table as plain_table with:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json"),
         made=made("table", "paper", "table"),
     wildcard_constraints:
-        paper=plan.papers_with(figure=False),
+        paper=plan.paper_pattern(figure=False),
 
 
 rule report:
     input:
         tables=plan.table_files(".json"),
-        curves=plan.curves(),
-        costs=plan.costs(),
-        benchmarks=plan.benchmarks(),
+        curves=plan.curve_files(),
+        costs=plan.cost_files(),
+        benchmarks=plan.benchmark_files(),
     output:
         readme=f"{TABLES}/README.md",
         cells=f"{TABLES}/cells.csv",
@@ -45,7 +45,7 @@ rule report:
         cost=f"{ROOT}/cost.csv",
         png=f"{TABLES}/curves.png",
         svg=f"{TABLES}/curves.svg",
-        plots=plan.plots(),
+        plots=plan.plot_files(),
         made=made("report"),
     log:
         f"{LOGS}/report.log",

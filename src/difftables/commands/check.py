@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from difftables.planning.plan import Plan
+from difftables.planning.plan import Workflow
 from difftables.report import checks
 
 STAGE = "pipeline"  # of dvc.yaml; the other one has what holds seconds, which no second run repeats
@@ -49,7 +49,7 @@ def command(arguments: list[str]) -> int:
     return 1 if wrong else 2 if left else 0
 
 
-def pending(plan: Plan) -> list[str]:
+def pending(plan: Workflow) -> list[str]:
     """Jobs that a dry run would start."""
     snakemake = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--nolock", "--config", f"scale={plan.params.scale}"]
     found = subprocess.run(snakemake, capture_output=True, text=True)
@@ -60,7 +60,7 @@ def pending(plan: Plan) -> list[str]:
     return [f"{count} x {rule} would run; run snakemake" for rule, count in jobs if rule not in ("total", "all", "everything")]
 
 
-def without_metadata(plan: Plan) -> list[str]:
+def without_metadata(plan: Workflow) -> list[str]:
     """Finished files that Snakemake keeps no record of: it would take them for good whatever made them."""
     import base64
 
@@ -72,7 +72,7 @@ def without_metadata(plan: Plan) -> list[str]:
     return lost
 
 
-def changed(plan: Plan, stored: bool) -> list[str]:
+def changed(plan: Workflow, stored: bool) -> list[str]:
     """Results that differ from dvc.lock, where that has the scale; what must run again is for the dry run to say."""
     import yaml
 

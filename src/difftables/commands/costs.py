@@ -5,7 +5,7 @@ from typing import Any
 
 from difftables.config.data import Images, Speech
 from difftables.config.run import Net
-from difftables.planning.plan import Plan
+from difftables.planning.plan import Workflow
 
 HEADER = ["key", "net", "data", "parameters", "multiply_adds"]
 
@@ -39,10 +39,10 @@ def _named(row: list[Any]) -> tuple[str, str, str]:
     return row[2], row[1], row[0]
 
 
-def nets(plan: Plan) -> Iterator[tuple[str, str, Net, Images | Speech]]:
+def nets(plan: Workflow) -> Iterator[tuple[str, str, Net, Images | Speech]]:
     """Name, data set, spec and spec of the data of each net that a plan trains; an estimator is named by its run."""
-    for name in plan.runs_trained():
-        spec, run = plan.view(name), plan.params.runs[name]
+    for name in plan.trained_runs():
+        spec, run = plan.evaluated_run(name), plan.params.runs[name]
         yield run.net, run.data, spec.net, spec.data
         if run.estimator:
             yield f"{name} estimator", run.data, run.estimator.net, spec.data

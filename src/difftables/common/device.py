@@ -1,16 +1,16 @@
 """Which device a job uses: CUDA where there is one, else the CPU; local jobs share GPUs through file locks."""
 
-import fcntl
 import os
 import tempfile
 import time
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from difftables.common.parallel import here
 
-_held: list[object] = []  # an open file holds its lock until the process ends
+_held: list[FileLock] = []  # until the process ends, however it ends
 
 
 def choose(wanted_gpus: int) -> torch.device:
@@ -47,11 +47,10 @@ def _locked(name: str) -> bool:
     """Whether the card was free, and is this job's now."""
     parts = ["difftables-gpu", os.environ.get("SLURM_JOB_ID", ""), name.strip().replace("/", "_")]
     path = Path(tempfile.gettempdir()) / ("-".join(filter(None, parts)) + ".lock")
-    file = open(path, "a")  # noqa: SIM115  the lock lives as long as the file
+    lock = FileLock(path, mode=0o666)  # another user's job takes it after this one
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        lock.acquire(blocking=False)
+    except Timeout:
         return False
-    _held.append(file)
+    _held.append(lock)
     return True

@@ -97,7 +97,7 @@ def check_corruption(name: str, corrupt: Corruption, noisiest: Level, shape: tup
     if loss_through and hidden:
         raise ValueError(
             f"corruption {name!r} is singular: it hides {hidden} of {y[0].numel()} values at its strongest; the loss never sees them, "
-            "but samplers read them; keep a little of each, as `mask` does, or set seen: plain"
+            "but samplers read them; keep a little of each, as `mask` does, or set loss_through: plain"
         )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
-from difftables.config.run_spec import RunSpec
+from difftables.config.run_spec import EstimatedRun, RunSpec
 from difftables.data.image_set import ImageSet
 from difftables.data.speech_set import SpeechSet
 from difftables.diffusion import subschedules
@@ -20,7 +20,7 @@ from difftables.nets.build import load_net
 Estimate = Callable[..., Tensor]  # x, [B, ...], and `cond`, the net's condition, to alpha_bar, [B]
 
 
-def trained(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def trained(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The estimator net of a run: x, [B, ...], to alpha_bar, [B], within the levels of the training schedule."""
     assert run.estimator is not None, "the plan refuses a run without an estimator"
     net = load_net(run.estimator.net, run.data, files["estimator"], "estimator", device)
@@ -28,7 +28,7 @@ def trained(run: RunSpec, training: Level, files: dict[str, Path], device: torch
     return lambda x, cond=None: alpha_bar_of(net(x), lowest)
 
 
-def oracle(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def oracle(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The exact estimator for a kernel density of training samples, under a training density uniform over the schedule.
 
     Half of the levels are evenly spaced in index and half in log sigma; each is weighted by the range of indices that it represents.
@@ -43,7 +43,7 @@ def oracle(run: RunSpec, training: Level, files: dict[str, Path], device: torch.
     return lambda x, cond=None: exact(x)
 
 
-def known_mel(run: RunSpec, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
+def known_mel(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:
     """The likeliest level of a noisy utterance whose clean mel spectrogram is known, as it is to a vocoder."""
     assert isinstance(run.data, config_data.Speech), "the plan refuses a run without speech"
     speech = SpeechSet(run.data, files["data"], device)
@@ -51,6 +51,6 @@ def known_mel(run: RunSpec, training: Level, files: dict[str, Path], device: tor
     return lambda x, cond: exact(x, cond)
 
 
-ESTIMATES: Variants[Callable[[RunSpec, Level, dict[str, Path], torch.device], Estimate]] = {
+ESTIMATES: Variants[Callable[[RunSpec | EstimatedRun, Level, dict[str, Path], torch.device], Estimate]] = {
     "estimator": trained, "oracle": oracle, "known_mel": known_mel,
 }  # fmt: skip

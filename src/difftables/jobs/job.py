@@ -53,6 +53,11 @@ class Job:
         """The one output of a name."""
         return self.outputs[name][0]
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """The first input of each name."""
+        return {name: paths[0] for name, paths in self.inputs.items() if paths}
+
     def maybe(self, name: str) -> Path | None:
         """The one input of a name, or None where the rule gives none."""
         return self.inputs[name][0] if self.inputs.get(name) else None

@@ -4,7 +4,7 @@ from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: TableSpec.  In: of Plan.table_inputs.  Out: md, tex, csv, json, and png, svg where Plan.has_figure.
+    """spec: TableSpec.  In: of Workflow.table_inputs.  Out: md, tex, csv, json, and png, svg where Workflow.has_figure.
 
     Raises: ValueError where the table's renderer and the plan differ about the picture.
     """
@@ -16,7 +16,7 @@ def run(job: Job) -> None:
     if (draw is not None) != ("png" in job.outputs):
         has, planned = ("a", "none") if draw is not None else ("no", "one")
         raise ValueError(
-            f"{made.paper} {made.table} has {has} picture, the plan has {planned}; make Plan.has_figure and its renderer agree"
+            f"{made.paper} {made.table} has {has} picture, the plan has {planned}; make Workflow.has_figure and its renderer agree"
         )
     if draw is not None:
         figures.save(draw(), job.output("png").with_suffix(""))

@@ -272,7 +272,7 @@ class NCSNpp(nn.Module):
         embedded = sinusoid(c_noise, self.width) if self.fourier is None else self.fourier(c_noise)
         if self.classes is not None:
             if cond is None:
-                raise ValueError("a net with classes needs the class of each sample; set the run's `given: labels`")
+                raise ValueError("a net with classes needs the class of each sample; set the run's `condition_on: labels`")
             count = self.classes.in_features
             embedded = embedded + self.classes(F.one_hot(cond, count).to(embedded.dtype) * math.sqrt(count))
         if augment is not None:

@@ -177,7 +177,7 @@ class UNet(nn.Module):
         e = self.embed(sinusoid(c_noise, self.width))
         if self.classes is not None:
             if cond is None:
-                raise ValueError("a net with classes needs the class of each sample; set the run's `given: labels`")
+                raise ValueError("a net with classes needs the class of each sample; set the run's `condition_on: labels`")
             e = e + self.classes(cond)
         if low is not None:
             x = torch.cat([x, F.interpolate(low, size=x.shape[-2:], mode="bilinear", align_corners=False)], dim=1)

@@ -11,7 +11,7 @@ from difftables.config.run_spec import RunSpec
 from difftables.config.sampling import Sampling
 from difftables.planning import checkpoint_costs
 from difftables.planning.checkpoint_costs import COSTS, extraction
-from difftables.planning.plan import Plan
+from difftables.planning.plan import Workflow
 from difftables.search.methods import METHODS
 
 Wildcards = Mapping[str, str]
@@ -32,62 +32,62 @@ def chain(run: RunSpec, sampler: Sampling, steps: int, forward: Forward, whole: 
     return found
 
 
-def train(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def train(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """steps x batch x 3 forward; references of a stable target are left out."""
     run = plan.train_spec(w["run"], w["seed"]).run
     return run.train.steps * run.train.batch * PASSES * forward(run.net, run.data)
 
 
-def train_estimator(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def train_estimator(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """steps x batch x 3 forward."""
     run = plan.train_estimator_spec(w["run"], w["seed"]).run
     training = run.estimator.train
     return training.steps * training.batch * PASSES * forward(run.estimator.net, run.data)
 
 
-def search_schedule(plan: Plan, w: Wildcards, forward: Forward) -> float:
-    """What the method draws, and features where it is judged."""
+def search_schedule(plan: Workflow, w: Wildcards, forward: Forward) -> float:
+    """What the method draws, and features where it is scored."""
     spec, found = plan.search_spec(w["run"], w["sampler"]), 0.0
     method, sampler = METHODS[spec.method], spec.sampler
     search = getattr(plan.params.search, plan.medium(w["run"]))
     for steps in spec.steps:
         each = chain(spec.run, sampler, steps, forward, method.whole) + extraction(spec.features)
-        found += method.chains(search, steps, sampler.solver.calls(steps) or steps) * each
+        found += method.generates(search, steps, sampler.solver.calls(steps) or steps) * each
     return found
 
 
-def sample(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def sample(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """n x seeds x the sum of the chains over step counts."""
     spec = plan.sample_spec(w["run"], w["sampler"])
     chains = sum(chain(spec.run, spec.sampler, steps, forward) for steps in spec.steps)
     return spec.n * len(spec.seeds) * chains
 
 
-def measure(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def measure(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """n x seeds x step counts, features alone: distances between them are taken on the CPU."""
     spec, drawn = plan.measure_spec(w["run"], w["seed"], w["sampler"]), plan.sample_spec(w["run"], w["sampler"])
     return drawn.n * len(drawn.seeds) * len(drawn.steps) * extraction(spec.features)
 
 
-def reference(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def reference(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """Features of as many images as are measured: how many real ones there are is known once they are read."""
     return plan.params.evaluation.images.n * extraction(plan.features())
 
 
-def likelihood(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def likelihood(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """n x T: shorter chains ask nothing new."""
     spec = plan.likelihood_spec(w["run"], w["seed"])
     return spec.evaluation.likelihood_n * max(spec.steps) * forward(spec.run.net, spec.run.data, True)
 
 
-def errors(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def errors(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """levels x n, of the estimator."""
     spec = plan.errors_spec(w["run"], w["seed"])
     e, run = spec.evaluation, spec.run
     return e.error_levels * e.error_n * forward(run.estimator.net, run.data, True)
 
 
-def robustness(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def robustness(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """schedules x n x the chains of all samplers, and features."""
     spec = plan.robustness_spec(w["run"], w["seed"])
     e = spec.evaluation
@@ -95,28 +95,28 @@ def robustness(plan: Plan, w: Wildcards, forward: Forward) -> float:
     return e.robustness_schedules * e.robustness_n * each
 
 
-def gradients(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def gradients(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """Three objectives x batches x batch x 3 forward; the warm-up is left out."""
     spec = plan.gradients_spec(w["run"], w["seed"])
     e = spec.evaluation
     return 3 * e.gradient_batches * e.gradient_batch * PASSES * forward(spec.run.net, spec.run.data)
 
 
-def variance(plan: Plan, w: Wildcards, forward: Forward) -> float:
+def variance(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """levels x n; sums over the data are left out."""
     spec = plan.variance_spec(w["run"], w["seed"])
     e = spec.evaluation
     return e.variance_levels * e.variance_n * forward(spec.run.net, spec.run.data)
 
 
-RULES: Variants[Callable[[Plan, Wildcards, Forward], float]] = {
+RULES: Variants[Callable[[Workflow, Wildcards, Forward], float]] = {
     "train": train, "train_estimator": train_estimator, "search": search_schedule, "sample": sample, "measure": measure,
     "reference": reference, "likelihood": likelihood, "errors": errors, "robustness": robustness, "gradients": gradients,
     "variance": variance,
 }  # fmt: skip
 
 
-def by_rule(plan: Plan, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float]) -> dict[str, tuple[int, float | None]]:
+def by_rule(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float]) -> dict[str, tuple[int, float | None]]:
     """Jobs and GPU-hours of each rule, the most first; 0 hours without a GPU, None where a net is unknown.
 
     hours = 2 multiply-adds / (rate 3600 s)
@@ -137,7 +137,7 @@ def _most_first(entry: tuple[str, tuple[int, float | None]]) -> float:
     return float("-inf") if entry[1][1] is None else -entry[1][1]
 
 
-def table(plan: Plan, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float] | None = None) -> str:
+def table(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float] | None = None) -> str:
     """Jobs and GPU-hours by rule as text, and what the hours rest on."""
     found = by_rule(plan, jobs, checkpoint_costs.counted() if known is None else known)
     every = [hours for _, hours in found.values()]

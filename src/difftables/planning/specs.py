@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Any
 
+from difftables.common.names import full, local, paper_of
 from difftables.config import job_specs as specs
 from difftables.config.data import Features, Images, Speech
 from difftables.config.params_file import Table
@@ -10,21 +11,15 @@ from difftables.config.run import Adjustment, Backbone, EstimatorNet
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
 from difftables.config.sampling import Compared, Sampler, Sampling
 from difftables.papers.folder import READS
-from difftables.planning.params import Loaded
-from difftables.planning.table_rows import Bindings
+from difftables.planning.table_rows import TableRows
 from difftables.search.methods import METHODS
 
 OBJECTIVE = {"objective", "vlb_weight"}  # of these a job that evaluates a net asks for what it reads
 OF_BACKBONE = set(Backbone.model_fields) - OBJECTIVE
 
 
-class Specs(Bindings):
-    """What each job of one scale is told.  Args, Raises: of Bindings."""
-
-    def __init__(self, params: Loaded) -> None:
-        super().__init__(params)
-        self.root = f"results/{params.scale}"
-        self.store, self.tables = f"{self.root}/store", f"{self.root}/tables"
+class JobSpecs(TableRows):
+    """What each job of one scale is told.  Args, Raises: of TableRows."""
 
     # -- runs and data sets -------------------------------------------------------------------------------------
 
@@ -38,46 +33,48 @@ class Specs(Bindings):
             own |= {"floor_n": None} | ({} if labelled else {"classes": None})
         return found.model_copy(update=own)
 
-    def parts(self, name: str, *parts: str) -> dict[str, Any]:
+    def run_fields(self, name: str, *parts: str) -> dict[str, Any]:
         """Fields of RunSpec: data set, net and schedule in place of their names, and the `parts` of a run that a job reads."""
         run = self.params.runs[name]
         resolved = {
-            "data": self.dataset(run.data, run.given is not None), "net": self.params.nets[run.net],
+            "data": self.dataset(run.data, run.condition_on is not None), "net": self.params.nets[run.net],
             "schedule": self.params.schedules[run.schedule],
         }  # fmt: skip
         return resolved | {key: getattr(run, key) for key in (*OF_BACKBONE, *parts)}
 
-    def view(self, name: str, *parts: str, **own: Any) -> RunSpec:
+    def evaluated_run(self, name: str, *parts: str, **own: Any) -> RunSpec:
         """A run as one that evaluates its net sees it: with the checkpoint it takes, and the run whose net has its ends."""
         run = self.params.runs[name]
-        ends = {"ends": self.view(run.ends), "share": run.share} if run.ends else {}
-        return RunSpec(**self.parts(name, *parts) | {"at": run.at} | ends | own)
+        view = run.checkpoint_of
+        edge = {"edge_run": self.evaluated_run(view.edge_run), "edge_fraction": view.edge_fraction} if view and view.edge_run else {}
+        return RunSpec(**self.run_fields(name, *parts) | {"step": run.step} | edge | own)
 
-    def sampler_run(self, name: str, sampler: Sampler) -> RunSpec:
+    def run_of_sampler(self, name: str, sampler: Sampler) -> RunSpec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
         run, own = self.params.runs[name], dict[str, Any]()
         adjust = run.adjust if sampler.adapt or sampler.schedule == "fitted" else None
         if adjust is not None:
             family = sampler.family or adjust.family
             # A fitted schedule that nothing adjusts reads the family alone.
-            own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.adapt else Adjustment(family=family, first=adjust.first)
+            fitted = Adjustment(family=family, first_beta=adjust.first_beta)
+            own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.adapt else fitted
         if sampler.prior is not None:
             own["prior"] = sampler.prior
         if sampler.adapt == "oracle":
             own["oracle"] = run.oracle
         if sampler.adapt == "estimator" and run.estimator is not None:
             own["estimator"] = EstimatorNet(net=run.estimator.net)
-        return self.view(name, **own)
+        return self.evaluated_run(name, **own)
 
     @staticmethod
-    def as_drawn(sampler: Sampler) -> Sampling:
+    def sampling_of(sampler: Sampler) -> Sampling:
         """A sampler as its jobs see it: what names other parts of the spec is left to those."""
         return Sampling(**{key: getattr(sampler, key) for key in Sampling.model_fields})
 
-    def estimated_run(self, name: str) -> RunSpec:
+    def adjusted_run(self, name: str) -> RunSpec:
         """A run with its adjustment, and its estimator's net."""
         run = self.params.runs[name]
-        return self.view(name, "adjust", estimator=EstimatorNet(net=run.estimator.net) if run.estimator else None)
+        return self.evaluated_run(name, "adjust", estimator=EstimatorNet(net=run.estimator.net) if run.estimator else None)
 
     def features(self) -> Features:
         """The feature network that all metrics of images use."""
@@ -92,13 +89,14 @@ class Specs(Bindings):
         found = getattr(self.params.evaluation, self.medium(run))
         return found.model_dump(include=set(keys))
 
-    def numbers(self, run: str, keys: set[str]) -> specs.SearchNumbers:
+    def search_numbers(self, run: str, keys: set[str]) -> specs.SearchNumbers:
         """Numbers of the search of a run's medium."""
         return specs.SearchNumbers(**getattr(self.params.search, self.medium(run)).model_dump(include=keys))
 
-    def names(self, run: str, seed: str, sampler: str | None = None) -> Names:
+    def record_names(self, run: str, seed: str, sampler: str | None = None) -> Names:
         """What a record says of where it comes from."""
-        return Names(run=run, train_seed=int(seed), dataset=self.params.runs[run].data, sampler=sampler)
+        named = full(sampler, paper_of(run)) if sampler else None
+        return Names(run=run, train_seed=int(seed), dataset=self.params.runs[run].data, sampler=named)
 
     # -- data ---------------------------------------------------------------------------------------------------
 
@@ -131,41 +129,42 @@ class Specs(Bindings):
 
     def train_spec(self, run: str, seed: str) -> specs.TrainSpec:
         """Of rule train."""
-        return specs.TrainSpec(run=TrainedRun(**self.parts(run, "train", *OBJECTIVE)), seed=int(seed))
+        return specs.TrainSpec(run=TrainedRun(**self.run_fields(run, "train", *OBJECTIVE)), seed=int(seed))
 
     def train_estimator_spec(self, run: str, seed: str) -> specs.TrainEstimatorSpec:
         """Of rule train_estimator."""
-        full = self.parts(run, "estimator")
+        full = self.run_fields(run, "estimator")
         own = EstimatorRun(**{key: full[key] for key in EstimatorRun.model_fields})
         return specs.TrainEstimatorSpec(run=own, seed=int(seed))
 
     # -- schedules ----------------------------------------------------------------------------------------------
 
     def levels_name(self, run: str) -> str:
-        """What tells a run's chosen levels from others: runs with one data set, schedule and corruption share them."""
+        """PAPER/NAME of a run's chosen levels: runs with one data set, schedule and corruption share them."""
         found = self.params.runs[run]
-        return f"{found.data}-{found.schedule}-{found.corruption}"
+        paper = paper_of(found.schedule)
+        return f"{paper}/{found.data}-{local(found.schedule, paper)}-{found.corruption}"
 
-    def levels_run(self, chosen: str) -> str:
+    def run_of_levels(self, chosen: str) -> str:
         """A run with the levels of that name."""
         return next(run for run in self.params.runs if self.levels_name(run) == chosen)
 
     def levels_spec(self, chosen: str) -> specs.LevelsSpec:
         """Of rule levels."""
-        run = self.levels_run(chosen)
-        full = self.parts(run)
+        run = self.run_of_levels(chosen)
+        full = self.run_fields(run)
         return specs.LevelsSpec(
             data=full["data"], schedule=full["schedule"], corruption=full["corruption"], levels=chosen, dataset=self.params.runs[run].data
         )
 
     def search_spec(self, run: str, sampler: str) -> specs.SearchSpec:
         """Of rule search, for the row that asks for it, and the sampler that its method draws with."""
-        row = self.params.samplers[sampler]
+        row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
-        used = method.drawn_by(row)
+        used = method.sampler(row)
         return specs.SearchSpec(
-            run=self.sampler_run(run, used), sampler=self.as_drawn(used), method=row.schedule, steps=self.steps(run, sampler),
-            search=self.numbers(run, set(method.reads)), features=self.features_of(run) if method.judged else None,
+            run=self.run_of_sampler(run, used), sampler=self.sampling_of(used), method=row.schedule, steps=self.step_counts(run, sampler),
+            search=self.search_numbers(run, set(method.reads)), features=self.features_of(run) if method.scored else None,
             **self.evaluation(run, "batch"),
         )  # fmt: skip
 
@@ -173,89 +172,91 @@ class Specs(Bindings):
 
     def sample_spec(self, run: str, sampler: str) -> specs.SampleSpec:
         """Of rule sample."""
-        row = self.params.samplers[sampler]
+        row = self.sampler(run, sampler)
         numbers = self.evaluation(run, "n", "seeds", "batch") | ({"seeds": row.seeds} if row.seeds else {})
-        return specs.SampleSpec(run=self.sampler_run(run, row), sampler=self.as_drawn(row), steps=self.steps(run, sampler), **numbers)
+        return specs.SampleSpec(
+            run=self.run_of_sampler(run, row), sampler=self.sampling_of(row), steps=self.step_counts(run, sampler), **numbers
+        )
 
     def measure_spec(self, run: str, seed: str, sampler: str) -> specs.MeasureSpec:
         """Of rule measure."""
         own = specs.Measures(**self.evaluation(run, *specs.Measures.model_fields))
         return specs.MeasureSpec(
-            names=self.names(run, seed, sampler), medium=self.medium(run), speech=self.speech(run), evaluation=own,
+            names=self.record_names(run, seed, sampler), medium=self.medium(run), speech=self.speech_data(run), evaluation=own,
             features=self.features_of(run),
         )  # fmt: skip
 
-    def speech(self, run: str) -> Speech | None:
+    def speech_data(self, run: str) -> Speech | None:
         """The data set of a run where it is speech."""
         found = self.dataset(self.params.runs[run].data)
         return found if isinstance(found, Speech) else None
 
     def errors_spec(self, run: str, seed: str) -> specs.ErrorsSpec:
         """Of rule errors."""
-        full = self.parts(run, "estimator", "oracle")
+        full = self.run_fields(run, "estimator", "oracle")
         full["estimator"] = EstimatorNet(net=full["estimator"].net)
         return specs.ErrorsSpec(
             run=EstimatedRun(**{key: full[key] for key in EstimatedRun.model_fields}),
             estimates=["estimator", {"images": "oracle", "speech": "known_mel"}[self.medium(run)]],
-            evaluation=specs.ErrorLevels(**self.evaluation(run, "error_levels", "error_n")), names=self.names(run, seed),
+            evaluation=specs.ErrorLevels(**self.evaluation(run, "error_levels", "error_n")), names=self.record_names(run, seed),
         )  # fmt: skip
 
     def robustness_spec(self, run: str, seed: str) -> specs.RobustnessSpec:
         """Of rule robustness: the adjusted samplers that the figures name, fixed against adjusted."""
         samplers, adjust = list[Compared](), self.params.runs[run].adjust
-        for line in (row for row in self.all_rows() if row["run"] == run and "adjusted" in row):
+        for line in (row for row in self.bound_rows() if row["run"] == run and "adjusted" in row):
             named = self.params.samplers[line["adjusted"]]
-            row = dict(self.as_drawn(named)) | {"family": named.family or (adjust.family if adjust else None)}
+            row = dict(self.sampling_of(named)) | {"family": named.family or (adjust.family if adjust else None)}
             for method, adapt in (("fixed", None), ("adjusted", named.adapt)):
                 samplers.append(Compared(**row | {"adapt": adapt, "name": line["adjusted"], "method": method}))
         own = set(specs.RandomSchedules.model_fields)
         return specs.RobustnessSpec(
-            run=self.estimated_run(run), samplers=samplers,
-            search=self.numbers(run, {"grid", "decades", "digits", "groups", "seed"}), names=self.names(run, seed),
+            run=self.adjusted_run(run), samplers=samplers,
+            search=self.search_numbers(run, {"grid", "decades", "digits", "groups", "seed"}), names=self.record_names(run, seed),
             evaluation=specs.RandomSchedules(**self.evaluation(run, *own)), features=self.features_of(run), **self.evaluation(run, "batch"),
         )  # fmt: skip
 
     def likelihood_spec(self, run: str, seed: str) -> specs.LikelihoodSpec:
         """Of rule likelihood: the bound of the whole chain, and of the shorter ones that a table asks for."""
-        used = {steps for row in self.all_rows() if row["run"] == run and row["kind"] == "chains" for steps in row["asked"]}
+        used = {steps for row in self.bound_rows() if row["run"] == run and row["kind"] == "chains" for steps in row["asked"]}
         found = self.params.runs[run]
         return specs.LikelihoodSpec(
-            run=self.view(run), steps=sorted({*used, self.chain(run)}),
+            run=self.evaluated_run(run), steps=sorted({*used, self.training_steps(run)}),
             evaluation=specs.Likelihoods(**self.evaluation(run, "likelihood_n", "batch")),
-            trained=specs.Budget(steps=found.at or found.train.steps, batch=found.train.batch),
-            variance="learned" if self.has_variance(run) else "large", names=self.names(run, seed),
+            trained=specs.Budget(steps=found.step or found.train.steps, batch=found.train.batch),
+            variance="learned" if self.predicts_variance(run) else "large", names=self.record_names(run, seed),
         )  # fmt: skip
 
     def gradients_spec(self, run: str, seed: str) -> specs.GradientsSpec:
         """Of rule gradients."""
         own = specs.GradientBatches(**self.evaluation(run, "gradient_batch", "gradient_batches"))
-        return specs.GradientsSpec(run=self.view(run, "vlb_weight"), evaluation=own, names=self.names(run, seed))
+        return specs.GradientsSpec(run=self.evaluated_run(run, "vlb_weight"), evaluation=own, names=self.record_names(run, seed))
 
     def variance_spec(self, run: str, seed: str) -> specs.VarianceSpec:
         """Of rule variance."""
         own = specs.TargetLevels(**self.evaluation(run, "variance_levels", "variance_n"))
-        return specs.VarianceSpec(run=self.view(run), evaluation=own, names=self.names(run, seed))
+        return specs.VarianceSpec(run=self.evaluated_run(run), evaluation=own, names=self.record_names(run, seed))
 
-    def _listening(self, run: str) -> list[Table]:
+    def _listening_tables(self, run: str) -> list[Table]:
         return [
             table for paper, tables in self.params.tables.items() for name, table in tables.items()
             if table.run == run and self.layouts[paper][name]["kind"] == "listen"
         ]  # fmt: skip
 
-    def listened(self, run: str) -> list[str]:
-        """Samplers of a run whose audio is written, in the order of the tables."""
+    def listened_samplers(self, run: str) -> list[str]:
+        """Samplers of a run whose audio is written, in the order of the tables, by the stems of their files."""
         return list(dict.fromkeys(
-            row["sampler"] for paper, tables in self.params.tables.items() for name, table in tables.items()
+            self.stem(run, row["sampler"]) for paper, tables in self.params.tables.items() for name, table in tables.items()
             if table.run == run and self.layouts[paper][name]["kind"] == "listen"
             for row in self.rows(paper, name) if row["run"]
         ))  # fmt: skip
 
     def listen_spec(self, run: str) -> specs.ListenSpec:
         """Of rule listen."""
-        steps = sorted({steps for table in self._listening(run) for steps in table.steps})
-        data = self.speech(run)
+        steps = sorted({steps for table in self._listening_tables(run) for steps in table.steps})
+        data = self.speech_data(run)
         assert data is not None, "the plan listens to speech alone"
-        return specs.ListenSpec(data=data, samplers=self.listened(run), steps=steps, **self.evaluation(run, "listen"))
+        return specs.ListenSpec(data=data, samplers=self.listened_samplers(run), steps=steps, **self.evaluation(run, "listen"))
 
     # -- tables -------------------------------------------------------------------------------------------------
 
@@ -264,7 +265,7 @@ class Specs(Bindings):
         bound, layout, rows = self.params.tables[paper][table], self.layouts[paper][table], self.rows(paper, table)
         run = self.params.runs[bound.run] if bound.run else None
         used = getattr(self.params.evaluation, self.medium(bound.run)) if bound.run else self.params.evaluation.images
-        speech = self.speech(bound.run) if bound.run else None
+        speech = self.speech_data(bound.run) if bound.run else None
         model = None
         if run and speech:
             model = {"precondition": run.precondition, "density": run.density, "steps": run.train.steps, "batch": run.train.batch}
@@ -275,9 +276,9 @@ class Specs(Bindings):
             paper=paper, table=table, layout=layout, rows=rows, steps=bound.steps, run=bound.run, dataset=run.data if run else None,
             metric={"net": self.features().net, "pixels": self.features().pixels}, scale=self.params.scale, n=used.n, seeds=len(used.seeds),
             train_seeds=len(run.seeds) if run else 0, speech=speech, model=model,
-            about={name: self.about(name) for name in runs} if noted else {},
+            about={name: self.run_notes(name, paper) for name in runs} if noted else {},
             courses={name: self.course(name) for name in runs} if layout["kind"] == "course" else {},
-            schedules={name: self.params.schedules[name] for name in layout.get("schedules", [])},
+            schedules={name: self.params.schedules[full(name, paper)] for name in layout.get("schedules", [])},
         )  # fmt: skip
 
     def course(self, run: str) -> specs.Course:
@@ -285,12 +286,13 @@ class Specs(Bindings):
         found = self.params.runs[run]
         return specs.Course(schedule=self.params.schedules[found.schedule], corruption=found.corruption, levels=self.levels_name(run))
 
-    def about(self, run: str) -> dict[str, Any]:
+    def run_notes(self, run: str, paper: str) -> dict[str, Any]:
         """What a table's foot says of a run."""
         found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
         return {
-            "schedule": found.schedule, "chain": self.chain(run), "objective": found.objective, "density": found.density,
-            "steps": found.at or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
+            "schedule": local(found.schedule, paper), "chain": self.training_steps(run),
+            "objective": found.objective, "density": found.density,
+            "steps": found.step or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
             "dropout": net.get("dropout"), "references": found.references,
         }  # fmt: skip
 

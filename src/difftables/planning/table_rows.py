@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from difftables.common import registry
 from difftables.common.errors import ConfigError, nearest
+from difftables.common.names import full, local, paper_of
 from difftables.config import fit
 from difftables.config.sampling import PathSolver, Sampler
 from difftables.diffusion import timesteps
@@ -17,7 +18,7 @@ from difftables.search.methods import METHODS
 Row = tuple[str, int, str]  # run, training seed, sampler
 
 
-class Bindings:
+class TableRows:
     """The tables of one scale, row by row.
 
     Args: params: a checked configuration.
@@ -30,25 +31,25 @@ class Bindings:
         self.layouts = {name: paper.layouts for name, paper in self.papers.items()}
         for each in self.papers.values():
             self._check_names(each)
-        for run, _, sampler in self.rows_used():
+        for run, _, sampler in self.sampled_rows():
             fit.check_estimate(params, run, sampler)
             self._check_row(run, sampler)
-        for run in dict.fromkeys(row[0] for row in self.rows_used()):
+        for run in dict.fromkeys(row[0] for row in self.sampled_rows()):
             fit.check_measured(params, run)
-        for row in self.all_rows():
+        for row in self.bound_rows():
             if "adjusted" in row:
                 self._check_row(row["run"], row["adjusted"])
                 if self.params.samplers[row["adjusted"]].adapt is None:
                     raise ConfigError(
                         f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
                     )
-        for run in self.runs_trained():
+        for run in self.trained_runs():
             self._check_operator(run)
             fit.check_run(params, run)
         for paper, tables in params.tables.items():
             for name, table in tables.items():
                 if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):
-                    self._need(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
+                    self._require(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
 
     def _check_names(self, paper: Paper) -> None:
         """What the tables of a paper name in params.yaml."""
@@ -56,18 +57,19 @@ class Bindings:
         for name in bound:
             if name not in paper.tables:
                 raise ConfigError(f"tables.{paper.name}.{name} is not in {where}{nearest(name, paper.tables)}")
-        samplers = sorted({*self.params.samplers, *self.params.left_out})
+        # Of all scales: a row whose run or sampler this scale leaves out is not run; one that no scale has is a mistake.
+        known = {"run": self.params.everywhere["runs"], "sampler": self.params.everywhere["samplers"]}
+        known["adjusted"] = known["sampler"]
         for name, layout in paper.layouts.items():
-            known = {"sampler": samplers, "adjusted": samplers}
-            if (paper.name, name) in self.params.parts:  # at some scale; of a table that no scale has, nothing is known
-                known["run"] = sorted(self.params.parts[paper.name, name])
             for row in layout.get("rows", []):
                 for key, names in known.items():
-                    if key in row and row[key] not in names:
-                        raise ConfigError(f"{where}: {name}, row {row['id']}: {key} is {row[key]!r}{nearest(row[key], names)}")
+                    if key in row and full(row[key], paper.name) not in names:
+                        near = nearest(row[key], [local(each, paper.name) for each in sorted(names)])
+                        raise ConfigError(f"{where}: {name}, row {row['id']}: {key} is {row[key]!r}{near}")
             for schedule in layout.get("schedules", []):
-                if schedule not in self.params.schedules:
-                    raise ConfigError(f"{where}: {name}: schedules has {schedule!r}{nearest(schedule, self.params.schedules)}")
+                if full(schedule, paper.name) not in self.params.schedules:
+                    near = nearest(schedule, [local(each, paper.name) for each in self.params.schedules])
+                    raise ConfigError(f"{where}: {name}: schedules has {schedule!r}{near}")
             for metric in (column["metric"] for column in layout.get("columns", []) if "metric" in column):
                 self._check_neighbours(metric, f"{where}: {name}")
         for claim in paper.claims:
@@ -81,30 +83,49 @@ class Bindings:
             raise ConfigError(f"{where}: metric is {metric!r}, which evaluation.images.neighbours leaves out{nearest(metric, known)}")
 
     def rows(self, paper: str, table: str) -> list[dict[str, Any]]:
-        """A table's rows with the run behind each (None: not run at this scale) and the step counts it is sampled at."""
+        """A table's rows with the run behind each (None: not run at this scale) and the step counts it is sampled at.
+
+        Runs and samplers have their full names; `part` is the run as tables.yaml names it.
+        """
         bound, found = self.params.tables[paper][table], []
-        for row in self.layouts[paper][table].get("rows", []):
+        for line in self.layouts[paper][table].get("rows", []):
+            row = line | {key: full(line[key], paper) for key in ("sampler", "adjusted") if key in line}
             run = bound.run
-            if run is not None and "run" in row:
-                run = f"{bound.parts}-{row['run']}" if f"{bound.parts}-{row['run']}" in self.params.runs else None
+            if run is not None and "run" in line:
+                named = full(line["run"], paper)
+                named = bound.runs.get(named, named)
+                run = named if named in self.params.runs else None
             if {row.get("sampler"), row.get("adjusted")} & self.params.left_out:
                 run = None
-            found.append(row | {"part": row.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
+            found.append(row | {"part": line.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
         return found
+
+    def sampler(self, run: str, name: str) -> Sampler:
+        """A sampler by its name, which may lack the paper where that is the run's."""
+        return self.params.samplers[full(name, paper_of(run))]
+
+    @staticmethod
+    def stem(run: str, sampler: str) -> str:
+        """What files of a run's sampler are called: its name, with its paper in front where that is not the run's."""
+        return local(sampler, paper_of(run))
+
+    def stems(self) -> list[str]:
+        """All stems that files of samplers may have."""
+        return [*self.params.samplers, *dict.fromkeys(local(name, paper_of(name)) for name in self.params.samplers)]
 
     def _row_steps(self, row: dict[str, Any], run: str | None, asked: list[int]) -> list[int]:
         if "sampler" not in row:
             return []
         if row.get("steps") == "full":
-            return [self.chain(run)] if run else []
+            return [self.training_steps(run)] if run else []
         own = self.params.samplers[row["sampler"]].steps if row["sampler"] not in self.params.left_out else None
         return sorted(set(own or asked))
 
-    def chain(self, run: str) -> int:
+    def training_steps(self, run: str) -> int:
         """T of a run's training schedule."""
         return self.params.schedules[self.params.runs[run].schedule].steps
 
-    def all_rows(self) -> list[dict[str, Any]]:
+    def bound_rows(self) -> list[dict[str, Any]]:
         """The rows of all tables that have a run, each with its table's kind."""
         return self._rows  # once: most jobs ask for them
 
@@ -116,57 +137,61 @@ class Bindings:
             for row in self.rows(paper, name) if row["run"]
         ]  # fmt: skip
 
-    def rows_used(self) -> list[Row]:
+    def sampled_rows(self) -> list[Row]:
         """Run, training seed and sampler of all rows that are sampled, each once."""
         found = [
-            (row["run"], seed, row["sampler"]) for row in self.all_rows() if "sampler" in row for seed in self.params.runs[row["run"]].seeds
+            (row["run"], seed, row["sampler"])
+            for row in self.bound_rows()
+            if "sampler" in row
+            for seed in self.params.runs[row["run"]].seeds
         ]
         return list(dict.fromkeys(found))
 
-    def steps(self, run: str, sampler: str) -> list[int]:
+    def step_counts(self, run: str, sampler: str) -> list[int]:
         """Step counts that any row asks of a run and a sampler."""
-        return sorted({steps for row in self.all_rows() if (row["run"], row.get("sampler")) == (run, sampler) for steps in row["steps"]})
+        wanted = (run, full(sampler, paper_of(run)))
+        return sorted({steps for row in self.bound_rows() if (row["run"], row.get("sampler")) == wanted for steps in row["steps"]})
 
-    def trained(self, run: str) -> str:
+    def trained_run(self, run: str) -> str:
         """The run whose training a run uses: its own, or the one it is a view of."""
-        return self.params.runs[run].of or run
+        return self.params.runs[run].trained or run
 
-    def runs_trained(self) -> list[str]:
+    def trained_runs(self) -> list[str]:
         """All runs whose nets some table needs."""
-        used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.all_rows()}
-        ends = {self.params.runs[run].ends for run in used} - {None}
-        return sorted({self.trained(run) for run in used | ends if run})
+        used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.bound_rows()}
+        edges = {self.params.runs[run].edge_run for run in used} - {None}
+        return sorted({self.trained_run(run) for run in used | edges if run})
 
     def medium(self, run: str) -> Literal["images", "speech"]:
         """images or speech."""
         return self.params.data[self.params.runs[run].data].medium
 
-    def drawn_by(self, sampler: str) -> Sampler:
+    def drawing_sampler(self, sampler: str) -> Sampler:
         """The sampler that a row's samples, or those of the search for its schedule, are drawn with: what it asks of a run."""
         row = self.params.samplers[sampler]
-        return METHODS[row.schedule].drawn_by(row) if row.schedule in METHODS else row
+        return METHODS[row.schedule].sampler(row) if row.schedule in METHODS else row
 
-    def has_variance(self, run: str) -> bool:
+    def predicts_variance(self, run: str) -> bool:
         """Whether a run's net speaks of the variance."""
         return bool((self.params.nets[self.params.runs[run].net].model_extra or {}).get("variance"))
 
-    def _need(self, run: str, who: str, *keys: str) -> None:
+    def _require(self, run: str, who: str, *keys: str) -> None:
         for key in keys:
             if getattr(self.params.runs[run], key) is None:
                 raise ConfigError(f"runs.{run}.{key} is missing, which {who} needs")
 
     def _check_row(self, run: str, name: str) -> None:
         """What a row asks of its run, before any job: a user wrote both by hand."""
-        row, longest, steps = self.params.samplers[name], self.chain(run), self.steps(run, name)
+        row, longest, steps = self.params.samplers[name], self.training_steps(run), self.step_counts(run, name)
         if max(steps, default=0) > longest:
             raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
-        solver, used = row.solver, self.drawn_by(name)
-        if solver.needs_variance and not self.has_variance(run):
+        solver, used = row.solver, self.drawing_sampler(name)
+        if solver.needs_variance and not self.predicts_variance(run):
             net = self.params.runs[run].net
             raise ConfigError(
                 f"samplers.{name}.solver reads the variance, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
             )
-        corruption, ends = self.params.runs[run].corruption, self.params.runs[run].ends
+        corruption, edge = self.params.runs[run].corruption, self.params.runs[run].edge_run
         fitted = used.adapt is not None or used.schedule == "fitted"
         if corruption != "scale" and (fitted or row.schedule in METHODS):
             raise ConfigError(
@@ -178,8 +203,8 @@ class Bindings:
                 f"samplers.{name} has solver {solver.kind}, which is for noise alone, but run {run!r} has corruption {corruption!r}; "
                 "use solver walk"
             )
-        if used.adapt is not None and (ends is not None or not solver.per_sample):
-            why = f"run {run!r} has ends, which take" if ends is not None else f"solver {solver.kind} takes"
+        if used.adapt is not None and (edge is not None or not solver.per_sample):
+            why = f"run {run!r} has an edge_run, which takes" if edge is not None else f"solver {solver.kind} takes"
             raise ConfigError(f"samplers.{name} adjusts its levels sample by sample, but {why} one level at a time; use a fixed schedule")
         family = self.params.schedules[self.params.runs[run].schedule].family
         process = registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", family)
@@ -194,7 +219,7 @@ class Bindings:
                 "change its path"
             )
         estimated = used.adapt == "estimator"
-        self._need(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (used.adapt == "oracle"), *["adjust"] * fitted)
+        self._require(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (used.adapt == "oracle"), *["adjust"] * fitted)
         try:
             self._check_schedule(row, name, longest, steps)
         except ValueError as error:

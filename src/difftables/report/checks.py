@@ -7,7 +7,7 @@ from typing import Any
 
 from difftables.common.files import canonical, read_json, sha256
 from difftables.config.job_specs import ReportSpec, TableSpec
-from difftables.planning.plan import Plan
+from difftables.planning.plan import Workflow
 from difftables.report import differences, index
 from difftables.report.cells import judge
 from difftables.report.pages import Page, read_page
@@ -26,7 +26,7 @@ class Findings:
     hashed: set[str] = field(default_factory=set)  # files whose hash was compared with the one in a provenance file
 
 
-def tables(plan: Plan, found: Findings) -> None:
+def tables(plan: Workflow, found: Findings) -> None:
     """Compare every table and what is made of all of them: the index, cells.csv, metrics.json and the numbers of plots."""
     pages = [
         page for paper, names in plan.params.tables.items() for name in names if (page := _table(plan, paper, name, found)) is not None
@@ -37,13 +37,13 @@ def tables(plan: Plan, found: Findings) -> None:
         _compare(Path(plan.tables) / name, text, found)
 
 
-def of_all(plan: Plan, pages: list[Page]) -> dict[str, str]:
+def of_all(plan: Workflow, pages: list[Page]) -> dict[str, str]:
     """What the files made of all tables hold, by their place in the folder of tables."""
-    spec = ReportSpec.model_validate_json(canonical(plan.written("report")))
-    return index.texts(spec, pages, [Path(path).stem for path in plan.plots()])
+    spec = ReportSpec.model_validate_json(canonical(plan.written_spec("report")))
+    return index.texts(spec, pages, [Path(path).stem for path in plan.plot_files()])
 
 
-def _table(plan: Plan, paper: str, name: str, found: Findings) -> Page | None:
+def _table(plan: Workflow, paper: str, name: str, found: Findings) -> Page | None:
     """Compare the files of one table; its page, or None where it cannot be made."""
     stem = Path(plan.tables) / paper / name
     try:
@@ -69,14 +69,14 @@ def _table(plan: Plan, paper: str, name: str, found: Findings) -> Page | None:
     return page
 
 
-def made(plan: Plan, paper: str, name: str) -> Page | None:
+def made(plan: Workflow, paper: str, name: str) -> Page | None:
     """A table's page from what it reads, or None where some of that is not here."""
     from difftables.report.page import page
 
     inputs = {kind: [Path(path) for path in paths] for kind, paths in plan.table_inputs(paper, name).items()}
     if not all(path.exists() for paths in inputs.values() for path in paths):
         return None
-    return page(TableSpec.model_validate_json(canonical(plan.written("table", paper, name))), inputs)[0]
+    return page(TableSpec.model_validate_json(canonical(plan.written_spec("table", paper, name))), inputs)[0]
 
 
 def _compare(path: Path, text: str, found: Findings) -> None:
@@ -84,7 +84,7 @@ def _compare(path: Path, text: str, found: Findings) -> None:
     found.wrong += differences.of_file(path, text)
 
 
-def hashes(plan: Plan, found: Findings) -> None:
+def hashes(plan: Workflow, found: Findings) -> None:
     """Compare each output that is no text of a table with its hash in the provenance file of its job, and inputs with what made them."""
     jobs = []
     for path in sorted(Path(plan.store, "provenance").rglob("*.json")):
@@ -115,12 +115,12 @@ def _files(job: dict[str, Any], side: str) -> dict[str, str]:
     return {path: digest for files in job[side].values() for path, digest in files.items()}
 
 
-def unchecked(plan: Plan, found: Findings) -> list[str]:
+def unchecked(plan: Workflow, found: Findings) -> list[str]:
     """What could be neither recomputed nor hashed: one line for each reason."""
     needed = {path for paper, names in plan.params.tables.items() for name in names for paths in plan.table_inputs(paper, name).values()
               for path in paths if path.startswith(plan.store)}  # fmt: skip
-    needed |= {path for row in plan.rows_used() for path in (plan.samples(*row), plan.record(*row))}
-    needed |= {plan.net(run, seed) for run in plan.runs_trained() for seed in plan.params.runs[run].seeds}
+    needed |= {path for row in plan.sampled_rows() for path in (plan.samples_file(*row), plan.record_file(*row))}
+    needed |= {plan.net_file(run, seed) for run in plan.trained_runs() for seed in plan.params.runs[run].seeds}
     missing = Counter(Path(path).parts[3] for path in needed if not Path(path).exists())
     rest = [path for path in Path(plan.tables).rglob("*") if path.is_file() and not path.name.startswith(".")]
     unseen = Counter(path.suffix for path in rest if str(path) not in found.texts | found.hashed)

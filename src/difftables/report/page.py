@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from difftables.common.files import read_json, sha256
+from difftables.common.names import local
 from difftables.config.job_specs import TableSpec
 from difftables.papers.folder import READS
 from difftables.report.cells import Reported, judge
@@ -12,7 +13,7 @@ from difftables.report.kinds import RENDERERS
 from difftables.report.pages import Page
 from difftables.report.sources import Sources, machines
 
-Inputs = Mapping[str, list[Path]]  # files by name, as Plan.table_inputs lists them
+Inputs = Mapping[str, list[Path]]  # files by name, as Workflow.table_inputs lists them
 
 
 def page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] | None]:
@@ -33,10 +34,10 @@ def sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
     rows = [row for row in spec["rows"] if row["run"]]
     drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
     trained = dict.fromkeys(row["run"] for row in rows)
-    chosen = {path.parent.name: path for path in inputs.get("levels", [])}
+    chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
     curves = dict(zip(trained, inputs.get("curves", []), strict=False))
     return Sources(
-        spec, Reported(inputs["reported"][0]), [_record(path) for path in inputs.get("records", [])],
+        spec, Reported(next(iter(inputs.get("reported", [])), None)), [_record(path) for path in inputs.get("records", [])],
         dict(zip(drawn, inputs.get("samples", []), strict=False)),
         next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
         next(iter(inputs.get("audio", [])), None), [_record(path) for path in inputs.get("likelihood", [])], curves,
@@ -70,4 +71,4 @@ def banner(spec: dict[str, Any]) -> str:
     seeds = f"{spec['train_seeds']} training seed{'s' * (spec['train_seeds'] > 1)}"
     seeds += f" x {spec['seeds']} sampling seeds" if spec["steps"] else ""
     note = "" if spec["scale"] == "paper" else " This is not the paper's data: compare rows with rows, never with the paper's numbers."
-    return f"**Measured at scale `{spec['scale']}` on `{spec['dataset']}`**, run `{spec['run']}`, {seeds}.{note}"
+    return f"**Measured at scale `{spec['scale']}` on `{spec['dataset']}`**, run `{local(spec['run'], spec['paper'])}`, {seeds}.{note}"

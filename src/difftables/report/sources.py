@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from difftables.common.names import local
 from difftables.metrics.catalogue import short_name
 from difftables.papers.numbers import Number
 from difftables.report.cells import Cell, Grid, Reported, quote
@@ -14,7 +15,7 @@ from difftables.report.cells import Cell, Grid, Reported, quote
 class Sources:
     """A table's spec, the paper's numbers and the files of its rows."""
 
-    spec: dict[str, Any]  # of Plan.table_spec
+    spec: dict[str, Any]  # of Workflow.table_spec
     reported: Reported
     records: list[Any] = field(default_factory=list)
     samples: dict[tuple[str, str], Path] = field(default_factory=dict)  # by run and sampler, of the first training seed
@@ -41,6 +42,11 @@ class Rendered:
 def machines(provenances: Iterable[dict[str, Any]]) -> str:
     """The kinds of machines that records were measured on, each once.  Args: provenances: each with its `machine`."""
     return "; ".join(dict.fromkeys(each["machine"] for each in provenances))
+
+
+def named(sources: Sources, row: dict[str, Any], key: str = "sampler") -> str:
+    """The sampler of a row as the paper's files name it; "" for a row without."""
+    return local(row[key], sources.spec["paper"]) if key in row else ""
 
 
 def cell_of(sources: Sources, row: dict[str, Any], column: str, metric_id: str, head: str = "", **more: Any) -> Cell:
@@ -71,8 +77,9 @@ def about(sources: Sources) -> list[str]:
     text = ["Nets: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in shared.items() if value is not None) + "."]
     own = {run: {key: value for key, value in each.items() if key not in shared} for run, each in found.items()}
     differ = [
-        f"`{run}`: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in each.items()) for run, each in own.items() if each
-    ]
+        f"`{local(run, sources.spec['paper'])}`: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in each.items())
+        for run, each in own.items() if each
+    ]  # fmt: skip
     return text + (["; ".join(differ) + "."] if differ else [])
 
 

@@ -7,7 +7,7 @@ from difftables.common.errors import label
 from difftables.metrics.catalogue import fits, metric, reported_name, short_name
 from difftables.report.cells import Cell, Grid, fill, mean_sd, quote
 from difftables.report.kinds import figures_training, likelihood
-from difftables.report.sources import Rendered, Sources, about, cell_of, quotes
+from difftables.report.sources import Rendered, Sources, about, cell_of, named, quotes
 
 
 def names_of(sources: Sources, column: dict[str, Any]) -> str:
@@ -18,7 +18,7 @@ def names_of(sources: Sources, column: dict[str, Any]) -> str:
 def own(sources: Sources, row: dict[str, Any], column: dict[str, Any]) -> Cell:
     """One row's cell of a column: a metric of its samples, the best seed of one (`select: best`), or the bound of its net."""
     metric_id = column["metric"]
-    cell = cell_of(sources, row, column["id"], metric_id, column["head"], sampler=row.get("sampler", ""), part=row.get("part") or "")
+    cell = cell_of(sources, row, column["id"], metric_id, column["head"], sampler=named(sources, row), part=row.get("part") or "")
     cell.metric = names_of(sources, column)
     if row["run"] is None:
         return cell

@@ -41,7 +41,7 @@ def denoiser_batch_loss(
     memory = density if isinstance(density, LossAware) else None
     kind = OBJECTIVES[run.objective]
     objective = kind(schedule, run.vlb_weight) if kind else None
-    loss_through = run.seen == "corrupted"
+    loss_through = run.loss_through == "corrupted"
     check_corruption(run.corruption, corrupt, schedule[:1], tuple(batches(0).x0.shape[1:]), loss_through)
 
     def batch_loss(step: int) -> tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]:

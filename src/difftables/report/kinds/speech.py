@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from difftables.common.files import load_tensors, tensor_names
+from difftables.common.names import local, paper_of
 from difftables.metrics.catalogue import fits, short_name
 from difftables.papers.folder import heard
 from difftables.report import figures
 from difftables.report.cells import Cell, Grid, fill, quote, steps_grid
 from difftables.report.kinds.steps import style_of
-from difftables.report.sources import Rendered, Sources, cell_of, literature
+from difftables.report.sources import Rendered, Sources, cell_of, literature, named
 
 
 def steps_of(row: dict[str, Any], files: list[Any], asked: list[int]) -> list[int]:
@@ -29,7 +30,7 @@ def cells_of(sources: Sources) -> list[Cell]:
             here = [r for file in files for r in file["records"] if r["steps"] == steps]
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
             for metric_id, name in ({r["id"]: r["metric"] for r in here} or measured or planned).items():
-                cell = cell_of(sources, row, str(steps), metric_id, method=row["method"], sampler=row["sampler"], steps=steps)
+                cell = cell_of(sources, row, str(steps), metric_id, method=row["method"], sampler=named(sources, row), steps=steps)
                 cell.metric = name
                 theirs = [number for number in found if fits(metric_id, number.metric_id)]
                 if theirs:
@@ -125,12 +126,12 @@ def listen(sources: Sources) -> Rendered:
     if not sources.records or sources.data is None or sources.audio is None:
         return Rendered([], Grid(layout["title"], ["", "audio"], [], list(layout["foot"])))
     count = len(list(sources.audio.glob("reference-*.wav")))
-    folder = f"../audio/{sources.audio.name}"
+    folder = f"../audio/{spec['run']}"
     lines: list[tuple[str, list[Any], str]] = [("reference", [_links(folder, "reference", count)], "own")]
     first: dict[str, tuple[Path, int]] = {}
     for row in (row for row in spec["rows"] if row["run"]):
         path = sources.samples[row["run"], row["sampler"]]
-        steps, stem = heard(tensor_names(path), spec["steps"]), row["sampler"]
+        steps, stem = heard(tensor_names(path), spec["steps"]), local(row["sampler"], paper_of(row["run"]))
         first[f"{row['label']} ({steps[0]})"] = path, steps[0]
         links = "; ".join(f"{n} steps: {_links(folder, f'{stem}-{n}', count)}" for n in steps)
         lines.append((row["label"], [links], "own"))

@@ -7,7 +7,7 @@ from difftables.common.errors import label
 from difftables.common.files import load_tensors
 from difftables.report import figures
 from difftables.report.cells import Cell, fill, mean_sd, quote, steps_grid
-from difftables.report.sources import Rendered, Sources, about, cell_of, literature, quotes
+from difftables.report.sources import Rendered, Sources, about, cell_of, literature, named, quotes
 
 SHOWN = 16  # images of a row in a sample grid
 
@@ -22,7 +22,7 @@ def cells_of(sources: Sources, metric: str) -> list[Cell]:
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
             for metric_id, name in metrics.items():
                 here = [r for file in files for r in file["records"] if r["id"] == metric_id and r["steps"] == steps]
-                cell = cell_of(sources, row, str(steps), metric_id, method=row.get("method", ""), sampler=row["sampler"], steps=steps)
+                cell = cell_of(sources, row, str(steps), metric_id, method=row.get("method", ""), sampler=named(sources, row), steps=steps)
                 cell.metric, cell.part = name, row.get("part") or ""
                 theirs = [number for number in found if number.metric_id == "fid"]
                 if theirs and metric_id == "fd":
