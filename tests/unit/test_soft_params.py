@@ -8,8 +8,8 @@ import torch
 import yaml
 
 from difftables.common.errors import ConfigError
-from difftables.diffusion import schedules
 from difftables.diffusion.level import Level
+from difftables.diffusion.schedule_file import check_schedule
 from difftables.planning import params, plan
 from difftables.report.cells import Cell, Reported, latex, markdown, source_of
 from difftables.report.figures import STYLES, Line, colours_of
@@ -150,8 +150,8 @@ def test_a_level_without_noise_before_the_end_is_refused():
     """Its operator alone would leave sigma 0 to divide by."""
     std, strength = (torch.tensor(values, dtype=torch.float64) for values in ([0.2, 0.1, 0.0, 0.0], [3.0, 2.0, 1.0, 0.0]))
     with pytest.raises(ValueError, match=r"^mine: level 2 has std = 0 before the end; every corrupted level needs some noise$"):
-        schedules.check(Level.variance_exploding(std, strength), "mine")
-    schedules.check(Level.variance_exploding(std + torch.tensor([0, 0, 1e-9, 0]), strength), "mine")
+        check_schedule(Level.variance_exploding(std, strength), "mine")
+    check_schedule(Level.variance_exploding(std + torch.tensor([0, 0, 1e-9, 0]), strength), "mine")
 
 
 def test_runs_with_one_data_set_schedule_and_corruption_share_their_levels(edited):
