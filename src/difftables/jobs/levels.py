@@ -16,7 +16,7 @@ def run(job: Job) -> None:
     from difftables.diffusion.corruptions import CORRUPTIONS
     from difftables.diffusion.level import Level
     from difftables.report import figures
-    from difftables.report.kinds import figures_soft
+    from difftables.report.levels_figure import draw_levels
 
     spec, s = job.spec, job.spec.schedule.model_extra
     images = datasets.of(spec.data, job.input("data"), job.device).clean(count=s["images"])
@@ -39,5 +39,5 @@ def run(job: Job) -> None:
     }  # fmt: skip
     job.cost = {"distances": {"seconds": round(seconds, 3)}}
     write_json(job.output("record"), {"shared": {"levels": spec.levels, "dataset": spec.dataset}, "record": record})
-    figure = figures_soft.scheduler(distances.numpy(), grid.tolist(), path, edges, longest)
+    figure = draw_levels(distances.numpy(), grid.tolist(), path, edges, longest)
     figures.save(figure, job.output("png").with_suffix(""))
