@@ -14,7 +14,7 @@ def run(job: Job) -> None:
     from difftables.sampling.loaded_run import load_run
     from difftables.search.methods import METHODS
 
-    spec, method, columns = job.spec, METHODS[job.spec.method], job.before["columns"]
+    spec, method, columns = job.spec, METHODS[job.spec.method], job.previous["columns"]
     job.columns = {str(steps): job.column(steps) for steps in spec.steps}
     levels = schedules.read(job.output("schedules")) if columns else {}
     records = read_json(job.output("record"))["records"] if columns else {}
@@ -26,7 +26,7 @@ def run(job: Job) -> None:
         numbers = {name: value for name, value in spec.search if name in method.reads}
     for steps in spec.steps:
         if steps not in wanted:
-            job.cost[str(steps)] = job.before["cost"][str(steps)]
+            job.cost[str(steps)] = job.previous["cost"][str(steps)]
             continue
         levels[steps], record = method.find(loaded, spec.sampler, steps, score, **numbers)
         job.cost[str(steps)] = {"seconds": record.pop("seconds")}
