@@ -258,7 +258,7 @@ def test_two_more_columns_change_the_jobs_of_their_rows_alone(rewritten, monkeyp
     before = plan.Workflow(params.load(rewritten(), "laptop"))
     files = job_names(before)
     for table, steps in asked.items():
-        after = plan.Workflow(params.load(rewritten((f"tables/{table}/steps", [*steps, 30, 40])), "laptop"))
+        after = plan.Workflow(params.load(rewritten((f"{table.replace('/', '/tables/')}/steps", [*steps, 30, 40])), "laptop"))
         rows = [row for row in after.rows(*table.split("/")) if row["run"]]
         own = {row["sampler"] for row in rows if before.params.samplers[row["sampler"]].steps is not None}
         drawn = {(row["run"], str(seed), row["sampler"]) for row in rows for seed in before.params.runs[row["run"]].seeds}

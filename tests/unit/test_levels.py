@@ -138,7 +138,7 @@ def choose(folder, digits, **changes):
 
 
 def test_the_job_writes_a_schedule_its_record_and_the_same_plot_twice(tmp_path, digits, capsys):
-    folder, again = (choose(tmp_path / name / "soft-blur", digits) for name in ("one", "two"))
+    folder, again = (choose(tmp_path / name / "soft_diffusion/blur", digits) for name in ("one", "two"))
     assert capsys.readouterr().out.startswith("8 of 48 levels, edges up to ")
     record = read_json(folder / "levels.json")["record"]
     nodes = schedules.read_nodes(folder / "levels.csv")
@@ -211,9 +211,10 @@ def test_a_course_without_runs_has_no_figure():
 
 
 def test_the_table_finds_a_runs_levels_by_their_folder(tmp_path, digits):
-    folder = choose(tmp_path / "schedules" / "blur", digits)
+    folder = choose(tmp_path / "levels" / "soft" / "blur", digits)
     (tmp_path / "reported.csv").write_text(f"{','.join(Number.model_fields)}\np,T,r,d,,,,,,FID,1,,,s\n")
     spec = spec_of({"blur": (SCHEDULE, "blur")})
+    spec["courses"]["blur"]["levels"] = "soft/blur"
     spec = TableSpec.model_validate(spec)
     made, _ = page(spec, {"reported": [tmp_path / "reported.csv"], "data": [digits], "levels": [folder / "levels.csv"]})
     text = made.markdown()

@@ -175,23 +175,25 @@ def edited(rewritten, monkeypatch):
 
 
 def test_a_samplers_start_stands_in_place_of_its_runs(edited):
-    found, other = edited(), edited(("samplers/soft-from-training/prior", "standard_normal"))
+    found, other = edited(), edited(("soft_diffusion/samplers/from-training/prior", "standard_normal"))
     for sampler, prior in (("momentum", "smooth_gaussian"), ("from-training", "corrupted_training"), ("from-noise", "noise_alone")):
-        spec = found.sample_spec("soft-blur", f"soft-{sampler}")
+        spec = found.sample_spec("soft_diffusion/blur", f"soft_diffusion/{sampler}")
         assert spec.run.prior == prior
-    assert other.sample_spec("soft-blur", "soft-from-training").run.prior == "standard_normal"
-    assert other.sample_spec("soft-blur", "soft-momentum") == found.sample_spec("soft-blur", "soft-momentum")
-    assert other.train_spec("soft-blur", "0") == found.train_spec("soft-blur", "0")
-    assert found.train_spec("soft-blur", "0").run.prior == "smooth_gaussian"
+    assert other.sample_spec("soft_diffusion/blur", "soft_diffusion/from-training").run.prior == "standard_normal"
+    assert other.sample_spec("soft_diffusion/blur", "soft_diffusion/momentum") == found.sample_spec(
+        "soft_diffusion/blur", "soft_diffusion/momentum"
+    )
+    assert other.train_spec("soft_diffusion/blur", "0") == found.train_spec("soft_diffusion/blur", "0")
+    assert found.train_spec("soft_diffusion/blur", "0").run.prior == "smooth_gaussian"
 
 
 def test_sampling_reads_the_images_that_its_start_is_made_from(edited):
     found, data = edited(), ["results/laptop/store/data/digits.safetensors"]
-    assert found.sample_inputs("soft-exploding", "0", "soft-from-training")["data"] == data
-    assert found.sample_inputs("soft-exploding", "0", "soft-from-held-out")["data"] == data
-    assert found.sample_inputs("soft-blur", "0", "soft-momentum")["data"] == data
-    for sampler in ("soft-momentum", "soft-from-noise"):
-        assert "data" not in found.sample_inputs("soft-exploding", "0", sampler)
+    assert found.sample_inputs("soft_diffusion/exploding", "0", "soft_diffusion/from-training")["data"] == data
+    assert found.sample_inputs("soft_diffusion/exploding", "0", "soft_diffusion/from-held-out")["data"] == data
+    assert found.sample_inputs("soft_diffusion/blur", "0", "soft_diffusion/momentum")["data"] == data
+    for sampler in ("soft_diffusion/momentum", "soft_diffusion/from-noise"):
+        assert "data" not in found.sample_inputs("soft_diffusion/exploding", "0", sampler)
 
 
 def test_a_trailing_chain_ends_at_the_noisiest_timestep():
@@ -234,7 +236,9 @@ def test_without_an_operator_the_loss_seen_through_it_is_the_plain_loss():
 
 
 def test_a_search_and_a_study_have_what_their_start_is_made_from(edited):
-    found = edited(("samplers/ddim-searched/prior", "corrupted_training"))
-    assert found.search_inputs("digits", "0", "ddim-searched")["data"] == [found.data_file("digits")]
-    assert "data" not in edited().search_inputs("digits", "0", "ddim-searched")
-    assert "data" in edited(("runs/digits/prior", "smooth_gaussian")).robustness_inputs("digits", "0")
+    found = edited(("noise_estimation/samplers/ddim-searched/prior", "corrupted_training"))
+    assert found.search_inputs("noise_estimation/digits", "0", "noise_estimation/ddim-searched")["data"] == [
+        found.data_file("noise_estimation/digits")
+    ]
+    assert "data" not in edited().search_inputs("noise_estimation/digits", "0", "noise_estimation/ddim-searched")
+    assert "data" in edited(("noise_estimation/runs/digits/prior", "smooth_gaussian")).robustness_inputs("noise_estimation/digits", "0")

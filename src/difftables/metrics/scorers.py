@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
 from difftables.metrics.metric import Score, scores
@@ -108,7 +109,7 @@ def search_speech(inputs: ScorerInputs) -> SearchScorer:
 
     def score(audio: Tensor) -> float:
         values = [log_mel_distance(ref=reference[i % count], est=each) for i, each in enumerate(mel_powers(speech, audio))]
-        return sum(values) / len(values)
+        return sum_in_order(values) / len(values)
 
     return score
 

@@ -29,6 +29,14 @@ class TableRows:
         self.params = params
         self.papers = {paper: read_paper(paper) for paper in params.tables}
         self.layouts = {name: paper.layouts for name, paper in self.papers.items()}
+        try:
+            self._check()
+        except ConfigError as error:
+            raise ConfigError(params.files.located(str(error))) from None
+
+    def _check(self) -> None:
+        """Raise ConfigError where tables, runs and samplers do not fit together."""
+        params = self.params
         for each in self.papers.values():
             self._check_names(each)
         for run, _, sampler in self.sampled_rows():
