@@ -6,7 +6,7 @@ from difftables.jobs.job import Job
 def run(job: Job) -> None:
     """spec: SampleSpec.  In: net, maybe edge_net, estimator, schedules, data.  Out: samples, which are kept from run to run, made.
 
-    A step count whose samples lie there already, made from the same spec, code and inputs, is not generated again.
+    A step count is generated again only where its spec, code or inputs changed.
     """
     import torch
 

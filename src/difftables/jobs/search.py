@@ -6,7 +6,7 @@ from difftables.jobs.job import Job
 def run(job: Job) -> None:
     """spec: SearchSpec.  In: net, maybe estimator, data, features, weights.  Out: schedules, record, both kept from run to run, made.
 
-    A step count whose schedule lies there already, found with the same spec, code and inputs, is not searched again.
+    A step count is searched again only where its spec, code or inputs changed.
     """
     from difftables.common.files import read_json, write_json
     from difftables.diffusion import schedules

@@ -1,4 +1,4 @@
-"""The exact Gaussian problem: a sampler of Soft Diffusion on data whose best denoiser is known, in closed form."""
+"""The Gaussian problem: samplers of Soft Diffusion on Gaussian data, whose best denoiser has a closed form."""
 
 from dataclasses import dataclass
 
