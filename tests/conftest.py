@@ -160,7 +160,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def smoke(request):
-    """The smoke scale, started before the first test if some test needs it: the folder of its checkout, log and code."""
+    """The smoke scale, started before the first test if some test needs it, by the first worker: the folder it lies in."""
     folder = Path(os.environ[SHARED])
     if any("finished" in item.fixturenames for item in request.session.items):
         try:

@@ -56,8 +56,10 @@ def test_a_job_that_wants_a_gpu_asks_slurm_for_it(fresh):
 def test_a_cancelled_training_job_goes_on_to_the_bits_of_an_undisturbed_one(fresh, tmp_path):
     """scancel in the middle; the next snakemake sends the job again, which resumes at the step it had reached."""
     fresh.change("workflow/papers/noise_estimation/params.smoke.yaml", {"runs/digits/train/steps": 300})
-    net = "results/smoke/store/nets/noise_estimation/digits/s0/net.safetensors"
-    log = fresh.path / "results/smoke/logs/train/noise_estimation/digits/s0.log"
+    net, log = (
+        "results/smoke/store/nets/noise_estimation/digits/s0/net.safetensors",
+        fresh.path / "results/smoke/logs/train/noise_estimation/digits/s0.log",
+    )
     undisturbed = fresh.copied(tmp_path / "undisturbed")
     undisturbed.snakemake(net)
     with open(tmp_path / "driver.log", "w") as file:

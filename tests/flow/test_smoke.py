@@ -23,10 +23,9 @@ def test_all_tables_are_there_and_filled(finished):
         assert "scale smoke" in (folder / f"noise_estimation/{name}.tex").read_text()
     rows = [row for row in cells(finished) if (row["paper"], row["table"]) == ("noise_estimation", "T2")]
     measured = [row for row in rows if row["status"] == "measured"]
-    assert {row["sampler"] for row in measured} == {
-        "ddim-strided", "ddim-fitted", "ddim-searched", "ddim-adjusted", "ddim-frozen", "ddim-oracle", "ddpm-adjusted-before",
-    }  # fmt: skip
-    left_out = {"ddpm-strided", "ddpm-fitted", "ddpm-searched", "ddpm-adjusted", "ddpm-frozen", "ddpm-oracle"}
+    names = ("ddim-strided", "ddim-fitted", "ddim-searched", "ddim-adjusted", "ddim-frozen", "ddim-oracle", "ddpm-adjusted-before")
+    assert {row["sampler"] for row in measured} == {f"noise_estimation/{name}" for name in names}
+    left_out = {f"noise_estimation/ddpm-{name}" for name in ("strided", "fitted", "searched", "adjusted", "frozen", "oracle")}
     assert {row["sampler"] for row in rows if row["status"] == "not-run"} == left_out
     assert (folder / "noise_estimation/T2.md").read_text().count("not run") == 2 * len(left_out)
     assert all(float(row["value"]) == float(row["value"]) and row["run"] and row["seeds"] == "1x2" for row in measured)
@@ -45,7 +44,11 @@ def test_all_tables_are_there_and_filled(finished):
 
 
 def test_papers_numbers_stand_beside_ours_and_never_as_ours(finished):
-    church = [row for row in cells(finished) if row["table"] == "T3" and row["sampler"] == "ddim-strided" and row["steps"] == "10"]
+    church = [
+        row
+        for row in cells(finished)
+        if row["table"] == "T3" and row["sampler"] == "noise_estimation/ddim-strided" and row["steps"] == "10"
+    ]
     assert [(row["status"], row["value"], row["paper_value"]) for row in church] == [("not-run", "", "19.45")]
     literature = [row for row in cells(finished) if row["status"] == "literature"]
     assert literature
@@ -73,8 +76,7 @@ def test_records_say_what_was_measured_and_provenance_where_and_when(finished):
     store = finished.path / "results/smoke/store"
     record = json.loads((store / "records/noise_estimation/digits/s0/ddim-adjusted.json").read_text())
     shared, first = record["shared"], record["records"][0]
-    named = {"run": "noise_estimation/digits", "sampler": "noise_estimation/ddim-adjusted"}
-    assert shared == named | {"train_seed": 0, "dataset": "digits"}
+    assert shared == {"run": "noise_estimation/digits", "train_seed": 0, "dataset": "digits", "sampler": "noise_estimation/ddim-adjusted"}
     for key in ("metric", "value", "unit", "n", "seed", "nfe", "network_evaluations", "estimator_evaluations"):
         assert first[key] is not None
     made = json.loads((store / "provenance/measure/noise_estimation/digits/0/ddim-adjusted.json").read_text())

@@ -10,6 +10,7 @@ from conftest import is_whole
 
 TABLES = "results/smoke/tables"
 STORE = "results/smoke/store"
+PAPER = "workflow/papers/soft_diffusion"
 NAMES = ("T1", "F3", "F4", "F6", "CIFAR-10", "masking", "ablations", "starts", "gaussian")
 
 
@@ -83,9 +84,9 @@ def test_an_own_operator_is_a_function_and_a_line(checkout):
     assert path.read_text() != text
     turning = {"family": "soft", "steps": 16, "lowest": 0.02, "highest": 0.2, "reached": 0.25, "weakest": 0.01, "strongest": 1.5}
     run = {"like": "blur", "schedule": "turning", "corruption": "mix"}
-    checkout.change("workflow/papers/soft_diffusion/params.yaml", {"schedules/turning": turning, "runs/mix": run})
+    checkout.change(f"{PAPER}/params.yaml", {"schedules/turning": turning, "runs/mix": run})
     row = {"id": "mix", "label": "own operator", "run": "mix", "sampler": "momentum"}
-    checkout.change("workflow/papers/soft_diffusion/tables.yaml", {"ablations/rows/0": row})
+    checkout.change(f"{PAPER}/tables.yaml", {"ablations/rows/0": row})
     ran = checkout.snakemake(f"{TABLES}/soft_diffusion/ablations.md").text
     assert checkout.counted(ran) == {"train": 1, "sample": 1, "measure": 1, "table": 1}
     (found,) = [row for row in cells(checkout, "ablations") if row["row"] == "own operator" and row["metric"].startswith("FD")]

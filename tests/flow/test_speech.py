@@ -21,7 +21,11 @@ def test_t1_measures_every_row_with_the_papers_numbers_beside(finished):
     measured = [row for row in every if row["status"] == "measured"]
     assert len({row["row"] for row in measured}) == 7
     left_out = [row for row in every if row not in measured]
-    assert {row["sampler"] for row in left_out} == {"wavegrad-linear", "wavegrad-fibonacci", "wavegrad-shipped"}
+    assert {row["sampler"] for row in left_out} == {
+        "noise_estimation/wavegrad-linear",
+        "noise_estimation/wavegrad-fibonacci",
+        "noise_estimation/wavegrad-shipped",
+    }
     assert {(row["status"], row["value"]) for row in left_out} == {("not-run", "")}
     metrics = {"PESQ-nb@8k", "STOI", "ESTOI", "MCD-13 (MFCC, no DTW)", "log-mel distance"}
     assert {row["metric"] for row in measured} == {row["metric"] for row in left_out} == metrics
@@ -45,7 +49,11 @@ def test_a_failed_utterance_is_shown_and_in_no_mean(checkout):
     first[0].update(value=None, failed=2)
     path.write_text(json.dumps(content))
     checkout.snakemake(f"{TABLES}/noise_estimation/T1.md")
-    cell = next(r for r in rows(checkout) if r["sampler"] == "wavegrad-adjusted" and r["steps"] == "6" and r["metric"].startswith("PESQ"))
+    cell = next(
+        r
+        for r in rows(checkout)
+        if r["sampler"] == "noise_estimation/wavegrad-adjusted" and r["steps"] == "6" and r["metric"].startswith("PESQ")
+    )
     assert cell["failed"] == "2"
     assert float(cell["value"]) == pytest.approx(first[1]["value"], rel=1e-5)
     assert "(2/4 failed)" in (checkout.path / TABLES / "noise_estimation/T1.md").read_text()
@@ -61,8 +69,9 @@ def test_index_links_wav_files_that_play(finished):
 
 
 def test_the_search_states_its_cost(finished):
-    record = "results/smoke/store/schedules/noise_estimation/voice/s0/wavegrad-searched.json"
-    cost = json.loads((finished.path / record).read_text())["records"]
+    cost = json.loads((finished.path / "results/smoke/store/schedules/noise_estimation/voice/s0/wavegrad-searched.json").read_text())[
+        "records"
+    ]
     assert list(cost) == ["6"]
     assert cost["6"]["grid"] == 9**6
     assert cost["6"]["network_evaluations"] == cost["6"]["candidates"] * 2 * 2 * 6

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
 from difftables.metrics.metric import Score, scores
@@ -81,10 +82,10 @@ def robustness_images(inputs: ScorerInputs) -> Scorer:
 
 def table_images(inputs: ScorerInputs) -> Scorer:
     """All metrics of images, against the training images."""
-    from difftables.metrics.catalogue import OF_IMAGES
+    from difftables.metrics.catalogue import IMAGE_METRICS
 
     with_features = image_samples(inputs, "train")
-    return lambda images: scores(OF_IMAGES, with_features(images))
+    return lambda images: scores(IMAGE_METRICS, with_features(images))
 
 
 # -- speech ------------------------------------------------------------------------------------------------------
@@ -108,7 +109,7 @@ def search_speech(inputs: ScorerInputs) -> SearchScorer:
 
     def score(audio: Tensor) -> float:
         values = [log_mel_distance(ref=reference[i % count], est=each) for i, each in enumerate(mel_powers(speech, audio))]
-        return sum(values) / len(values)
+        return sum_in_order(values) / len(values)
 
     return score
 
@@ -125,11 +126,11 @@ def robustness_speech(inputs: ScorerInputs) -> Scorer:
 
 def table_speech(inputs: ScorerInputs) -> Scorer:
     """All metrics of speech, of the test utterances."""
-    from difftables.metrics.catalogue import OF_SPEECH
+    from difftables.metrics.catalogue import SPEECH_METRICS
     from difftables.metrics.speech_metrics import SpeechSamples
 
     speech = _speech(inputs)
-    return lambda audio: scores(OF_SPEECH, SpeechSamples(speech, audio, inputs.threads))
+    return lambda audio: scores(SPEECH_METRICS, SpeechSamples(speech, audio, inputs.threads))
 
 
 SEARCH: Variants[Callable[[ScorerInputs], SearchScorer]] = {"images": search_images, "speech": search_speech}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.metrics.metric import Measurement, Metric
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def mel_powers(speech: "Speech", x: "Tensor") -> Any:
 def mean(values: Sequence[float | str], variant: str = "", **settings: str | int) -> Measurement:
     """The mean of the values that could be computed, and how many could not; a reason for failure is text."""
     numbers = [value for value in values if not isinstance(value, str)]
-    return Measurement(sum(numbers) / len(numbers) if numbers else None, len(values) - len(numbers), variant, settings)
+    return Measurement(sum_in_order(numbers) / len(numbers) if numbers else None, len(values) - len(numbers), variant, settings)
 
 
 def pesq(samples: SpeechSamples) -> list[Measurement]:

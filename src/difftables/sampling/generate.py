@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.parallel import World
 from difftables.common.seeds import SampleNoise
 from difftables.diffusion.denoiser import Counted, Denoiser, given
@@ -95,7 +96,7 @@ def generate_samples(
         batches.append((kept, used, visited, counted.calls, counted.evaluations, [share.cpu() for share in counted.outside]))
     parts, used_levels, step_levels, calls, evaluations, outside = zip(*world.gather_in_order(batches, len(firsts)), strict=True)
     joined, steps = ([torch.cat(step) for step in zip(*each, strict=False)] for each in (used_levels, step_levels))
-    mean = sum(calls) / len(calls)
+    mean = sum_in_order(calls) / len(calls)
     nfe = int(mean) if mean == int(mean) else mean
     shares = [share for shares in outside for share in shares]
     v_outside = torch.stack(shares).mean().item() if shares else None

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.seeds import generator
 from difftables.diffusion.corruptions import CORRUPTIONS
 from difftables.sampling.loaded_run import LoadedRun
@@ -63,12 +64,14 @@ def gradient_noise(run: LoadedRun, *, batch: int, batches: int) -> dict[str, Any
         for i in range(batches):
             loss = losses(density, objective, generator("gradients", name, density, i))
             gradients = torch.autograd.grad(loss.mean(), parameters, allow_unused=True)
-            squares.append(sum(g.square().sum().item() for g in gradients if g is not None))
+            squares.append(sum_in_order(g.square().sum().item() for g in gradients if g is not None))
             spread.append(loss.detach().double().var().item())
             for total, g in zip(mean, gradients, strict=True):
                 if g is not None:
                     total += g / batches
-        whole = sum(each.square().sum().item() for each in mean)
-        records.append({"objective": name, "density": density, "squares": squares, "whole": whole, "loss_variance": sum(spread) / batches})
+        whole = sum_in_order(each.square().sum().item() for each in mean)
+        records.append(
+            {"objective": name, "density": density, "squares": squares, "whole": whole, "loss_variance": sum_in_order(spread) / batches}
+        )
         print(f"{name}, {density}: {batches} batches of {batch}", flush=True)
     return {"shared": {"batch": batch, "batches": batches, "warm_up": warm_up * batch}, "records": records}

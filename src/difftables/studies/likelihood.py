@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.seeds import SampleNoise
 from difftables.diffusion import timesteps
 from difftables.diffusion.denoiser import clipped, given, parts
@@ -70,7 +71,7 @@ def variational_bounds(run: LoadedRun, chains: Sequence[int], *, images: int, ba
          "values": [round(value, DIGITS) for value in (sums[stride, steps, kind] + prior[stride, steps]).tolist()]}
         for stride, steps, kind in sums
     ]  # fmt: skip
-    v_range = {} if variance != "learned" else {"lowest": lowest, "highest": highest, "outside": sum(outside) / total}
+    v_range = {} if variance != "learned" else {"lowest": lowest, "highest": highest, "outside": sum_in_order(outside) / total}
     shared = {
         "metric": "NLL", "unit": "bits/dim", "n": len(clean), "chain": total, "variance": variance,
         "v": v_range, "prior": prior[whole].mean().item(), **net_cost(run),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.files import kept_at, replacing
 from difftables.common.parallel import World
 from difftables.config.run import Training
@@ -159,9 +160,9 @@ def train(
             if state.step in settings.checkpoints:
                 state.kept[str(state.step)] = [average.clone() for average in state.average]
             if looking and (len(state.window) >= every or step + 1 == settings.steps):
-                loss, gradient = (sum(row[i] or 0.0 for row in state.window) / len(state.window) for i in (0, 1))
+                loss, gradient = (sum_in_order(row[i] or 0.0 for row in state.window) / len(state.window) for i in (0, 1))
                 bounds = [row[2] for row in state.window if row[2] is not None]
-                state.curve.append([step + 1, loss, gradient, rate, sum(bounds) / len(bounds) if bounds else None])
+                state.curve.append([step + 1, loss, gradient, rate, sum_in_order(bounds) / len(bounds) if bounds else None])
                 state.window = []
                 bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
                 if not sys.stderr.isatty() and len(state.curve) % 10 == 0:

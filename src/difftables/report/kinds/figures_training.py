@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.report.figures import CYCLE, MARKS, plain_ticks, pyplot
 
 
@@ -13,7 +14,7 @@ def learning(curves: dict[str, list[tuple[int, float]]]) -> Any:
         steps, values = zip(*points, strict=True)
         axis.plot(steps, values, linewidth=0.6, alpha=0.35, color=CYCLE[i % 8])
         width = max(1, len(values) // 10)
-        smooth = [sum(values[max(0, j - width + 1) : j + 1]) / (j + 1 - max(0, j - width + 1)) for j in range(len(values))]
+        smooth = [sum_in_order(values[max(0, j - width + 1) : j + 1]) / (j + 1 - max(0, j - width + 1)) for j in range(len(values))]
         axis.plot(steps, smooth, linewidth=1.8, color=CYCLE[i % 8], label=label)
     axis.set(xlabel="step", ylabel="bound (bits/dim)", yscale="log")
     axis.legend(fontsize=8)

@@ -4,6 +4,7 @@ import csv
 from functools import partial
 from typing import Any
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.metrics.catalogue import METRICS
 from difftables.papers.tables import QUARTERS
 from difftables.report.cells import Cell, Grid, mean_sd
@@ -46,7 +47,7 @@ def _bins(points: list[tuple[int, float]], start: float, length: float) -> list[
         here = [bound for step, bound in points if low < step <= high]
         if not here:
             return []
-        found.append(sum(here) / len(here))
+        found.append(sum_in_order(here) / len(here))
     return found
 
 
