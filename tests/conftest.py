@@ -217,6 +217,6 @@ def fresh(tmp_path):
 @pytest.fixture
 def training():
     """The DDPM training schedule of the papers."""
-    from difftables.diffusion import schedules
+    from difftables.diffusion import training_schedules
 
-    return schedules.from_betas(schedules.linear(1000, 1e-4, 0.02))
+    return training_schedules.linear(1000, 1e-4, 0.02)

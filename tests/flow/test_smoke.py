@@ -114,13 +114,13 @@ def keys(value):
 
 
 def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
-    from difftables.diffusion import schedules
+    from difftables.diffusion.schedule_file import read_schedules
 
     folder = finished.path / "results/smoke/store/schedules"
     for name in ("ddim-searched", "ddim-frozen"):
-        assert set(schedules.read(folder / f"noise_estimation/digits/s0/{name}.csv")) == {3, 5}
+        assert set(read_schedules(folder / f"noise_estimation/digits/s0/{name}.csv")) == {3, 5}
     for name, steps in (("searched", {6}), ("frozen", {3, 6, 25})):
-        assert set(schedules.read(folder / f"noise_estimation/voice/s0/wavegrad-{name}.csv")) == steps
+        assert set(read_schedules(folder / f"noise_estimation/voice/s0/wavegrad-{name}.csv")) == steps
     cost = json.loads((folder / "noise_estimation/digits/s0/ddim-searched.json").read_text())["records"]["3"]
     assert cost["network_evaluations"] == cost["candidates"] * 16 * 3
     assert cost["best"] <= cost["median"]

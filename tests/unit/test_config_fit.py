@@ -12,7 +12,7 @@ from difftables.config import data as config_data
 from difftables.config.params_file import SCALES
 from difftables.data import HOLDS
 from difftables.data.image_files import SUFFIXES
-from difftables.data.mel import filters
+from difftables.data.mel import mel_filters
 from difftables.planning import params, plan
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,7 @@ def test_what_readers_hold_is_what_they_give():
 def test_empty_bands_are_those_that_the_filters_refuse(bands, rate, fft, hop):
     keys = {"reader": "folder", "root": "x", "rate": rate, "held_out": 2, "fft": fft, "hop": hop, "lowest": 60.0, "highest": rate / 2}
     try:
-        filters(rate, fft, bands, 60.0, rate / 2)
+        mel_filters(rate, fft, bands, 60.0, rate / 2)
         fits = True
     except ValueError:
         fits = False
@@ -226,17 +226,17 @@ def made_up(tmp_path):
 @pytest.mark.parametrize("distinct", [True, False])
 def test_batches_are_drawn_from_the_training_part_as_from_a_copy_of_it(made_up, distinct):
     """The numbers, and where their stream stands afterwards, are those of indexing a copy; no copy is kept."""
-    from difftables.data.datasets import of
+    from difftables.data.datasets import open_dataset
     from difftables.data.image_files import to_unit
 
     tensors, spec, path = made_up
-    images = of(spec, path, torch.device("cpu"))
+    images = open_dataset(spec, path, torch.device("cpu"))
     copy, labels = tensors["images"][~tensors["held_out"]], tensors["labels"][~tensors["held_out"]]
     stream, other = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
-    which = images.places(8, stream, distinct)
+    which = images.sample_indices(8, stream, distinct)
     expected = torch.randperm(40, generator=other)[:8] if distinct else torch.randint(40, (8,), generator=other)
     assert torch.equal(which, expected)
-    x0, found = images.batch(which, stream, True)
+    x0, found = images.training_images(which, stream, True)
     mirrored = torch.rand(8, generator=other) < 0.5
     assert torch.equal(x0, torch.where(mirrored[:, None, None, None], to_unit(copy[which]).flip(-1), to_unit(copy[which])))
     assert torch.equal(found, labels[which])
@@ -247,11 +247,11 @@ def test_batches_are_drawn_from_the_training_part_as_from_a_copy_of_it(made_up, 
 
 
 def test_parts_are_those_of_the_mask(made_up):
-    from difftables.data.datasets import of
+    from difftables.data.datasets import open_dataset
     from difftables.data.image_files import to_unit
 
     tensors, spec, path = made_up
-    images = of(spec, path, torch.device("cpu"))
+    images = open_dataset(spec, path, torch.device("cpu"))
     held = tensors["held_out"]
     assert torch.equal(images.clean(), to_unit(tensors["images"][~held]))
     assert torch.equal(images.clean(count=7), to_unit(tensors["images"][~held][:7]))
@@ -260,6 +260,6 @@ def test_parts_are_those_of_the_mask(made_up):
         x0, labels = images.held_out(count)
         assert torch.equal(x0, to_unit(tensors["images"][held][:count]))
         assert torch.equal(labels, tensors["labels"][held][:count])
-    unlabelled = of(spec.model_copy(update={"classes": None}), path, torch.device("cpu"))
+    unlabelled = open_dataset(spec.model_copy(update={"classes": None}), path, torch.device("cpu"))
     assert unlabelled.held_out(3)[1] is None
-    assert unlabelled.given("test", 3) == ((1, 6, 6), None)
+    assert unlabelled.shape_and_condition("test", 3) == ((1, 6, 6), None)

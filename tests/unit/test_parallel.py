@@ -17,7 +17,7 @@ from torch.distributed import TCPStore
 from difftables.common import parallel
 from difftables.common.errors import ConfigError
 from difftables.common.files import load_tensors, save_tensors
-from difftables.data.image_files import split
+from difftables.data.image_files import held_out_mask
 from difftables.planning import params, plan
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
     """A folder with a hundred and ten made-up images of two classes, where jobs run."""
     monkeypatch.chdir(tmp_path)
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    tensors = {"images": images, "labels": torch.arange(110) % 2, "held_out": split(110, 10, 0)}
+    tensors = {"images": images, "labels": torch.arange(110) % 2, "held_out": held_out_mask(110, 10, 0)}
     save_tensors(Path("data.safetensors"), tensors, {"kind": "data"})
     return tmp_path
 
@@ -48,10 +48,10 @@ def child(rank, size, port, folder, argv, trouble):
     os.dup2(log, 2)
     from difftables.__main__ import main
     from difftables.jobs import job as jobs
+    from difftables.training import batch_loss
     from difftables.training import loop as train
-    from difftables.training import losses
 
-    rate, loss, loop = train.learning_rate, losses.denoising_loss, train.train
+    rate, loss, loop = train.learning_rate, batch_loss.denoising_loss, train.train
 
     def struck(step, numbers):
         if isinstance(trouble, signal.Signals) and rank == 1 and step == 5:
@@ -70,7 +70,7 @@ def child(rank, size, port, folder, argv, trouble):
 
     struck.calls = 0
     train.learning_rate, train.train, jobs.finish = struck, kept, id  # the code is what it was: looking takes a second
-    losses.denoising_loss = broken if trouble == "nan" else loss
+    batch_loss.denoising_loss = broken if trouble == "nan" else loss
     sys.exit(main(argv))
 
 
@@ -168,7 +168,7 @@ def test_sigterm_at_one_process_stops_all_and_the_same_command_goes_on(folder):
     weights, curve = torch.load("found-0.pt")
     codes, logs = processes(folder, argv, trouble=signal.SIGTERM)
     assert codes == [143, 143]
-    assert logs == ["stopped by SIGTERM at step 6; the same command goes on from there\n", ""]
+    assert logs == ["stopped by SIGTERM at step 6; the same command resumes from there\n", ""]
     (state,) = Path(".cache/states").glob("*/state.pt")
     assert torch.load(state, weights_only=True)["step"] == 6
     codes, logs = processes(folder, argv)

@@ -11,7 +11,8 @@ from difftables.common import registry
 from difftables.common.errors import ConfigError
 from difftables.common.files import read_json, save_tensors
 from difftables.config.sampling import Search
-from difftables.diffusion import schedules
+from difftables.diffusion.betas import betas_of, schedule_from_betas
+from difftables.diffusion.schedule_file import read_schedules
 from difftables.jobs import search as verb
 from difftables.jobs.job import Job, dumped
 from difftables.metrics import scorers
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 def even_rates(run, sampler, steps, score, *, seed):
     """The same rate at each step: no net is asked."""
-    return schedules.from_betas(torch.full((steps,), 0.1 * seed, dtype=torch.float64)), {"tried": score(None), "seconds": 0.0}
+    return schedule_from_betas(torch.full((steps,), 0.1 * seed, dtype=torch.float64)), {"tried": score(None), "seconds": 0.0}
 
 
 MINE = Method(find=even_rates, samples="samples", generates=lambda *_: 7, sampler=adjusted, scored=True, whole=False)
@@ -74,7 +75,7 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, with_mine, monkeyp
     verb.run(Job("search", spec, "0", inputs={"net": [tmp_path / "net"]}, outputs=outputs))
     with open(outputs["schedules"][0]) as file:
         assert [row["steps"] for row in csv.DictReader(file)] == ["2"] * 3 + ["4"] * 5
-    torch.testing.assert_close(schedules.betas_of(schedules.read(outputs["schedules"][0])[4]), torch.full((4,), 0.3).double())
+    torch.testing.assert_close(betas_of(read_schedules(outputs["schedules"][0])[4]), torch.full((4,), 0.3).double())
     assert read_json(outputs["record"][0])["records"] == {"2": {"tried": 1}, "4": {"tried": 1}}
 
 

@@ -10,7 +10,7 @@ from job_files import changed, run_job
 
 from difftables.common.errors import ConfigError
 from difftables.common.files import load_tensors, save_tensors
-from difftables.data.image_files import split
+from difftables.data.image_files import held_out_mask
 from difftables.diffusion.level import Level
 from difftables.planning import params, plan
 from difftables.sampling.rules import RULES
@@ -118,7 +118,7 @@ def fit(tmp_path, monkeypatch, name, **changes):
     monkeypatch.chdir(tmp_path)
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(110) // 50  # the last 10 are of class 2
-    held = split(110, 10, 0) if spec.run.data.classes is None else torch.arange(110) >= 101
+    held = held_out_mask(110, 10, 0) if spec.run.data.classes is None else torch.arange(110) >= 101
     save_tensors(Path("data.safetensors"), {"images": images, "labels": labels, "held_out": held}, {"kind": "data"})
     job = run_job("train", spec, {"data": "data.safetensors"}, {out: f"{name}.{out}" for out in ("net", "curve")})
     return load_tensors(Path(f"{name}.net"), "net")[0], job.cost["training"]

@@ -15,7 +15,7 @@ from difftables.metrics.metric import Score, scores
 
 if TYPE_CHECKING:
     from difftables.config.job_specs import Measures
-    from difftables.data.speech_set import Speech
+    from difftables.data.speech_set import SpeechSet
     from difftables.metrics.image_metrics import ImageSamples
 
 SearchScorer = Callable[[Tensor], float]  # lower is better
@@ -91,11 +91,11 @@ def table_images(inputs: ScorerInputs) -> Scorer:
 # -- speech ------------------------------------------------------------------------------------------------------
 
 
-def _speech(inputs: ScorerInputs) -> "Speech":
-    from difftables.data.speech_set import Speech
+def _speech(inputs: ScorerInputs) -> "SpeechSet":
+    from difftables.data.speech_set import SpeechSet
 
     assert isinstance(inputs.data, config_data.Speech), "scorers are chosen by the medium"
-    return Speech(inputs.data, inputs.files["data"], torch.device("cpu"))
+    return SpeechSet(inputs.data, inputs.files["data"], torch.device("cpu"))
 
 
 def search_speech(inputs: ScorerInputs) -> SearchScorer:
