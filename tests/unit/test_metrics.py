@@ -153,7 +153,7 @@ def test_inception_from_a_local_file(tmp_path):
     net = module._inception_v3(num_classes=1008, aux_logits=False, weights=None)
     path = tmp_path / "weights.pth"
     torch.save(net.state_dict(), path)
-    with pytest.raises(ValueError, match=r"weights\.pth has sha256"):
+    with pytest.raises(ValueError, match=r"weights\.pth.*sha256"):
         features.load("inception", 299, path, "0" * 64, torch.device("cpu"))
     loaded = features.load("inception", 75, path, None, torch.device("cpu"))
     pooled, logits = features.extract(loaded, torch.zeros(2, 3, 8, 8, dtype=torch.uint8), 2, torch.device("cpu"))
@@ -162,10 +162,10 @@ def test_inception_from_a_local_file(tmp_path):
 
 
 def test_inception_without_or_with_foreign_weights_is_one_line(tmp_path):
-    with pytest.raises(ValueError, match="needs its weights file"):
+    with pytest.raises(ValueError, match=r"features\.inception"):
         features.load("inception", 299, None, None, torch.device("cpu"))
     (tmp_path / "w.pth").write_bytes(b"<html>404</html>")
-    with pytest.raises(ValueError, match="holds no Inception weights"):
+    with pytest.raises(ValueError, match=r"w\.pth"):
         features.load("inception", 299, tmp_path / "w.pth", None, torch.device("cpu"))
 
 
