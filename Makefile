@@ -67,7 +67,7 @@ lint: setup
 check: setup
 	@$(BIN)/python -m difftables check
 
-KEPT := Snakefile dvc.yaml params.yaml workflow profiles src requirements.lock pyproject.toml
+KEPT := Snakefile dvc.yaml params.yaml scales workflow profiles src requirements.lock pyproject.toml
 
 verify: setup
 	@set -e; made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \

@@ -100,13 +100,3 @@ def test_gradient_noise_is_told_for_each_objective_and_density(finished):
     rows = [row for row in cells(finished, "F7") if row["metric"] == "S"]
     assert len(rows) == 6
     assert all(float(row["value"]) > 0 for row in rows)
-
-
-def test_one_changed_objective_trains_one_net(checkout):
-    checkout.edit(
-        "params.yaml",
-        "iddpm-cosine-simple: {like: iddpm-cosine-hybrid-long,",
-        "iddpm-cosine-simple: {like: iddpm-cosine-hybrid-long, sigma_data: 0.4,",
-    )
-    found = checkout.jobs()
-    assert (found["train"], found["likelihood"], found["sample"]) == (1, 1, 1)

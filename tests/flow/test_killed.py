@@ -1,4 +1,4 @@
-"""A run that was killed twenty times, driver and jobs, on one core, beside one that nobody disturbed, on all cores."""
+"""A run that was killed four times, driver and jobs, on one core, beside one that nobody disturbed, on all cores. `make kills` does more."""
 
 import json
 from collections import Counter
@@ -14,10 +14,9 @@ def report(killed):
     return json.loads((killed.path / "kills.json").read_text())
 
 
-def test_each_kind_of_kill_came_five_times(report):
-    kinds = Counter((kill["who"], kill["signal"]) for kill in report["kills"])
-    assert kinds == {(who, number): 5 for who in ("driver", "job") for number in ("SIGKILL", "SIGTERM")}
-    assert len({kill["job"] for kill in report["kills"]}) >= 4  # of all phases
+def test_each_kind_of_kill_came_once(report):
+    kinds = [(kill["who"], kill["signal"]) for kill in report["kills"]]
+    assert sorted(kinds) == [(who, number) for who in ("driver", "job") for number in ("SIGKILL", "SIGTERM")]
 
 
 def test_no_lock_needed_a_person(killed, report):
@@ -40,7 +39,7 @@ def test_trainings_resumed_where_they_stopped(report):
 
 
 def test_all_it_made_is_that_of_an_undisturbed_run(killed, finished):
-    """Bit-identical from the second entry point too: nets of both media, a search, samples, studies, bounds and tables.
+    """Bit-identical from the second entry point too: nets, chosen levels, a study, a bound and tables.
 
     All but provenance, which tells seconds.
     """
@@ -58,8 +57,8 @@ def test_all_it_made_is_that_of_an_undisturbed_run(killed, finished):
         assert path.read_bytes() == other.read_bytes(), path
         count[path.suffix] += 1
     assert count[".svg"] == len(KILLED)  # of each table, and of the levels
-    assert count[".safetensors"] >= 10
-    assert count[".json"] >= 9
+    assert count[".safetensors"] >= 5
+    assert count[".json"] >= 4
 
 
 def test_nothing_is_left_to_do_and_nothing_is_left_over(killed):

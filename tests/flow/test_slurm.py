@@ -43,7 +43,7 @@ def submitted(folder):
 
 def test_a_job_that_wants_a_gpu_asks_slurm_for_it(fresh):
     """As scale gpu does: the rule states it, Slurm gives it, and without CUDA the job does its work on the CPU."""
-    fresh.edit("params.yaml", "resources: {gpu: 0,", "resources: {gpu: 1,")
+    fresh.change("params.yaml", {"resources/gpu": 1})
     features = "results/smoke/store/data/digits.features.safetensors"
     fresh.snakemake(*SLURM, features)
     assert (fresh.path / features).exists()
@@ -55,7 +55,7 @@ def test_a_job_that_wants_a_gpu_asks_slurm_for_it(fresh):
 
 def test_a_cancelled_training_job_goes_on_to_the_bits_of_an_undisturbed_one(fresh, tmp_path):
     """scancel in the middle; the next snakemake sends the job again, which resumes at the step it had reached."""
-    fresh.edit("params.yaml", "train: {steps: 40,", "train: {steps: 300,")
+    fresh.change("params.yaml", {"scales/smoke/runs/digits/train/steps": 300})
     net, log = "results/smoke/store/nets/digits/s0/net.safetensors", fresh.path / "results/smoke/logs/train/digits-s0.log"
     undisturbed = fresh.copied(tmp_path / "undisturbed")
     undisturbed.snakemake(net)

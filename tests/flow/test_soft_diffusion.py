@@ -81,17 +81,13 @@ def test_an_own_operator_is_a_function_and_a_line(checkout):
     text = path.read_text()
     path.write_text(re.sub(r'CORRUPTIONS: Variants\[Corruption\] = \{\s*"scale"', OWN, text, count=1))
     assert path.read_text() != text
-    turning = "{family: soft, steps: 16, lowest: 0.02, highest: 0.2, reached: 0.25, weakest: 0.01, strongest: 1.5}"
-    checkout.edit("params.yaml", "  soft-uniform: {family", f"  turning: {turning}\n  soft-uniform: {{family")
-    checkout.edit(
-        "params.yaml", "  soft-mask: {like", "  soft-mix: {like: soft-blur, schedule: turning, corruption: mix}\n  soft-mask: {like"
-    )
-    row = '    - {id: mix, label: "own operator", run: mix, sampler: soft-momentum}\n'
-    layout = "workflow/papers/soft_diffusion/tables.yaml"
-    following = '    - {id: uniform, label: "uniform levels"'
-    checkout.edit(layout, following, row + following)
-    assert checkout.jobs() == {"train": 1, "sample": 1, "measure": 1, "table": 1, "report": 1}
-    checkout.snakemake(f"{TABLES}/soft_diffusion/ablations.md")
+    turning = {"family": "soft", "steps": 16, "lowest": 0.02, "highest": 0.2, "reached": 0.25, "weakest": 0.01, "strongest": 1.5}
+    run = {"like": "soft-blur", "schedule": "turning", "corruption": "mix"}
+    checkout.change("params.yaml", {"schedules/turning": turning, "runs/soft-mix": run})
+    row = {"id": "mix", "label": "own operator", "run": "mix", "sampler": "soft-momentum"}
+    checkout.change("workflow/papers/soft_diffusion/tables.yaml", {"ablations/rows/0": row})
+    ran = checkout.snakemake(f"{TABLES}/soft_diffusion/ablations.md").text
+    assert checkout.counted(ran) == {"train": 1, "sample": 1, "measure": 1, "table": 1}
     (found,) = [row for row in cells(checkout, "ablations") if row["row"] == "own operator" and row["metric"].startswith("FD")]
     assert found["status"] == "measured"
     assert float(found["value"]) > 0

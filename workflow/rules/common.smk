@@ -24,7 +24,7 @@ if workflow.is_main_process:
     driver.take()
 unknown = [key for key in config if key != "scale"]
 if unknown:
-    raise WorkflowError(f"--config {unknown[0]} is no known key{nearest(unknown[0], ['scale'])}; all else is in params.yaml")
+    raise WorkflowError(f"--config {unknown[0]} is no known key{nearest(unknown[0], ['scale'])}; all else is in params.yaml, scales and workflow/papers")
 try:
     plan = planning.read(config.get("scale"))
 except ConfigError as error:
@@ -97,7 +97,7 @@ if workflow.is_main_process:
 wildcard_constraints:
     data="|".join(plan.params.data),
     run="|".join(plan.params.runs),
-    sampler="|".join(plan.params.samplers),
+    sampler="|".join(plan.stems()),
     chosen="|".join(dict.fromkeys(map(plan.levels_name, plan.params.runs))),
     paper="|".join(plan.layouts),
     table="|".join(sorted({name for tables in plan.params.tables.values() for name in tables})),

@@ -7,9 +7,9 @@ rule measure:
         record=update(f"{STORE}/records/{{run}}/s{{seed}}/{{sampler}}.json"),
         made=update(made("measure", "run", "seed", "sampler")),
     log:
-        f"{LOGS}/measure/{{run}}-s{{seed}}-{{sampler}}.log",
+        f"{LOGS}/measure/{{run}}/s{{seed}}/{{sampler}}.log",
     benchmark:
-        f"{BENCHMARKS}/measure/{{run}}-s{{seed}}-{{sampler}}.tsv"
+        f"{BENCHMARKS}/measure/{{run}}/s{{seed}}/{{sampler}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -33,9 +33,9 @@ rule errors:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/errors.json",
         made=made("errors", "run", "seed"),
     log:
-        f"{LOGS}/errors/{{run}}-s{{seed}}.log",
+        f"{LOGS}/errors/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/errors/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/errors/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -58,9 +58,9 @@ rule robustness:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/robustness.json",
         made=made("robustness", "run", "seed"),
     log:
-        f"{LOGS}/robustness/{{run}}-s{{seed}}.log",
+        f"{LOGS}/robustness/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/robustness/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/robustness/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -83,9 +83,9 @@ rule likelihood:
         record=f"{STORE}/likelihood/{{run}}/s{{seed}}.json",
         made=made("likelihood", "run", "seed"),
     log:
-        f"{LOGS}/likelihood/{{run}}-s{{seed}}.log",
+        f"{LOGS}/likelihood/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/likelihood/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/likelihood/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -108,9 +108,9 @@ rule gradients:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/gradients.json",
         made=made("gradients", "run", "seed"),
     log:
-        f"{LOGS}/gradients/{{run}}-s{{seed}}.log",
+        f"{LOGS}/gradients/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/gradients/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/gradients/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads
@@ -133,9 +133,9 @@ rule variance:
         record=f"{STORE}/studies/{{run}}/s{{seed}}/variance.json",
         made=made("variance", "run", "seed"),
     log:
-        f"{LOGS}/variance/{{run}}-s{{seed}}.log",
+        f"{LOGS}/variance/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/variance/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/variance/{{run}}/s{{seed}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads

@@ -6,9 +6,9 @@ rule sample:
         samples=update(f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors"),
         made=update(made("sample", "run", "seed", "sampler")),
     log:
-        f"{LOGS}/sample/{{run}}-s{{seed}}-{{sampler}}.log",
+        f"{LOGS}/sample/{{run}}/s{{seed}}/{{sampler}}.log",
     benchmark:
-        f"{BENCHMARKS}/sample/{{run}}-s{{seed}}-{{sampler}}.tsv"
+        f"{BENCHMARKS}/sample/{{run}}/s{{seed}}/{{sampler}}.tsv"
     conda:
         ENVIRONMENT
     threads: limits.threads * limits.processes

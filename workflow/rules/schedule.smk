@@ -34,9 +34,9 @@ rule search:
         record=update(f"{STORE}/schedules/{{run}}/s{{seed}}/{{sampler}}.json"),
         made=update(made("search", "run", "seed", "sampler")),
     log:
-        f"{LOGS}/search/{{run}}-s{{seed}}-{{sampler}}.log",
+        f"{LOGS}/search/{{run}}/s{{seed}}/{{sampler}}.log",
     benchmark:
-        f"{BENCHMARKS}/search/{{run}}-s{{seed}}-{{sampler}}.tsv"
+        f"{BENCHMARKS}/search/{{run}}/s{{seed}}/{{sampler}}.tsv"
     priority: 5
     conda:
         ENVIRONMENT

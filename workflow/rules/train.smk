@@ -6,9 +6,9 @@ rule train:
         curve=f"{TABLES}/curves/{{run}}-s{{seed}}-net.csv",
         made=made("train", "run", "seed"),
     log:
-        f"{LOGS}/train/{{run}}-s{{seed}}.log",
+        f"{LOGS}/train/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/train/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/train/{{run}}/s{{seed}}.tsv"
     priority: 10
     conda:
         ENVIRONMENT
@@ -34,9 +34,9 @@ rule train_estimator:
         curve=f"{TABLES}/curves/{{run}}-s{{seed}}-estimator.csv",
         made=made("train_estimator", "run", "seed"),
     log:
-        f"{LOGS}/train_estimator/{{run}}-s{{seed}}.log",
+        f"{LOGS}/train_estimator/{{run}}/s{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/train_estimator/{{run}}-s{{seed}}.tsv"
+        f"{BENCHMARKS}/train_estimator/{{run}}/s{{seed}}.tsv"
     priority: 10
     conda:
         ENVIRONMENT

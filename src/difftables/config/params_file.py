@@ -77,7 +77,7 @@ class Table(Frozen):
     """What a table runs on at this scale; null runs nothing and shows the literature alone."""
 
     run: str | None
-    parts: str | None = None  # what the runs of rows that name a part begin with: part `a` is played by run `PARTS-a`, if there is one
+    runs: dict[str, str] = Field(default_factory=dict)  # in place of the runs that rows name
     steps: Annotated[list[PositiveInt], Once]
 
 
@@ -126,16 +126,18 @@ class Params(Frozen):
                     f"runs.{name} has objective {run.objective}, a bound of plain noise; with corruption {run.corruption} set it to simple"
                 )
             self._net_fits(name)
-            if run.ends is not None:
-                _need(run.ends, self.runs, f"runs.{name}.ends")
+            if run.trained is not None:
+                _need(run.trained, self.runs, f"runs.{name}.checkpoint_of.run")
+            if run.edge_run is not None:
+                _need(run.edge_run, self.runs, f"runs.{name}.checkpoint_of.edge_run")
         _need(self.evaluation.images.features, self.features, "evaluation.images.features")
         for paper, tables in self.tables.items():
             for name, table in tables.items():
                 if table.run is not None:
                     _need(table.run, self.runs, f"tables.{paper}.{name}.run")
                     self._run_fits(table.run, f"tables.{paper}.{name}.steps", table.steps)
-                if table.parts is not None and not any(run.startswith(f"{table.parts}-") for run in self.runs):
-                    raise ValueError(f"tables.{paper}.{name}.parts is {table.parts!r}, but no run's name begins with {table.parts + '-'!r}")
+                for row, other in table.runs.items():
+                    _need(other, self.runs, f"tables.{paper}.{name}.runs.{row}")
         for name, sampler in self.samplers.items():
             if sampler.schedule.endswith(".csv") and not Path(sampler.schedule).is_file():
                 raise ValueError(f"samplers.{name}.schedule: {sampler.schedule} does not exist")
@@ -156,13 +158,13 @@ class Params(Frozen):
             raise ValueError(f"runs.{name}.train.augment needs a net that is told of it; set nets.{run.net}.augment: {LABELS}")
         if (run.train.augment or run.train.distinct) and data.medium != "images":
             raise ValueError(f"runs.{name}.train has augment or distinct, which are for images; data.{run.data} has none")
-        if run.given is None:
+        if run.condition_on is None:
             return
         classes = data.classes if isinstance(data, Images) else None
         if classes is None:
-            raise ValueError(f"runs.{name} is given labels, but data.{run.data} has none; set its `classes` to how many there are")
+            raise ValueError(f"runs.{name} is conditioned on labels, but data.{run.data} has none; set its `classes` to how many there are")
         if "classes" not in registry.arguments("nets.NETS", net.kind):
-            raise ValueError(f"runs.{name} is given labels, but nets.{run.net}, a {net.kind}, takes no classes")
+            raise ValueError(f"runs.{name} is conditioned on labels, but nets.{run.net}, a {net.kind}, takes no classes")
         if run.target == "stable_field" and run.references and 1 < run.references < 2 * classes:
             raise ValueError(
                 f"runs.{name} has references = {run.references} for {classes} classes, fewer than two of a class on average; "

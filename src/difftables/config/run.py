@@ -104,7 +104,7 @@ class Adjustment(Frozen):
 
     family: Annotated[str, one_of("estimation.estimator.FAMILIES")] = "linear"
     mode: Literal["taylor", "exact"] = "exact"
-    first: Fraction  # beta_0
+    first_beta: Fraction
     estimate_on: Literal["after_noise", "before_noise"] = "after_noise"
     update: Annotated[list[PositiveInt], Some, Once] | None = None  # remaining step counts; null adjusts after every step
 
@@ -144,10 +144,25 @@ class Backbone(Frozen):
     weight: Annotated[str, one_of("training.losses.WEIGHTS")]
     penalty: Annotated[str, one_of("training.losses.PENALTIES")]
     references: PositiveInt | None = None  # n of target stable_field, the batch among them; 1 is the source alone
-    seen: Literal["plain", "corrupted"] = "plain"  # whether the loss sees the error as it is, or through the corruption
+    loss_through: Literal["plain", "corrupted"] = "plain"  # whether the loss takes the error as it is, or through the corruption
     sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
     objective: Annotated[str, one_of("training.variational_bound.OBJECTIVES")] = "simple"  # what is made of the weighed error
     vlb_weight: PositiveFloat = 0.001  # lambda of `hybrid`
+
+
+class Checkpoint(Frozen):
+    """What a run evaluates that trains nothing: another run's net at a training step, or two nets, each at its levels."""
+
+    run: str
+    step: PositiveInt | None = None  # one of its checkpoints; null: the last step
+    edge_run: str | None = None  # the run whose net takes the noisiest and the cleanest levels
+    edge_fraction: Annotated[float, Field(gt=0, le=0.5)] | None = None  # of the training levels, at each end
+
+    @model_validator(mode="after")
+    def _edge_is_whole(self) -> "Checkpoint":
+        if (self.edge_run is None) != (self.edge_fraction is None):
+            raise ValueError("has one of `edge_run` and `edge_fraction` without the other; write both")
+        return self
 
 
 class Run(Backbone):
@@ -156,27 +171,36 @@ class Run(Backbone):
     data: str
     net: str
     schedule: str
-    given: Literal["labels"] | None = None  # what the net of images is told besides
+    condition_on: Literal["labels"] | None = None  # a further input of the net, of images
     train: Training
     seeds: Seeds  # of training
     estimator: EstimatorConfig | None = None
     adjust: Adjustment | None = None
     oracle: Oracle | None = None  # of images; the exact estimator of speech has no numbers
-    of: str | None = None  # this run is another one, trained once: at one of its checkpoints, or with other nets at its ends
-    at: PositiveInt | None = None  # a training step, one of its checkpoints
-    ends: str | None = None  # the run whose net takes the noisiest and the cleanest levels
-    share: Fraction | None = None  # of the training levels, at each end
+    checkpoint_of: Checkpoint | None = None  # this run trains nothing: it evaluates another one
+
+    @property
+    def trained(self) -> str | None:
+        """The run whose net this one evaluates; None for a run that is trained."""
+        return self.checkpoint_of.run if self.checkpoint_of else None
+
+    @property
+    def step(self) -> int | None:
+        """The training step whose net is evaluated; None for the last."""
+        return self.checkpoint_of.step if self.checkpoint_of else None
+
+    @property
+    def edge_run(self) -> str | None:
+        """The run whose net takes the noisiest and the cleanest levels, if any."""
+        return self.checkpoint_of.edge_run if self.checkpoint_of else None
 
     @model_validator(mode="after")
-    def _a_view_is_whole(self) -> "Run":
-        if self.of is None and (self.at or self.ends):
-            raise ValueError("has `at` or `ends`, but no `of`: name the run it is a view of")
-        if (self.ends is None) != (self.share is None):
-            raise ValueError("has one of `ends` and `share` without the other")
-        if self.share is not None and self.share > 0.5:
-            raise ValueError(f"has share = {self.share:g} of the levels at each end, more than all of them; lower it to 0.5 or less")
-        if self.at is not None and self.at not in [*self.train.checkpoints, self.train.steps]:
-            raise ValueError(f"has at = {self.at}, which is not among the checkpoints {self.train.checkpoints} of run {self.of!r}")
+    def _a_checkpoint_is_kept(self) -> "Run":
+        if self.step is not None and self.step not in [*self.train.checkpoints, self.train.steps]:
+            raise ValueError(
+                f"has checkpoint_of.step = {self.step}, which is not among the checkpoints {self.train.checkpoints} of run "
+                f"{self.trained!r}; choose one of them"
+            )
         if self.estimator is not None and self.estimator.density == "loss_aware":
             raise ValueError("has an estimator with density loss_aware, which is for backbones")
         if self.objective != "simple" and self.density not in ("index", "loss_aware"):

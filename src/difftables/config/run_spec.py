@@ -15,9 +15,9 @@ class RunSpec(Backbone):
     adjust: Adjustment | None = None
     oracle: Oracle | None = None
     estimator: EstimatorNet | None = None
-    at: PositiveInt | None = None  # training step of the checkpoint that is evaluated; null: the last
-    ends: "RunSpec | None" = None  # whose net takes the noisiest and the cleanest levels
-    share: Fraction | None = None
+    step: PositiveInt | None = None  # training step of the checkpoint that is evaluated; null: the last
+    edge_run: "RunSpec | None" = None  # whose net takes the noisiest and the cleanest levels
+    edge_fraction: Fraction | None = None  # of the training levels, at each end
 
 
 class TrainedRun(RunSpec):

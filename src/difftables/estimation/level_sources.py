@@ -60,6 +60,6 @@ ESTIMATES: Variants[Callable[[RunSpec, Level, dict[str, Path], torch.device], Es
 def adjustment(adjust: Adjustment, estimate: Estimate, estimate_on: str | None = None, family: str | None = None) -> Adjust:
     """The adjustment of a run around an estimate of alpha_bar.  Args: estimate_on, family: in place of the run's."""
     return Adjust(
-        estimate, first=adjust.first, family=family or adjust.family, mode=adjust.mode, on=estimate_on or adjust.estimate_on,
+        estimate, first=adjust.first_beta, family=family or adjust.family, mode=adjust.mode, on=estimate_on or adjust.estimate_on,
         update=adjust.update,
     )  # fmt: skip

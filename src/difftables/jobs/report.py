@@ -18,8 +18,13 @@ def run(job: Job) -> None:
     texts = index.texts(job.spec, [read_page(path) for path in job.inputs["tables"]], [path.stem for path in plots.values()])
     for name, text in texts.items():
         write_text(files[name], text)
-    figures.save(figures.loss_curves({path.stem: _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
+    figures.save(figures.loss_curves({_named(path): _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
     write_text(job.output("cost"), job_costs.text(job.inputs.get("benchmarks", []), job.inputs.get("costs", [])))
+
+
+def _named(path: Path) -> str:
+    """The name of a curve: the paper, and the stem of the file."""
+    return f"{path.parent.name}/{path.stem}"
 
 
 def _curve(path: Path) -> tuple[list[float], list[float]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """spec: SampleSpec.  In: net, maybe ends, estimator, schedules, data.  Out: samples, which are kept from run to run, made.
+    """spec: SampleSpec.  In: net, maybe edge_net, estimator, schedules, data.  Out: samples, which are kept from run to run, made.
 
     A step count whose samples lie there already, made from the same spec, code and inputs, is not drawn again.
     """
@@ -88,7 +88,7 @@ def need_memory(needed: int) -> None:
 class Chain:
     """A trained net, ready to evaluate: what `sample`, `search`, `robustness`, `likelihood` and `gradients` share.
 
-    The job's spec gives run, adjust, oracle and batch; its inputs give net, maybe ends, estimator and data.
+    The job's spec gives run, adjust, oracle and batch; its inputs give net, maybe edge_net, estimator and data.
     """
 
     def __init__(self, job: Job) -> None:
@@ -102,15 +102,16 @@ class Chain:
         self.training = training_schedule(self.run.schedule, job.maybe("levels"))
         self.net, self.denoise = self.part(self.run, "net")
         self.known = self.start()
-        if self.run.ends is not None:
-            self.denoise = switched(self.part(self.run.ends, "ends")[1], self.denoise, self.training, self.run.share)
+        if self.run.edge_run is not None:
+            edge = self.part(self.run.edge_run, "edge_net")[1]
+            self.denoise = switched(edge, self.denoise, self.training, self.run.edge_fraction)
 
     def part(self, run: "RunSpec", name: str) -> "tuple[nn.Module, Denoiser]":
         """The net of a run in the input of that name, and the denoiser around it."""
         from difftables.diffusion.denoiser import run_denoiser
         from difftables.nets.build import load_net
 
-        net = load_net(run.net, run.data, self.job.input(name), "net", self.job.device, run.at)
+        net = load_net(run.net, run.data, self.job.input(name), "net", self.job.device, run.step)
         return net, run_denoiser(run, net, self.training)
 
     def corruption(self) -> "Callable[[Tensor, Level], Tensor]":
@@ -182,7 +183,7 @@ class Chain:
             raise ValueError(f"solver {sampler.solver.kind} visits no schedule, so that it cannot be drawn at several; use another solver")
         count, device = len(keys), self.job.device
         shape, cond = self.medium.given(part, count // repeats)
-        at_once = many if sampler.solver.per_sample and self.run.ends is None else 1
+        at_once = many if sampler.solver.per_sample and self.run.edge_run is None else 1
         cond = None if cond is None else cond.repeat(at_once * repeats, *[1] * (cond.dim() - 1)).to(device)
         found = []
         with torch.inference_mode():

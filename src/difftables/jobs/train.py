@@ -60,7 +60,7 @@ def run(job: Job) -> None:
         target = TARGETS["clean"]
     elif spec.references is not None:
         target = clock.timed(target)
-    corruptions.check(spec.corruption, corrupt, training[:1], tuple(batch(0)[0].shape[1:]), spec.seen == "corrupted")
+    corruptions.check(spec.corruption, corrupt, training[:1], tuple(batch(0)[0].shape[1:]), spec.loss_through == "corrupted")
 
     def batch_loss(step: int) -> tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]:
         x0, cond, stream, others = batch(step)
@@ -70,7 +70,7 @@ def run(job: Job) -> None:
         own, known = world.part(level), of_part(others, len(x0), world)
         loss = denoising_loss(
             world.part(x0), own.to(device), noise, denoise=denoise, corrupt=corrupt, target=partial(target, **known), weight=weight,
-            penalty=penalty, residual=corrupt if spec.seen == "corrupted" else plain, objective=objective, cond=world.part(cond),
+            penalty=penalty, residual=corrupt if spec.loss_through == "corrupted" else plain, objective=objective, cond=world.part(cond),
         )  # fmt: skip
         weights = torch.ones(len(own))
         if aware is not None:

@@ -28,7 +28,10 @@ def run(job: Job) -> None:
     if spec.run.corruption != "scale":
         raise ValueError(f"run {spec.names.run} has corruption {spec.run.corruption}; posteriors are known for plain noise alone")
     if spec.run.data.classes:
-        raise ValueError(f"run {spec.names.run} is given labels, but the study of its target takes all classes together; leave out `given`")
+        raise ValueError(
+            f"run {spec.names.run} is conditioned on labels, but the study of its target takes all classes together; "
+            "leave out `condition_on`"
+        )
     data, references = chain.medium.clean().double(), spec.run.references or 1
     levels, samples = spec.evaluation.variance_levels, spec.evaluation.variance_n
 

@@ -36,28 +36,29 @@ class Paper:
 
     @cached_property
     def layouts(self) -> dict[str, Spec]:
-        """Its tables as plain data, without the keys that tables.yaml leaves out."""
-        return {name: table.model_dump(exclude_unset=True) for name, table in self.tables.items()}
+        """Its tables as plain data, without the keys that tables.yaml leaves out, but for the foot."""
+        return {name: {"foot": table.foot} | table.model_dump(exclude_unset=True) for name, table in self.tables.items()}
 
 
 # -- reading -----------------------------------------------------------------------------------------------------
 
 
 def read_paper(name: str) -> Paper:
-    """A paper's folder.
+    """A paper's folder.  Without reported.csv it has no published numbers, without claims.yaml no claims.
 
     Raises: ConfigError, one line with the file, the place and the nearest right name, for anything that is wrong in it.
     """
     if not (PAPERS / name).is_dir():
         known = [path.name for path in sorted(PAPERS.iterdir()) if path.is_dir()] if PAPERS.is_dir() else []
         raise ConfigError(f"tables.{name}: there is no folder {PAPERS}/{name}{nearest(name, known)}")
-    numbers = read_numbers(PAPERS / name / "reported.csv")
+    reported, claims = PAPERS / name / "reported.csv", PAPERS / name / "claims.yaml"
+    numbers = read_numbers(reported) if reported.exists() else {}
     strangers = [line for line, number in numbers.items() if number.paper != name]
     if strangers:
         number = numbers[strangers[0]]
         raise ConfigError(f"{PAPERS}/{name}/reported.csv: line {strangers[0]}: paper is {number.paper!r}; did you mean {name!r}?")
     tables = read_tables(PAPERS / name / "tables.yaml")
-    found = Paper(name, tables, read_claims(PAPERS / name / "claims.yaml"), list(numbers.values()))
+    found = Paper(name, tables, read_claims(claims) if claims.exists() else [], list(numbers.values()))
     for title, layout in found.layouts.items():
         for place, problem in problems_of(layout, found.numbers):
             raise ConfigError(f"{found.file('tables.yaml')}: {title}{place and ', '}{place}: {problem}")

@@ -12,8 +12,8 @@ class ReportedNumbers:
     Raises: ConfigError for a file that is not as it should be.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.numbers = list(read_numbers(path).values())
+    def __init__(self, path: Path | None) -> None:
+        self.numbers = list(read_numbers(path).values()) if path else []
 
     def find(self, where: dict[str, str], steps: int | None = None) -> list[Number]:
         """Numbers of the given table, row and data set, and of a step count if one is given."""

@@ -43,7 +43,7 @@ class Table(Frozen):
     METRICS: ClassVar[tuple[str, ...]] = ()  # that its cells may have
 
     title: Text
-    foot: list[Text]
+    foot: list[Text] = []
 
     def row_ids(self) -> list[str]:
         """Ids of the rows whose cells a claim may compare."""

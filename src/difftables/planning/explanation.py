@@ -66,7 +66,7 @@ def recorded(known: dict[str, Provenance], cell: Line, table: Provenance | None)
         if table is not None:
             same = [path for path in same if path in table.read()] or same
             runs = {row.get("run") for row in rows_of(table.spec.get("rows", []), cell)}
-            same = [path for path in same if runs & set(path.split("/"))] or same
+            same = [path for path in same if any(run and f"/{run}/" in path for run in runs)] or same
         found += same
         unknown += [] if same else [wanted]
     return list(dict.fromkeys(found)), unknown
@@ -93,7 +93,7 @@ def reason(scale: str, cell: Line) -> str:
         if left:
             return f"samplers.{left.pop()} is null in params.yaml at scale {scale}"
         if row["run"] is None:
-            return f"params.yaml has no runs.{bound.parts}-{row['part']} at scale {scale}, which {where} asks for"
+            return f"there is no run {row['part']!r} at scale {scale}, which row {row['id']} of {where} asks for"
     return f"its row has a run at scale {scale}, whose records have nothing for this cell"
 
 

@@ -1,156 +1,57 @@
-"""params.yaml, read once; a mistake is one line with the key and the mend."""
+"""The configuration at one scale, read once and checked; a mistake is one line with the file, the key and what to write."""
 
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, PrivateAttr, ValidationError
 
 from difftables.common.errors import ConfigError, nearest
 from difftables.config.data import Images, Speech
-from difftables.config.params_file import SCALES, Params
+from difftables.config.params_file import Params
 from difftables.config.sampling import MODELS
-from difftables.papers.folder import parse
+from difftables.planning.params_files import NAMED, Files, read_files
 
-# What a view of a run cannot change, since it trains nothing of its own.
-OF_TRAINING = (
-    "data", "net", "schedule", "corruption", "density", "target", "weight", "penalty", "references", "seen", "objective", "vlb_weight",
-    "given", "train",
-)  # fmt: skip
 MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}
 
 
 class Loaded(Params):
-    """Params, and the samplers that the scale leaves out: a row that names one is not run, one that names an unknown one is a mistake."""
+    """Params with the files that they come from."""
 
-    _left_out: frozenset[str] = PrivateAttr(default=frozenset())  # private: no key that a user could write
-    _parts: dict[tuple[str, str], frozenset[str]] = PrivateAttr(default_factory=dict)
-
-    @property
-    def left_out(self) -> frozenset[str]:
-        """Names of samplers that are null at this scale."""
-        return self._left_out
+    _files: Files = PrivateAttr()  # private: no key that a user could write
 
     @property
-    def parts(self) -> dict[tuple[str, str], frozenset[str]]:
-        """Parts that a run plays in each table at some scale, were none null: rows may name these."""
-        return self._parts
+    def files(self) -> Files:
+        """The files of this scale."""
+        return self._files
 
+    @property
+    def everywhere(self) -> dict[str, set[str]]:
+        """Full names of the runs and samplers that any scale has: rows may name these."""
+        return self._files.everywhere
 
-def merge(base: Any, override: Any) -> Any:
-    """Mappings are merged key by key; everything else is replaced."""
-    if isinstance(base, dict) and isinstance(override, dict):
-        return {**base, **{key: merge(base.get(key), value) for key, value in override.items()}}
-    return override
-
-
-def related(runs: dict[str, Any]) -> dict[str, Any]:
-    """Runs with what they take over from another filled in: `like` another, with changes; or a view `of` another, trained once.
-
-    A run that is null, as a scale may make it, is left out.
-
-    Raises: ConfigError for a run that is not there, or that is like itself.
-    """
-    found: dict[str, Any] = {}
-
-    def fill(name: str, asking: tuple[str, ...]) -> Any:
-        if name in found or not isinstance(runs[name], dict):
-            return found.setdefault(name, runs[name])
-        own = {key: value for key, value in runs[name].items() if key != "like"}
-        other = runs[name].get("like") or own.get("of")
-        if other is not None:
-            key = "like" if "like" in runs[name] else "of"
-            if runs.get(other) is None:
-                raise ConfigError(f"runs.{name}.{key} names {other!r}, which is not defined{nearest(str(other), runs)}")
-            if other in (*asking, name):
-                raise ConfigError(f"runs.{name}.{key} leads back to {other!r}")
-            if key == "of":
-                _is_view(name, runs)
-            own = merge(fill(other, (*asking, name)), own)
-        return found.setdefault(name, own)
-
-    return {name: fill(name, ()) for name, run in runs.items() if run is not None}
-
-
-def _is_view(name: str, runs: dict[str, Any]) -> None:
-    """Raise ConfigError for a view that would train something, or that is of a view: its changes would be dropped in silence."""
-    own, other = runs[name], runs[runs[name]["of"]]
-    if changed := [key for key in OF_TRAINING if key in own]:
-        raise ConfigError(
-            f"runs.{name} is a view `of` {own['of']!r}, which trains nothing: write `like` in place of `of`, or leave out {changed[0]}"
-        )
-    if isinstance(other, dict) and "of" in other:
-        raise ConfigError(f"runs.{name}.of names {own['of']!r}, itself a view; name {other['of']!r}, the run that is trained")
-
-
-def nulls(samplers: Any, overrides: Any) -> frozenset[str]:
-    """The samplers that a scale makes null, which leaves them out.
-
-    Raises: ConfigError for one that is not there.
-    """
-    if not isinstance(samplers, dict) or not isinstance(overrides, dict):
-        return frozenset()  # for the models to complain of
-    names = frozenset(name for name, row in overrides.items() if row is None)
-    for name in sorted(names - samplers.keys(), key=str):
-        raise ConfigError(f"samplers.{name} is null, but there is no sampler to leave out{nearest(str(name), samplers)}")
-    return names
-
-
-def parts(raw: dict[str, Any], scales: dict[str, Any]) -> dict[tuple[str, str], frozenset[str]]:
-    """The parts of each table, by paper and name: part `a` is there where one scale has a run PREFIX-a, null or not.
-
-    A part that no scale plays is a mistake; one that another scale plays is not run at this one.
-    """
-    found: dict[tuple[str, str], frozenset[str]] = {}
-    for override in [{}, *(each for each in scales.values() if isinstance(each, dict))]:
-        runs = [*(raw.get("runs") or {}), *(override.get("runs") or {})]
-        for paper, tables in merge(raw.get("tables"), override.get("tables") or {}).items():
-            for name, table in tables.items():
-                prefix = f"{(table or {}).get('parts')}-"
-                played = frozenset(str(run).removeprefix(prefix) for run in runs if str(run).startswith(prefix))
-                found[paper, name] = found.get((paper, name), frozenset()) | played
-    return found
+    @property
+    def left_out(self) -> set[str]:
+        """Full names of the samplers that another scale has, or that are null at this one: rows that name them are not run."""
+        return self._files.everywhere["samplers"] - self.samplers.keys()
 
 
 def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
-    """Read params.yaml at a scale (its own `scale` unless given).
+    """Read a configuration at a scale.  Args: path: of params.yaml, beside scales and workflow; scale: in place of its own.
 
-    Raises: ConfigError, one line naming the key and the mend.
+    Raises: ConfigError, one line with the file, the key and what to write.
     """
+    files = read_files(Path(path), scale)
+    raw = dict(files.merged)
     try:
-        raw = parse(Path(path).read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; run in the repository's root") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} is empty")
-    scales = raw.pop("scales", {}) or {}
-    raw["scale"] = scale if scale is not None else raw.get("scale")
-    if raw["scale"] not in SCALES:
-        raise ConfigError(f"{path}: scale is {raw['scale']!r}{nearest(raw['scale'], SCALES)}")
-    unknown = [name for name in scales if name not in SCALES]
-    if unknown:
-        raise ConfigError(f"{path}: scales.{unknown[0]} is no scale{nearest(unknown[0], SCALES)}")
-    overrides = scales.get(raw["scale"]) or {}
-    base = raw
-    try:
-        left_out = nulls(raw.get("samplers"), overrides.get("samplers"))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: scales.{raw['scale']}.{error}") from None
-    raw = merge(raw, overrides)
-    for name in left_out:
-        del raw["samplers"][name]
-    try:
-        if isinstance(raw.get("runs"), dict):
-            raw["runs"] = related(raw["runs"])
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    try:
+        for section in NAMED:
+            if isinstance(raw.get(section), dict):
+                raw[section] = files.entries(section)
         found = Loaded.model_validate(raw)
+    except ConfigError as error:
+        raise ConfigError(files.located(str(error))) from None
     except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error, Params)}") from None
-    found._left_out, found._parts = left_out, parts(base, scales)
+        raise ConfigError(files.located(explain(error, Params))) from None
+    found._files = files
     return found
 
 

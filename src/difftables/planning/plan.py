@@ -62,9 +62,9 @@ class Workflow(ResultFiles):
         return {"data": [self.data_file(run)]} if self.medium(run) == "speech" else {}
 
     def net_inputs(self, run: str, seed: str) -> Files:
-        """A run's trained net, and that of its ends where it has one of its own there."""
-        ends = self.params.runs[run].ends
-        return {"net": [self.net_file(run, seed)]} | ({"ends": [self.net_file(ends, seed)]} if ends else {}) | self.level_inputs(run)
+        """A run's trained net, and the one for its edge levels where it has another there."""
+        edge = self.params.runs[run].edge_run
+        return {"net": [self.net_file(run, seed)]} | ({"edge_net": [self.net_file(edge, seed)]} if edge else {}) | self.level_inputs(run)
 
     def prior_inputs(self, run: str, prior: str | None) -> Files:
         """What the start of sampling is made from: images, for some.  Args: prior: in place of the run's."""
@@ -82,7 +82,7 @@ class Workflow(ResultFiles):
 
     def sample_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What sampling one row reads."""
-        row = self.params.samplers[sampler]
+        row = self.sampler(run, sampler)
         found = self.sampler_inputs(run, seed, row)
         if row.schedule in METHODS:
             found["schedules"] = [self.schedules_file(run, seed, sampler)]
@@ -92,7 +92,7 @@ class Workflow(ResultFiles):
 
     def search_inputs(self, run: str, seed: str, sampler: str) -> Files:
         """What a search reads."""
-        row = self.params.samplers[sampler]
+        row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
         return self.sampler_inputs(run, seed, method.drawn_by(row)) | (self.metric_inputs(run) if method.judged else {})
 
@@ -125,7 +125,8 @@ class Workflow(ResultFiles):
     def table_inputs(self, paper: str, table: str) -> Files:
         """What a table is made from, by kind."""
         bound: Table = self.params.tables[paper][table]
-        found: Files = {"reported": [f"{PAPERS}/{paper}/reported.csv"]}
+        reported = PAPERS / paper / "reported.csv"
+        found: Files = {"reported": [str(reported)] if reported.exists() else []}
         if bound.run is None:
             return found
         layout, rows = self.layouts[paper][table], self.rows(paper, table)
@@ -188,7 +189,7 @@ class Workflow(ResultFiles):
     def provenance_of_records(self) -> dict[str, str]:
         """The provenance of each record that a table may read, by the record's file."""
         runs = [(run, seed) for run in self.params.runs for seed in self.params.runs[run].seeds]
-        found = {self.record_file(*row): self.provenance_file("measure", *row) for row in self.sampled_rows()}
+        found = {self.record_file(*row): self.provenance_of_row("measure", row) for row in self.sampled_rows()}
         found |= {self.study_file(*run, kind): self.provenance_file(kind, *run) for run in runs for kind in STUDIES}
         return found | {self.likelihood_file(*run): self.provenance_file("likelihood", *run) for run in runs}
 
@@ -206,17 +207,20 @@ class Workflow(ResultFiles):
         found = [self.provenance_file("train", *net) for net in nets] + [
             self.provenance_file("train_estimator", *net) for net in estimators
         ]
-        found += [self.provenance_file("search", *row) for row in searching] + [self.provenance_file("sample", *row) for row in rows]
+        found += [self.provenance_of_row("search", row) for row in searching] + [self.provenance_of_row("sample", row) for row in rows]
         return found + self.search_records()
 
     def benchmark_files(self) -> list[str]:
         """Cost records of the jobs that take time: training, search, sampling."""
-        found = {path.replace(f"{self.tables}/curves/", "") for path in self.curve_files()}
-        jobs = [f"train{'_estimator' * name.endswith('-estimator.csv')}/{name.rsplit('-', 1)[0]}" for name in found]
-        jobs += [f"sample/{run}-s{seed}-{sampler}" for run, seed, sampler in self.sampled_rows()]
-        for path in self.search_records():
-            run, seed, name = path.rsplit("/", 3)[1:]
-            jobs.append(f"search/{run}-{seed}-{name.removesuffix('.json')}")
+        nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
+        estimators = [each for each in nets if self.curve_file(*each, "estimator") in self.curve_files()]
+        jobs = [f"{verb}/{run}/s{seed}" for verb, known in (("train", nets), ("train_estimator", estimators)) for run, seed in known]
+        rows = self.sampled_rows()
+        jobs += [f"sample/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows]
+        jobs += [
+            f"search/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows
+            if self.params.samplers[sampler].schedule in METHODS
+        ]  # fmt: skip
         return [f"{self.store}/benchmarks/{job}.tsv" for job in sorted(set(jobs))]
 
     # -- for the rules ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from difftables.planning.params import Loaded
 from difftables.planning.specs import JobSpecs
+from difftables.planning.table_rows import Row
 
 
 class ResultFiles(JobSpecs):
@@ -27,15 +28,15 @@ class ResultFiles(JobSpecs):
 
     def samples_file(self, run: str, seed: str | int, sampler: str) -> str:
         """The file of a row's samples."""
-        return f"{self.store}/samples/{run}/s{seed}/{sampler}.safetensors"
+        return f"{self.store}/samples/{run}/s{seed}/{self.stem(run, sampler)}.safetensors"
 
     def record_file(self, run: str, seed: str | int, sampler: str) -> str:
         """The file of a row's metrics."""
-        return f"{self.store}/records/{run}/s{seed}/{sampler}.json"
+        return f"{self.store}/records/{run}/s{seed}/{self.stem(run, sampler)}.json"
 
     def schedules_file(self, run: str, seed: str | int, sampler: str, suffix: str = ".csv") -> str:
         """The file of a row's searched schedules, or of what was counted."""
-        return f"{self.store}/schedules/{run}/s{seed}/{sampler}{suffix}"
+        return f"{self.store}/schedules/{run}/s{seed}/{self.stem(run, sampler)}{suffix}"
 
     def likelihood_file(self, run: str, seed: str | int) -> str:
         """The file of the bound of a run's net."""
@@ -60,3 +61,8 @@ class ResultFiles(JobSpecs):
     def provenance_file(self, verb: str, *of: str | int) -> str:
         """The file with the provenance of a job.  Args: of: its wildcards."""
         return "/".join([self.store, "provenance", verb, *map(str, of)]) + ".json"
+
+    def provenance_of_row(self, verb: str, row: Row) -> str:
+        """The file with the provenance of a job of a row."""
+        run, seed, sampler = row
+        return self.provenance_file(verb, run, seed, self.stem(run, sampler))

@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Any
 
+from difftables.common.names import full, local, paper_of
 from difftables.config import job_specs as specs
 from difftables.config.data import Features, Images, Speech
 from difftables.config.params_file import Table
@@ -36,7 +37,7 @@ class JobSpecs(TableRows):
         """Fields of RunSpec: data set, net and schedule in place of their names, and the `parts` of a run that a job reads."""
         run = self.params.runs[name]
         resolved = {
-            "data": self.dataset(run.data, run.given is not None), "net": self.params.nets[run.net],
+            "data": self.dataset(run.data, run.condition_on is not None), "net": self.params.nets[run.net],
             "schedule": self.params.schedules[run.schedule],
         }  # fmt: skip
         return resolved | {key: getattr(run, key) for key in (*OF_BACKBONE, *parts)}
@@ -44,8 +45,9 @@ class JobSpecs(TableRows):
     def evaluated_run(self, name: str, *parts: str, **own: Any) -> RunSpec:
         """A run as one that evaluates its net sees it: with the checkpoint it takes, and the run whose net has its ends."""
         run = self.params.runs[name]
-        ends = {"ends": self.evaluated_run(run.ends), "share": run.share} if run.ends else {}
-        return RunSpec(**self.run_fields(name, *parts) | {"at": run.at} | ends | own)
+        view = run.checkpoint_of
+        edge = {"edge_run": self.evaluated_run(view.edge_run), "edge_fraction": view.edge_fraction} if view and view.edge_run else {}
+        return RunSpec(**self.run_fields(name, *parts) | {"step": run.step} | edge | own)
 
     def run_of_sampler(self, name: str, sampler: Sampler) -> RunSpec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
@@ -54,7 +56,8 @@ class JobSpecs(TableRows):
         if adjust is not None:
             family = sampler.family or adjust.family
             # A fitted schedule that nothing adjusts reads the family alone.
-            own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.adapt else Adjustment(family=family, first=adjust.first)
+            fitted = Adjustment(family=family, first_beta=adjust.first_beta)
+            own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.adapt else fitted
         if sampler.prior is not None:
             own["prior"] = sampler.prior
         if sampler.adapt == "oracle":
@@ -92,7 +95,8 @@ class JobSpecs(TableRows):
 
     def record_names(self, run: str, seed: str, sampler: str | None = None) -> Names:
         """What a record says of where it comes from."""
-        return Names(run=run, train_seed=int(seed), dataset=self.params.runs[run].data, sampler=sampler)
+        named = full(sampler, paper_of(run)) if sampler else None
+        return Names(run=run, train_seed=int(seed), dataset=self.params.runs[run].data, sampler=named)
 
     # -- data ---------------------------------------------------------------------------------------------------
 
@@ -136,9 +140,10 @@ class JobSpecs(TableRows):
     # -- schedules ----------------------------------------------------------------------------------------------
 
     def levels_name(self, run: str) -> str:
-        """What tells a run's chosen levels from others: runs with one data set, schedule and corruption share them."""
+        """PAPER/NAME of a run's chosen levels: runs with one data set, schedule and corruption share them."""
         found = self.params.runs[run]
-        return f"{found.data}-{found.schedule}-{found.corruption}"
+        paper = paper_of(found.schedule)
+        return f"{paper}/{found.data}-{local(found.schedule, paper)}-{found.corruption}"
 
     def run_of_levels(self, chosen: str) -> str:
         """A run with the levels of that name."""
@@ -154,7 +159,7 @@ class JobSpecs(TableRows):
 
     def search_spec(self, run: str, sampler: str) -> specs.SearchSpec:
         """Of rule search, for the row that asks for it, and the sampler that its method draws with."""
-        row = self.params.samplers[sampler]
+        row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
         used = method.drawn_by(row)
         return specs.SearchSpec(
@@ -167,7 +172,7 @@ class JobSpecs(TableRows):
 
     def sample_spec(self, run: str, sampler: str) -> specs.SampleSpec:
         """Of rule sample."""
-        row = self.params.samplers[sampler]
+        row = self.sampler(run, sampler)
         numbers = self.evaluation(run, "n", "seeds", "batch") | ({"seeds": row.seeds} if row.seeds else {})
         return specs.SampleSpec(
             run=self.run_of_sampler(run, row), sampler=self.sampling_of(row), steps=self.step_counts(run, sampler), **numbers
@@ -218,7 +223,7 @@ class JobSpecs(TableRows):
         return specs.LikelihoodSpec(
             run=self.evaluated_run(run), steps=sorted({*used, self.training_steps(run)}),
             evaluation=specs.Likelihoods(**self.evaluation(run, "likelihood_n", "batch")),
-            trained=specs.Budget(steps=found.at or found.train.steps, batch=found.train.batch),
+            trained=specs.Budget(steps=found.step or found.train.steps, batch=found.train.batch),
             variance="learned" if self.predicts_variance(run) else "large", names=self.record_names(run, seed),
         )  # fmt: skip
 
@@ -239,9 +244,9 @@ class JobSpecs(TableRows):
         ]  # fmt: skip
 
     def listened_samplers(self, run: str) -> list[str]:
-        """Samplers of a run whose audio is written, in the order of the tables."""
+        """Samplers of a run whose audio is written, in the order of the tables, by the stems of their files."""
         return list(dict.fromkeys(
-            row["sampler"] for paper, tables in self.params.tables.items() for name, table in tables.items()
+            self.stem(run, row["sampler"]) for paper, tables in self.params.tables.items() for name, table in tables.items()
             if table.run == run and self.layouts[paper][name]["kind"] == "listen"
             for row in self.rows(paper, name) if row["run"]
         ))  # fmt: skip
@@ -271,9 +276,9 @@ class JobSpecs(TableRows):
             paper=paper, table=table, layout=layout, rows=rows, steps=bound.steps, run=bound.run, dataset=run.data if run else None,
             metric={"net": self.features().net, "pixels": self.features().pixels}, scale=self.params.scale, n=used.n, seeds=len(used.seeds),
             train_seeds=len(run.seeds) if run else 0, speech=speech, model=model,
-            about={name: self.run_notes(name) for name in runs} if noted else {},
+            about={name: self.run_notes(name, paper) for name in runs} if noted else {},
             courses={name: self.course(name) for name in runs} if layout["kind"] == "course" else {},
-            schedules={name: self.params.schedules[name] for name in layout.get("schedules", [])},
+            schedules={name: self.params.schedules[full(name, paper)] for name in layout.get("schedules", [])},
         )  # fmt: skip
 
     def course(self, run: str) -> specs.Course:
@@ -281,12 +286,13 @@ class JobSpecs(TableRows):
         found = self.params.runs[run]
         return specs.Course(schedule=self.params.schedules[found.schedule], corruption=found.corruption, levels=self.levels_name(run))
 
-    def run_notes(self, run: str) -> dict[str, Any]:
+    def run_notes(self, run: str, paper: str) -> dict[str, Any]:
         """What a table's foot says of a run."""
         found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
         return {
-            "schedule": found.schedule, "chain": self.training_steps(run), "objective": found.objective, "density": found.density,
-            "steps": found.at or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
+            "schedule": local(found.schedule, paper), "chain": self.training_steps(run),
+            "objective": found.objective, "density": found.density,
+            "steps": found.step or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
             "dropout": net.get("dropout"), "references": found.references,
         }  # fmt: skip
 

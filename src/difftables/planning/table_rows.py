@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from difftables.common import registry
 from difftables.common.errors import ConfigError, nearest
+from difftables.common.names import full, local, paper_of
 from difftables.config import fit
 from difftables.config.sampling import PathSolver, Sampler
 from difftables.diffusion import timesteps
@@ -56,18 +57,19 @@ class TableRows:
         for name in bound:
             if name not in paper.tables:
                 raise ConfigError(f"tables.{paper.name}.{name} is not in {where}{nearest(name, paper.tables)}")
-        samplers = sorted({*self.params.samplers, *self.params.left_out})
+        # Of all scales: a row whose run or sampler this scale leaves out is not run; one that no scale has is a mistake.
+        known = {"run": self.params.everywhere["runs"], "sampler": self.params.everywhere["samplers"]}
+        known["adjusted"] = known["sampler"]
         for name, layout in paper.layouts.items():
-            known = {"sampler": samplers, "adjusted": samplers}
-            if (paper.name, name) in self.params.parts:  # at some scale; of a table that no scale has, nothing is known
-                known["run"] = sorted(self.params.parts[paper.name, name])
             for row in layout.get("rows", []):
                 for key, names in known.items():
-                    if key in row and row[key] not in names:
-                        raise ConfigError(f"{where}: {name}, row {row['id']}: {key} is {row[key]!r}{nearest(row[key], names)}")
+                    if key in row and full(row[key], paper.name) not in names:
+                        near = nearest(row[key], [local(each, paper.name) for each in sorted(names)])
+                        raise ConfigError(f"{where}: {name}, row {row['id']}: {key} is {row[key]!r}{near}")
             for schedule in layout.get("schedules", []):
-                if schedule not in self.params.schedules:
-                    raise ConfigError(f"{where}: {name}: schedules has {schedule!r}{nearest(schedule, self.params.schedules)}")
+                if full(schedule, paper.name) not in self.params.schedules:
+                    near = nearest(schedule, [local(each, paper.name) for each in self.params.schedules])
+                    raise ConfigError(f"{where}: {name}: schedules has {schedule!r}{near}")
             for metric in (column["metric"] for column in layout.get("columns", []) if "metric" in column):
                 self._check_neighbours(metric, f"{where}: {name}")
         for claim in paper.claims:
@@ -81,16 +83,35 @@ class TableRows:
             raise ConfigError(f"{where}: metric is {metric!r}, which evaluation.images.neighbours leaves out{nearest(metric, known)}")
 
     def rows(self, paper: str, table: str) -> list[dict[str, Any]]:
-        """A table's rows with the run behind each (None: not run at this scale) and the step counts it is sampled at."""
+        """A table's rows with the run behind each (None: not run at this scale) and the step counts it is sampled at.
+
+        Runs and samplers have their full names; `part` is the run as tables.yaml names it.
+        """
         bound, found = self.params.tables[paper][table], []
-        for row in self.layouts[paper][table].get("rows", []):
+        for line in self.layouts[paper][table].get("rows", []):
+            row = line | {key: full(line[key], paper) for key in ("sampler", "adjusted") if key in line}
             run = bound.run
-            if run is not None and "run" in row:
-                run = f"{bound.parts}-{row['run']}" if f"{bound.parts}-{row['run']}" in self.params.runs else None
+            if run is not None and "run" in line:
+                named = full(line["run"], paper)
+                named = bound.runs.get(named, named)
+                run = named if named in self.params.runs else None
             if {row.get("sampler"), row.get("adjusted")} & self.params.left_out:
                 run = None
-            found.append(row | {"part": row.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
+            found.append(row | {"part": line.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
         return found
+
+    def sampler(self, run: str, name: str) -> Sampler:
+        """A sampler by its name, which may lack the paper where that is the run's."""
+        return self.params.samplers[full(name, paper_of(run))]
+
+    @staticmethod
+    def stem(run: str, sampler: str) -> str:
+        """What files of a run's sampler are called: its name, with its paper in front where that is not the run's."""
+        return local(sampler, paper_of(run))
+
+    def stems(self) -> list[str]:
+        """All stems that files of samplers may have."""
+        return [*self.params.samplers, *dict.fromkeys(local(name, paper_of(name)) for name in self.params.samplers)]
 
     def _row_steps(self, row: dict[str, Any], run: str | None, asked: list[int]) -> list[int]:
         if "sampler" not in row:
@@ -128,17 +149,18 @@ class TableRows:
 
     def step_counts(self, run: str, sampler: str) -> list[int]:
         """Step counts that any row asks of a run and a sampler."""
-        return sorted({steps for row in self.bound_rows() if (row["run"], row.get("sampler")) == (run, sampler) for steps in row["steps"]})
+        wanted = (run, full(sampler, paper_of(run)))
+        return sorted({steps for row in self.bound_rows() if (row["run"], row.get("sampler")) == wanted for steps in row["steps"]})
 
     def trained_run(self, run: str) -> str:
         """The run whose training a run uses: its own, or the one it is a view of."""
-        return self.params.runs[run].of or run
+        return self.params.runs[run].trained or run
 
     def trained_runs(self) -> list[str]:
         """All runs whose nets some table needs."""
         used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.bound_rows()}
-        ends = {self.params.runs[run].ends for run in used} - {None}
-        return sorted({self.trained_run(run) for run in used | ends if run})
+        edges = {self.params.runs[run].edge_run for run in used} - {None}
+        return sorted({self.trained_run(run) for run in used | edges if run})
 
     def medium(self, run: str) -> Literal["images", "speech"]:
         """images or speech."""
@@ -169,7 +191,7 @@ class TableRows:
             raise ConfigError(
                 f"samplers.{name}.solver reads the variance, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
             )
-        corruption, ends = self.params.runs[run].corruption, self.params.runs[run].ends
+        corruption, edge = self.params.runs[run].corruption, self.params.runs[run].edge_run
         fitted = used.adapt is not None or used.schedule == "fitted"
         if corruption != "scale" and (fitted or row.schedule in METHODS):
             raise ConfigError(
@@ -181,8 +203,8 @@ class TableRows:
                 f"samplers.{name} has solver {solver.kind}, which is for noise alone, but run {run!r} has corruption {corruption!r}; "
                 "use solver walk"
             )
-        if used.adapt is not None and (ends is not None or not solver.per_sample):
-            why = f"run {run!r} has ends, which take" if ends is not None else f"solver {solver.kind} takes"
+        if used.adapt is not None and (edge is not None or not solver.per_sample):
+            why = f"run {run!r} has an edge_run, which takes" if edge is not None else f"solver {solver.kind} takes"
             raise ConfigError(f"samplers.{name} adjusts its levels sample by sample, but {why} one level at a time; use a fixed schedule")
         family = self.params.schedules[self.params.runs[run].schedule].family
         process = registry.text("diffusion.training_schedules.PROCESS", family)

@@ -34,7 +34,7 @@ def commit() -> str:
     """The checked-out commit, with + where tracked source files differ from it; 'none' outside a repository."""
     try:
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        paths = ["src", "workflow", "Snakefile", "params.yaml"]
+        paths = ["src", "workflow", "scales", "Snakefile", "params.yaml"]
         dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *paths], capture_output=True).returncode
         return head + "+" * bool(dirty)
     except (OSError, subprocess.CalledProcessError):

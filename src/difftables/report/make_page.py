@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from difftables.common.files import read_json, sha256
+from difftables.common.names import local
 from difftables.config.job_specs import TableSpec
 from difftables.papers.kinds import INPUTS_OF_KIND
 from difftables.papers.reported import ReportedNumbers
@@ -34,10 +35,10 @@ def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
     rows = [row for row in spec["rows"] if row["run"]]
     drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
     trained = dict.fromkeys(row["run"] for row in rows)
-    chosen = {path.parent.name: path for path in inputs.get("levels", [])}
+    chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
     curves = dict(zip(trained, inputs.get("curves", []), strict=False))
     return Sources(
-        spec, ReportedNumbers(inputs["reported"][0]), [_record(path) for path in inputs.get("records", [])],
+        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), [_record(path) for path in inputs.get("records", [])],
         dict(zip(drawn, inputs.get("samples", []), strict=False)),
         next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
         next(iter(inputs.get("audio", [])), None), [_record(path) for path in inputs.get("likelihood", [])], curves,
@@ -71,4 +72,4 @@ def banner(spec: dict[str, Any]) -> str:
     seeds = f"{spec['train_seeds']} training seed{'s' * (spec['train_seeds'] > 1)}"
     seeds += f" x {spec['seeds']} sampling seeds" if spec["steps"] else ""
     note = "" if spec["scale"] == "paper" else " This is not the paper's data: compare rows with rows, never with the paper's numbers."
-    return f"**Measured at scale `{spec['scale']}` on `{spec['dataset']}`**, run `{spec['run']}`, {seeds}.{note}"
+    return f"**Measured at scale `{spec['scale']}` on `{spec['dataset']}`**, run `{local(spec['run'], spec['paper'])}`, {seeds}.{note}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from difftables.common.names import local
 from difftables.metrics.catalogue import short_name
 from difftables.papers.numbers import Number
 from difftables.papers.reported import ReportedNumbers, source_of
@@ -44,6 +45,11 @@ class Rendered:
 def machines(provenances: Iterable[dict[str, Any]]) -> str:
     """The kinds of machines that records were measured on, each once.  Args: provenances: each with its `machine`."""
     return "; ".join(dict.fromkeys(each["machine"] for each in provenances))
+
+
+def sampler_name(sources: Sources, row: dict[str, Any]) -> str:
+    """The sampler of a row as the paper's files name it; "" for a row without."""
+    return local(row["sampler"], sources.spec["paper"]) if "sampler" in row else ""
 
 
 def new_cell(sources: Sources, row: dict[str, Any], column: str, metric_id: str, head: str = "", **more: Any) -> Cell:
@@ -93,7 +99,9 @@ def net_notes(sources: Sources) -> list[str]:
     text = ["Nets: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in shared.items() if value is not None) + "."]
     own = {run: {key: value for key, value in each.items() if key not in shared} for run, each in found.items()}
     differ = [
-        f"`{run}`: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in each.items()) for run, each in own.items() if each
+        f"`{local(run, sources.spec['paper'])}`: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in each.items())
+        for run, each in own.items()
+        if each
     ]
     return text + (["; ".join(differ) + "."] if differ else [])
 

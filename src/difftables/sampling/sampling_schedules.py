@@ -38,7 +38,7 @@ def power_law(steps: int, training: Level, adjust: Adjustment | None) -> Level:
 
 def family(steps: int, training: Level, adjust: Adjustment) -> Level:
     """The schedule of the adjustment's family that ends where training does."""
-    return fitted(training.alpha_bar[0].item(), steps, adjust.first, adjust.family, "exact")
+    return fitted(training.alpha_bar[0].item(), steps, adjust.first_beta, adjust.family, "exact")
 
 
 SCHEDULES: Variants[Callable[..., Level]] = {

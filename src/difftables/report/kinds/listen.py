@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from difftables.common.files import load_tensors, tensor_names
+from difftables.common.names import local, paper_of
 from difftables.papers.kinds import audible_steps
 from difftables.report.figures import pyplot
 from difftables.report.printing import Grid
@@ -17,12 +18,12 @@ def listen(sources: Sources) -> Rendered:
     if not sources.records or sources.data is None or sources.audio is None:
         return Rendered([], Grid(layout["title"], ["", "audio"], [], list(layout["foot"])))
     count = len(list(sources.audio.glob("reference-*.wav")))
-    folder = f"../audio/{sources.audio.name}"
+    folder = f"../audio/{spec['run']}"
     lines: list[tuple[str, list[Any], str]] = [("reference", [_links(folder, "reference", count)], "own")]
     first: dict[str, tuple[Path, int]] = {}
     for row in (row for row in spec["rows"] if row["run"]):
         path = sources.samples[row["run"], row["sampler"]]
-        steps, stem = audible_steps(tensor_names(path), spec["steps"]), row["sampler"]
+        steps, stem = audible_steps(tensor_names(path), spec["steps"]), local(row["sampler"], paper_of(row["run"]))
         first[f"{row['label']} ({steps[0]})"] = path, steps[0]
         links = "; ".join(f"{n} steps: {_links(folder, f'{stem}-{n}', count)}" for n in steps)
         lines.append((row["label"], [links], "own"))

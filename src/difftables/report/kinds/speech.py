@@ -8,7 +8,7 @@ from difftables.report.cells import Cell
 from difftables.report.figures import STYLES, Line, pyplot
 from difftables.report.kinds.steps import style_of
 from difftables.report.printing import Grid, steps_grid
-from difftables.report.sources import Rendered, Sources, fill, literature_cells, new_cell, quote
+from difftables.report.sources import Rendered, Sources, fill, literature_cells, new_cell, quote, sampler_name
 
 
 def steps_of(row: dict[str, Any], files: list[Any], asked: list[int]) -> list[int]:
@@ -27,7 +27,7 @@ def cells_of(sources: Sources) -> list[Cell]:
             here = [r for file in files for r in file["records"] if r["steps"] == steps]
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
             for metric_id, name in ({r["id"]: r["metric"] for r in here} or measured or planned).items():
-                cell = new_cell(sources, row, str(steps), metric_id, method=row["method"], sampler=row["sampler"], steps=steps)
+                cell = new_cell(sources, row, str(steps), metric_id, method=row["method"], sampler=sampler_name(sources, row), steps=steps)
                 cell.metric = name
                 theirs = [number for number in found if fits(metric_id, number.metric_id)]
                 if theirs:

@@ -8,7 +8,7 @@ from difftables.common.files import load_tensors
 from difftables.report.cells import Cell
 from difftables.report.figures import STYLES, Line, colours_of, plain_ticks, pyplot
 from difftables.report.printing import steps_grid
-from difftables.report.sources import Rendered, Sources, fill, literature_cells, net_notes, new_cell, quote, quoted_numbers
+from difftables.report.sources import Rendered, Sources, fill, literature_cells, net_notes, new_cell, quote, quoted_numbers, sampler_name
 from difftables.report.statistics import mean_sd
 
 
@@ -22,7 +22,9 @@ def cells_of(sources: Sources, metric: str) -> list[Cell]:
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
             for metric_id, name in metrics.items():
                 here = [r for file in files for r in file["records"] if r["id"] == metric_id and r["steps"] == steps]
-                cell = new_cell(sources, row, str(steps), metric_id, method=row.get("method", ""), sampler=row["sampler"], steps=steps)
+                cell = new_cell(
+                    sources, row, str(steps), metric_id, method=row.get("method", ""), sampler=sampler_name(sources, row), steps=steps
+                )
                 cell.metric, cell.part = name, row.get("part") or ""
                 theirs = [number for number in found if number.metric_id == "fid"]
                 if theirs and metric_id == "fd":

@@ -7,7 +7,7 @@ from difftables.metrics.catalogue import fits, metric, reported_name, short_name
 from difftables.report.cells import Cell
 from difftables.report.kinds import likelihood
 from difftables.report.printing import Grid
-from difftables.report.sources import Rendered, Sources, fill, net_notes, new_cell, quote, quoted_numbers
+from difftables.report.sources import Rendered, Sources, fill, net_notes, new_cell, quote, quoted_numbers, sampler_name
 from difftables.report.statistics import mean_sd
 
 
@@ -19,7 +19,7 @@ def names_of(sources: Sources, column: dict[str, Any]) -> str:
 def own(sources: Sources, row: dict[str, Any], column: dict[str, Any]) -> Cell:
     """One row's cell of a column: a metric of its samples, the best seed of one (`select: best`), or the bound of its net."""
     metric_id = column["metric"]
-    cell = new_cell(sources, row, column["id"], metric_id, column["head"], sampler=row.get("sampler", ""), part=row.get("part") or "")
+    cell = new_cell(sources, row, column["id"], metric_id, column["head"], sampler=sampler_name(sources, row), part=row.get("part") or "")
     cell.metric = names_of(sources, column)
     if row["run"] is None:
         return cell

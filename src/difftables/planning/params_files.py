@@ -1,0 +1,263 @@
+"""The files of a configuration, merged: params.yaml, scales/SCALE.yaml, and each paper's params.yaml and params.SCALE.yaml.
+
+A paper's files name its own runs, samplers, nets and schedules by NAME, another paper's by PAPER/NAME. Here all have full names.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from difftables.common.errors import ConfigError, nearest
+from difftables.common.names import full
+from difftables.config.params_file import SCALES
+from difftables.papers.folder import PAPERS, parse
+
+NAMED = ("schedules", "nets", "runs", "samplers")  # sections of a paper whose entries other files may name
+OF_PAPER = ("page", *NAMED, "tables")
+# Keys of an entry that name another entry, by section.
+REFERENCES = {"schedules": ("like",), "nets": ("like",), "samplers": ("like",), "runs": ("like", "net", "schedule")}
+# What a run that evaluates another one's checkpoint cannot change, since it trains nothing.
+OF_TRAINING = (
+    "data", "net", "schedule", "corruption", "density", "target", "weight", "penalty", "references", "loss_through", "objective",
+    "vlb_weight", "condition_on", "train",
+)  # fmt: skip
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One file of a configuration.  Args: raw: with full names; paper: whose file it is, if one's."""
+
+    file: str
+    raw: Raw
+    paper: str | None = None
+
+
+@dataclass
+class Files:
+    """All files that make a scale, in the order in which they are merged, and the names that any scale defines.
+
+    Args: everywhere: full names of runs and samplers by section.
+    """
+
+    scale: str
+    layers: list[Layer]
+    everywhere: dict[str, set[str]] = field(default_factory=dict)
+
+    @cached_property
+    def merged(self) -> Raw:
+        """All files merged key by key, before anything is inherited; without the entries that the scale leaves out."""
+        return reduce(merge, (layer.raw for layer in self.layers), Raw())
+
+    def entries(self, section: str) -> Raw:
+        """The entries of a section with what each takes over, but those that are null at this scale: others may still be `like` them.
+
+        Raises: ConfigError.
+        """
+        merged, defined = self.merged[section], Raw()
+        for name in merged:
+            values = [each for layer in self.layers if (each := (layer.raw.get(section) or {}).get(name)) is not None]
+            defined[name] = reduce(merge, values, None)
+            if not values:
+                near = nearest(name, [each for each, value in merged.items() if value is not None])
+                raise ConfigError(f"{section}.{name} is null, but there is nothing of this name to leave out{near}")
+        return {name: entry for name, entry in inherited(section, defined).items() if merged[name] is not None}
+
+    def where(self, *path: str) -> Layer | None:
+        """The file that has the last word on a key; None where no file has it."""
+        return next((layer for layer in reversed(self.layers) if _has(layer.raw, path)), None)
+
+    def located(self, message: str) -> str:
+        """A message about a key, with the file in front that has it; names lose the paper of that file."""
+        match = KEY.search(message)
+        if match is None or message.startswith((str(PAPERS), "scales/", "params.yaml")):
+            return message
+        steps = _steps(match[0])
+        found = next((layer for end in range(len(steps), 0, -1) if (layer := self.where(*steps[:end]))), None)
+        if found is None:
+            return message
+        text = message if found.paper is None else re.sub(rf"(?<![\w/.-]){found.paper}/|(?<=\.){found.paper}/", "", message)
+        return f"{found.file}: {text.replace(f'tables.{found.paper}.', 'tables.')}"
+
+
+KEY = re.compile(rf"\b(?:{'|'.join((*NAMED, 'tables', 'evaluation', 'search', 'data', 'features', 'downloads', 'resources'))})\.[\w/.-]+")
+
+
+def _steps(key: str) -> list[str]:
+    """The steps of a key such as runs.PAPER/NAME.train.lr."""
+    return key.rstrip(".").split(".")
+
+
+def _has(raw: Any, path: tuple[str, ...]) -> bool:
+    for step in path:
+        if not isinstance(raw, dict) or step not in raw:
+            return False
+        raw = raw[step]
+    return True
+
+
+def merge(base: Any, override: Any) -> Any:
+    """Mappings are merged key by key; everything else is replaced."""
+    if isinstance(base, dict) and isinstance(override, dict):
+        return {**base, **{key: merge(base.get(key), value) for key, value in override.items()}}
+    return override
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def read_files(path: Path, scale: str | None = None) -> Files:
+    """The files of a configuration.  Args: path: of params.yaml; scale: in place of its own.
+
+    Raises: ConfigError, one line naming the file.
+    """
+    root = path.parent
+    shared = _read(path)
+    scale = scale if scale is not None else shared.get("scale")
+    if scale not in SCALES:
+        raise ConfigError(f"{path}: scale is {scale!r}{nearest(str(scale), SCALES)}")
+    for file in sorted((root / "scales").glob("*.yaml")):
+        if file.stem not in SCALES:
+            raise ConfigError(f"scales/{file.name}: {file.stem!r} is no scale{nearest(file.stem, SCALES)}")
+    layers = [Layer("params.yaml", shared | {"scale": scale})]
+    if (root / f"scales/{scale}.yaml").exists():
+        layers.append(Layer(f"scales/{scale}.yaml", _read(root / f"scales/{scale}.yaml")))
+    everywhere: dict[str, set[str]] = {"runs": set(), "samplers": set()}
+    for files in _papers(root):
+        for layer in files:
+            for section, names in everywhere.items():
+                names |= set(layer.raw.get(section) or {})
+            if layer.file.endswith(("/params.yaml", f"/params.{scale}.yaml")):
+                layers.append(layer)
+    return Files(scale, layers, everywhere)
+
+
+def _papers(root: Path) -> list[list[Layer]]:
+    """The files of each paper with a params.yaml, in the order of their pages, the file without a scale first."""
+    found = dict[str, tuple[float, list[Layer]]]()
+    for path in sorted((root / PAPERS).glob("*/params.yaml")):
+        paper = path.parent.name
+        raw = _of_paper(path, root)
+        layers = [Layer(str(path.relative_to(root)), _with_full_names(raw, paper), paper)]
+        for file in sorted(path.parent.glob("params.*.yaml")):
+            scale = file.name.split(".")[1]
+            if scale not in SCALES:
+                raise ConfigError(f"{file.relative_to(root)}: {scale!r} is no scale{nearest(scale, SCALES)}")
+            layers.append(Layer(str(file.relative_to(root)), _with_full_names(_of_paper(file, root), paper), paper))
+        page = raw.get("page")
+        if page is not None and not isinstance(page, int):
+            raise ConfigError(f"{path.relative_to(root)}: page is {page!r}; write a whole number, or leave it out")
+        found[paper] = (float("inf") if page is None else page, layers)
+    return [found[paper][1] for paper in sorted(found, key=lambda name: (found[name][0], name))]
+
+
+def _of_paper(path: Path, root: Path) -> Raw:
+    raw = _read(path)
+    for key in (key for key in raw if key not in OF_PAPER):
+        raise ConfigError(f"{path.relative_to(root)}: {key} is no known key{nearest(str(key), OF_PAPER)}")
+    return raw
+
+
+def _read(path: Path) -> Raw:
+    """A file as plain values.  Raises: ConfigError where it is missing, broken or no mapping."""
+    try:
+        raw = parse(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; run in the repository's root") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} is empty; write KEY: VALUE")
+    return raw
+
+
+def _with_full_names(raw: Raw, paper: str) -> Raw:
+    """A paper's file with the full names of what it defines and names."""
+    found: Raw = {}
+    for section in NAMED:
+        entries = raw.get(section)
+        if isinstance(entries, dict):
+            found[section] = {full(str(name), paper): _entry(section, entry, paper) for name, entry in entries.items()}
+        elif entries is not None:
+            found[section] = entries  # for the models to complain of
+    tables = raw.get("tables")
+    if tables is not None:
+        found["tables"] = {paper: {name: _table(table, paper) for name, table in tables.items()} if isinstance(tables, dict) else tables}
+    return found
+
+
+def _entry(section: str, entry: Any, paper: str) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    found = entry | {key: full(entry[key], paper) for key in REFERENCES[section] if isinstance(entry.get(key), str)}
+    view = entry.get("checkpoint_of")
+    if section == "runs" and isinstance(view, dict):
+        found["checkpoint_of"] = view | {key: full(view[key], paper) for key in ("run", "edge_run") if isinstance(view.get(key), str)}
+    return found
+
+
+def _table(table: Any, paper: str) -> Any:
+    if not isinstance(table, dict):
+        return table
+    found = dict(table)
+    if isinstance(table.get("run"), str):
+        found["run"] = full(table["run"], paper)
+    if isinstance(table.get("runs"), dict):
+        found["runs"] = {full(str(row), paper): full(run, paper) if isinstance(run, str) else run for row, run in table["runs"].items()}
+    return found
+
+
+# -- inheriting --------------------------------------------------------------------------------------------------------
+
+
+def parent_of(entry: Any) -> tuple[str, str] | None:
+    """The key by which an entry takes over another one's values, and that entry's name; None where it takes over none."""
+    if not isinstance(entry, dict):
+        return None
+    if entry.get("like") is not None:
+        return "like", str(entry["like"])
+    view = entry.get("checkpoint_of")
+    return ("checkpoint_of.run", str(view["run"])) if isinstance(view, dict) and "run" in view else None
+
+
+def inherited(section: str, entries: Raw) -> Raw:
+    """Entries with what they take over filled in: `like` another, with changes; or a run that evaluates another one's checkpoint.
+
+    Raises: ConfigError for an entry that is not there, or that is like itself.
+    """
+    found: Raw = {}
+
+    def fill(name: str, asking: tuple[str, ...]) -> Any:
+        if name in found or not isinstance(entries[name], dict):
+            return found.setdefault(name, entries[name])
+        own = {key: value for key, value in entries[name].items() if key != "like"}
+        if (parent := parent_of(entries[name])) is not None:
+            key, other = parent
+            if other not in entries:
+                raise ConfigError(f"{section}.{name}.{key} names {other!r}, which is not defined{nearest(other, entries)}")
+            if other in (*asking, name):
+                raise ConfigError(f"{section}.{name}.{key} leads back to {other!r}")
+            if key != "like":
+                _trains_nothing(name, entries)
+            own = merge(fill(other, (*asking, name)), own)
+        return found.setdefault(name, own)
+
+    return {name: fill(name, ()) for name in entries}
+
+
+def _trains_nothing(name: str, runs: Raw) -> None:
+    """Raise ConfigError for a view that would train something, or that is of a view: its changes would be dropped in silence."""
+    own, named = runs[name], runs[name]["checkpoint_of"]["run"]
+    if changed := [key for key in OF_TRAINING if key in own]:
+        raise ConfigError(
+            f"runs.{name} evaluates a checkpoint of {named!r} and trains nothing: write `like: {named}` in place of `checkpoint_of`, "
+            f"or leave out {changed[0]}"
+        )
+    other = runs[named]
+    if isinstance(other, dict) and "checkpoint_of" in other:
+        trained = other["checkpoint_of"].get("run")
+        raise ConfigError(f"runs.{name}.checkpoint_of.run names {named!r}, which is not trained; name {trained!r}, which is")
