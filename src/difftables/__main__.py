@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(f"difftables: there is no verb {verb!r}{nearest(verb, [*COMMANDS, *JOBS])}", file=sys.stderr)
         return 2
-    world = parallel.here()
+    world = parallel.launched_world()
     if world.size > 1 and verb not in SHARED:
         world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be split")
         return 2

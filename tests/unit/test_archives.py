@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import tarfile
 import zipfile
 from contextlib import chdir
@@ -103,7 +104,7 @@ def test_cifar10(made):
 def test_cifar10_that_is_not(tmp_path):
     with pytest.raises(ValueError, match=r"32x32 px with 3 channels, not 64x64"):
         READERS["cifar10"](64, 3, str(tmp_path))
-    with pytest.raises(ValueError, match=r"data_batch_1\.bin does not exist; is the archive CIFAR-10's binary version"):
+    with pytest.raises(ValueError, match=r"data_batch_1\.bin does not exist; it is in CIFAR-10"):
         READERS["cifar10"](32, 3, str(tmp_path))
     for content in (b"", b"\0" * 3072, b"\x0a" + b"\0" * 3072):
         (tmp_path / "data_batch_1.bin").write_bytes(content)
@@ -179,7 +180,7 @@ def test_lsun_may_be_cut_short_where_it_would_not_fit_into_memory(tmp_path, monk
 
 
 def test_lsun_without_a_database(tmp_path):
-    with pytest.raises(ValueError, match="is no LMDB; mend `archive` or `root`"):
+    with pytest.raises(ValueError, match="is no LMDB; correct `archive` or `root`"):
         READERS["lsun"](256, 3, str(tmp_path))
 
 
@@ -223,33 +224,36 @@ def zipped_link():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "member"),
     [
-        (zipped({"good": b"1", "../x": b"2"}), r"its member '\.\./x' leads out of the folder"),
-        (zipped({"good": b"1", "a/../../x": b"2"}), r"its member 'a/\.\./\.\./x' leads out of the folder"),
-        (zipped({"good": b"1", "/x": b"2"}), "its member '/x' leads out of the folder"),
-        (zipped({"good": b"1", "C:/x": b"2"}), "its member 'C:/x' leads out of the folder"),
-        (zipped_link(), "its member 'x' is a link"),
-        (tarred({"good": b"1", "../x": b"2"}, "w:gz"), r"its member '\.\./x' leads out of the folder"),
-        (tarred({"good": b"1", "/x": b"2"}, "w:xz"), "its member '/x' leads out of the folder"),
-        (with_member(tarfile.SYMTYPE, link="/etc"), "its member 'x' is a link or a device"),
-        (with_member(tarfile.SYMTYPE, link="../../x"), "its member 'x' is a link or a device"),
-        (with_member(tarfile.LNKTYPE, link="../x"), "its member 'x' is a link or a device"),
-        (with_member(tarfile.CHRTYPE), "its member 'x' is a link or a device"),
-        (with_member(tarfile.FIFOTYPE), "its member 'x' is a link or a device"),
-        (tarred({"good": PIXELS.bytes(9000)}, "w:gz")[:-3000], "is damaged"),
-        (tarred({"good": PIXELS.bytes(900_000)}, "w:bz2")[:-3000], "is neither a zip nor a tar archive, or damaged"),
-        (zipped({"good": b"12345678"}).replace(b"12345678", b"1234567x"), "is damaged"),
-        (b"<html>", "is neither a zip nor a tar archive, or damaged; delete it"),
+        (zipped({"good": b"1", "../x": b"2"}), "../x"),
+        (zipped({"good": b"1", "a/../../x": b"2"}), "a/../../x"),
+        (zipped({"good": b"1", "/x": b"2"}), "/x"),
+        (zipped({"good": b"1", "C:/x": b"2"}), "C:/x"),
+        (zipped_link(), "x"),
+        (tarred({"good": b"1", "../x": b"2"}, "w:gz"), "../x"),
+        (tarred({"good": b"1", "/x": b"2"}, "w:xz"), "/x"),
+        (with_member(tarfile.SYMTYPE, link="/etc"), "x"),
+        (with_member(tarfile.SYMTYPE, link="../../x"), "x"),
+        (with_member(tarfile.SYMTYPE, link="good"), "x"),
+        (with_member(tarfile.LNKTYPE, link="../x"), "x"),
+        (with_member(tarfile.CHRTYPE), "x"),
+        (with_member(tarfile.FIFOTYPE), "x"),
+        (tarred({"good": PIXELS.bytes(9000)}, "w:gz")[:-3000], None),
+        (tarred({"good": PIXELS.bytes(900_000)}, "w:bz2")[:-3000], None),
+        (zipped({"good": b"12345678"}).replace(b"12345678", b"1234567x"), None),
+        (b"<html>", None),
     ],
 )
-def test_an_archive_that_is_not_to_be_trusted_leaves_nothing(tmp_path, content, message):
+def test_an_unsafe_or_damaged_archive_leaves_nothing(tmp_path, content, member):
+    """The error names the archive, and the member where one is at fault."""
     archive, folder = tmp_path / "downloads" / "archive", tmp_path / "extracted" / "folder"
     archive.parent.mkdir()
     archive.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"archive {message}|archive was not unpacked: {message}") as error:
+    with pytest.raises(ValueError, match=re.escape(str(archive))) as error:
         extract(archive, folder)
     assert "\n" not in str(error.value)
+    assert member is None or repr(member) in str(error.value)
     assert list(folder.parent.iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["downloads", "extracted"]
 
@@ -259,7 +263,7 @@ def test_an_archive_larger_than_the_disk_leaves_nothing(tmp_path, monkeypatch, p
     archive = tmp_path / "archive"
     archive.write_bytes(pack({"good": b"1", "zeros": bytes(1_000_000)}))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1_000_000}))
-    with pytest.raises(ValueError, match=r"with its member 'zeros' it has 1,000,001 bytes or more, and the disk has 1,000,000 free"):
+    with pytest.raises(ValueError, match=r"'zeros'.*1,000,001.*1,000,000"):
         extract(archive, tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["archive"]
 

@@ -1,6 +1,7 @@
 """A new step count costs that step count alone: what is kept of a row, and what makes it anew."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -10,21 +11,23 @@ from job_files import RUN, changed, job_names, read_job
 from difftables.common.files import load_tensors, read_json, save_tensors
 from difftables.config.job_specs import MeasureSpec, SampleSpec, SearchSpec
 from difftables.config.run_spec import RunSpec
-from difftables.diffusion import schedules
-from difftables.estimation.estimator import fitted
+from difftables.diffusion.beta_families import fitted
+from difftables.diffusion.schedule_file import write_schedules
+from difftables.estimation import level_sources
 from difftables.jobs import job as jobs
 from difftables.jobs import measure, sample, search
-from difftables.metrics import judges
-from difftables.metrics.judges import Score
+from difftables.metrics import scorers
+from difftables.metrics.metric import Score
 from difftables.nets.build import build_net
 from difftables.planning import params, plan
 from difftables.provenance import fingerprint
+from difftables.sampling.loaded_run import LoadedRun
 from difftables.search.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 VP = RunSpec.model_validate(RUN | {
     "schedule": {"family": "linear", "steps": 40, "first": 1e-3, "last": 0.3}, "prior": "standard_normal", "precondition": "eps",
-    "conditioning": "timestep", "adjust": {"first": 1e-3},
+    "conditioning": "timestep", "adjust": {"first_beta": 1e-3},
 })  # fmt: skip
 NUMBERS = {
     "searched": {"grid": "ladder", "decades": [-3.0, -1.0], "digits": 3, "groups": 3, "samples": 3, "draws": 1, "budget": 40, "batch": 9}
@@ -55,29 +58,33 @@ def counted(tmp_path, monkeypatch):
     tensors = {"images": images, "labels": torch.zeros(50), "held_out": torch.arange(50) >= 40}
     save_tensors("data", tensors, {"kind": "data"})
     save_tensors("net", build_net(VP.net, VP.data).state_dict(), {"kind": "net"})
-    done, draw = [], sample.Chain.draw
+    done, generate = [], LoadedRun.generate
 
-    def drawn(chain, keys, sampler, steps, *more, **options):
+    def generated(run, keys, sampler, steps, *more, **options):
         done.append(steps)
-        return draw(chain, keys, sampler, steps, *more, **options)
+        return generate(run, keys, sampler, steps, *more, **options)
 
-    def judge(job):
-        return lambda samples: done.append("judged") or [Score("mean", "mean", samples.double().mean().item(), "", "lower")]
+    def scorer(inputs):
+        return lambda samples: done.append("scored") or [Score("mean", "mean", samples.double().mean().item(), "", "lower")]
+
+    def search_scorer(inputs):
+        return lambda samples: samples.double().mean().item()
 
     def level_of(*_):
         return lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double())
 
-    monkeypatch.setattr(sample.Chain, "draw", drawn)
-    monkeypatch.setitem(judges.TABLE, "images", judge)
-    monkeypatch.setitem(judges.SEARCH, "images", judge)
-    monkeypatch.setattr("difftables.estimation.level_sources.ESTIMATES", {"estimator": level_of})
+    monkeypatch.setattr(LoadedRun, "generate", generated)
+    monkeypatch.setitem(scorers.TABLE, "images", scorer)
+    monkeypatch.setitem(scorers.SEARCH, "images", search_scorer)
+    monkeypatch.setitem(level_sources.ESTIMATES, "estimator", level_of)
     for name, method in METHODS.items():
 
-        def found(job, steps, find=method.find):
+        @functools.wraps(method.find)
+        def find(run, sampler, steps, score, method=method, **numbers):
             done.append(f"search {steps}")
-            return find(job, steps)
+            return method.find(run, sampler, steps, score, **numbers)
 
-        monkeypatch.setitem(METHODS, name, dataclasses.replace(method, find=found))
+        monkeypatch.setitem(METHODS, name, dataclasses.replace(method, find=find))
     monkeypatch.setattr(fingerprint, "packages", lambda *_: {})
     return done
 
@@ -230,16 +237,16 @@ def test_one_changed_sample_is_measured_again_for_its_step_count_alone(counted):
 def test_a_schedule_file_that_gains_a_step_count_leaves_the_others(counted):
     spec = changed(SPECS["sample"], {"sampler": {"schedule": "searched"}})
     known = {steps: fitted(0.02, steps, 1e-3) for steps in (2, 3, 4)}
-    schedules.write(Path("own.csv"), {steps: known[steps] for steps in (2, 3)})
+    write_schedules(Path("own.csv"), {steps: known[steps] for steps in (2, 3)})
     run("sample", spec, schedules="own.csv")
     worked(counted, "sample")
-    schedules.write(Path("own.csv"), known)
+    write_schedules(Path("own.csv"), known)
     more = changed(spec, {"steps": [2, 3, 4]})
     found = run("sample", more, schedules="own.csv")
     assert worked(counted, "sample") == [4]
     assert run("sample", more, "whole", schedules="own.csv") == found
     worked(counted, "sample")
-    schedules.write(Path("own.csv"), known | {3: fitted(0.02, 3, 2e-3)})
+    write_schedules(Path("own.csv"), known | {3: fitted(0.02, 3, 2e-3)})
     run("sample", more, schedules="own.csv")
     assert worked(counted, "sample") == [3]
 
@@ -251,7 +258,7 @@ def test_two_more_columns_change_the_jobs_of_their_rows_alone(rewritten, monkeyp
     before = plan.Workflow(params.load(rewritten(), "laptop"))
     files = job_names(before)
     for table, steps in asked.items():
-        after = plan.Workflow(params.load(rewritten((f"tables/{table}/steps", [*steps, 30, 40])), "laptop"))
+        after = plan.Workflow(params.load(rewritten((f"{table.replace('/', '/tables/')}/steps", [*steps, 30, 40])), "laptop"))
         rows = [row for row in after.rows(*table.split("/")) if row["run"]]
         own = {row["sampler"] for row in rows if before.params.samplers[row["sampler"]].steps is not None}
         drawn = {(row["run"], str(seed), row["sampler"]) for row in rows for seed in before.params.runs[row["run"]].seeds}

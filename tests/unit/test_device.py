@@ -67,5 +67,5 @@ def test_processes_of_one_job_take_the_card_of_their_rank_and_the_first_holds_al
     assert device.choose(2) == torch.device("cuda", 0)
     assert [lock.lock_file for lock in device._held] == [str(tmp_path / f"difftables-gpu-{name}.lock") for name in (2, 5)]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    with pytest.raises(ValueError, match=r"4 processes want a GPU each, but only 3 are to be seen; lower resources.processes"):
+    with pytest.raises(ValueError, match=r"4 .* 3.*resources\.processes"):
         device.choose(4)

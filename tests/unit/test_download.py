@@ -35,7 +35,7 @@ def get(server, tmp_path):
 
 
 def refused(error, *words):
-    """The line of an error, which has to have some words in it."""
+    """The line of an error, which names these values and no secret."""
     line = str(error.value)
     assert "\n" not in line and "hidden" not in line
     assert all(word in line for word in words), line
@@ -65,9 +65,7 @@ def test_a_cut_download_goes_on_where_it_stopped(get, server):
 def test_a_later_run_goes_on_where_an_earlier_one_gave_up(get, server):
     with pytest.raises(ValueError) as error:
         get("cut", 503)
-    refused(
-        error, "/made/data.bin cannot be fetched (status 503", f"put the file at {get.target} by hand, or run again: 150,000 bytes are kept"
-    )
+    refused(error, "/made/data.bin", "503", str(get.target), "150,000")
     assert lying(get) == ["data.bin.part", "data.bin.part.json"]
     get("whole")
     assert get.target.read_bytes() == BODY
@@ -107,7 +105,7 @@ def test_more_bytes_than_the_server_has_are_thrown_away(get):
 def test_a_missing_file_is_one_line_and_is_asked_for_once(get, server, status):
     with pytest.raises(ValueError) as error:
         get(status)
-    refused(error, f"/made/data.bin answers {status}", "mend the url in params.yaml, or put the file at", "by hand")
+    refused(error, "/made/data.bin", str(status), "params.yaml", str(get.target))
     assert len(server.seen) == 1
     assert lying(get) == []
 
@@ -119,7 +117,7 @@ def test_a_busy_server_is_asked_again_after_ever_longer_waits(get, status):
 
 
 def test_five_failures_on_end_are_enough(get, server):
-    with pytest.raises(ValueError, match="cannot be fetched"):
+    with pytest.raises(ValueError, match="500"):
         get(500)
     assert len(server.seen) == 5
 
@@ -128,21 +126,21 @@ def test_no_server_is_one_line_that_says_where_to_put_the_file(get, server):
     server.server_close()
     with pytest.raises(ValueError) as error:
         get(timeout=0.5)
-    refused(error, "cannot be fetched (", f"put the file at {get.target} by hand")
+    refused(error, "/made/data.bin", str(get.target))
 
 
 def test_wrong_bytes_are_deleted(get):
     with pytest.raises(ValueError) as error:
         get(digest="0" * 64)
-    refused(error, f"has sha256 {HASH[:12]}..., not 000000000000...", "fetch it again, or mend sha256")
+    refused(error, HASH[:12], "0" * 12, "params.yaml")
     assert lying(get) == []
 
 
-def test_a_hash_that_nobody_states_is_told_and_nothing_is_fetched_twice(get, server):
+def test_a_missing_hash_is_computed_and_nothing_is_fetched_twice(get, server):
     for _ in range(2):
         with pytest.raises(ValueError) as error:
             get(digest=None)
-        refused(error, f"has sha256 {HASH}, and params.yaml states none", "write it into params.yaml and run again")
+        refused(error, HASH, "params.yaml")
         assert not get.target.exists()
     get()
     assert get.target.read_bytes() == BODY
@@ -167,31 +165,31 @@ def test_a_full_disk_is_one_line(get, monkeypatch):
     with pytest.raises(OSError) as error:
         get()
     assert error.value.errno == errno.ENOSPC
-    refused(error, f"the disk is full: {get.target} was not written")
+    refused(error, str(get.target))
     monkeypatch.undo()
     get()
     assert get.target.read_bytes() == BODY
 
 
-def test_too_little_disk_is_told_before_anything_is_written(get, monkeypatch):
+def test_too_little_disk_is_an_error_before_anything_is_written(get, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(ValueError) as error:
         get()
-    refused(error, "needs 300,000 bytes, and the disk has 1,000 free")
+    refused(error, "300,000", "1,000")
     assert lying(get) == []
 
 
-def test_another_length_than_stated_is_told_before_anything_is_written(get):
+def test_another_length_than_expected_is_an_error_before_anything_is_written(get):
     with pytest.raises(ValueError) as error:
         get(size=300_001)
-    refused(error, "has 300,000 bytes, not 300,001")
+    refused(error, "300,000", "300,001")
     assert lying(get) == []
 
 
 def test_a_password_is_sent_and_never_shown(get, server):
     with pytest.raises(ValueError) as error:
         get(404, user="me:hidden%21@")
-    assert "me" not in refused(error, "answers 404").split("/made")[0]
+    assert "me" not in refused(error, "404").split("/made")[0]
     assert server.seen[0]["Authorization"] == "Basic bWU6aGlkZGVuIQ=="
     with pytest.raises(ValueError) as error:
         fetch("http://me:hidden@host:hidden/x", None, get.target)
@@ -199,9 +197,9 @@ def test_a_password_is_sent_and_never_shown(get, server):
 
 
 def test_other_schemes_and_missing_files_are_one_line(tmp_path):
-    with pytest.raises(ValueError, match=r"ftp://host/x is none of http, https, file; mend the url"):
+    with pytest.raises(ValueError, match="ftp://host/x"):
         fetch("ftp://host/x", HASH, tmp_path / "x")
-    with pytest.raises(ValueError, match=r"none cannot be read \(.*No such file"):
+    with pytest.raises(ValueError, match=(tmp_path / "none").as_uri()):
         fetch((tmp_path / "none").as_uri(), HASH, tmp_path / "x")
 
 
@@ -209,11 +207,11 @@ def test_other_schemes_and_missing_files_are_one_line(tmp_path):
     ("changes", "message"),
     [
         ([("data/digits/archive", "cifar")], "data.digits: reader digits reads no `archive`"),
-        ([("scales/paper/data/cifar/archive", "cifar")], "data.cifar.archive names 'cifar', which is not defined; did you mean 'cifar10'?"),
-        ([("scales/paper/data/cifar/root", "../x")], "data.cifar has root = '../x', which is to be a folder inside its archive"),
-        ([("scales/paper/data/cifar/crop", [1, 1, 1])], "data.cifar has `crop`"),
-        ([("scales/paper/data/cifar/reader", "cifar")], "data.cifar.reader is 'cifar'; did you mean 'cifar10'?"),
-        ([("scales/paper/data/imagenet/root", KeyError)], "data.imagenet: reader imagenet64 needs `root`"),
+        ([("paper:data/cifar/archive", "cifar")], "data.cifar.archive names 'cifar', which is not defined; did you mean 'cifar10'?"),
+        ([("paper:data/cifar/root", "../x")], "data.cifar has root = '../x', which is to be a folder inside its archive"),
+        ([("paper:data/cifar/crop", [1, 1, 1])], "data.cifar has `crop`"),
+        ([("paper:data/cifar/reader", "cifar")], "data.cifar.reader is 'cifar'; did you mean 'cifar10'?"),
+        ([("paper:data/imagenet/root", KeyError)], "data.imagenet: reader imagenet64 needs `root`"),
         ([("downloads/cifar10/sha", "")], "downloads.cifar10.sha is no known key; did you mean 'sha256'?"),
         ([("downloads/cifar10/sha256", "c4a3")], "downloads.cifar10.sha256"),
         ([("downloads/cifar10/url", "http://me:hidden@host/x")], "downloads.cifar10.url has a user or a password in it"),
@@ -247,7 +245,7 @@ def test_data_from_an_archive_are_told_where_it_is_unpacked(monkeypatch):
     paper = plan.read("paper")
     folder = ".cache/extracted/cifar10/c4a38c50a1bc"
     assert paper.data_spec("cifar").data.root == f"{folder}/cifar-10-batches-bin"
-    assert paper.evaluated_run("cifar-stf-ve-dsm").data.root == f"{folder}/cifar-10-batches-bin"
+    assert paper.evaluated_run("edm/ve-a").data.root == f"{folder}/cifar-10-batches-bin"
     assert paper.unpacked_folders("cifar") == [folder]
     assert paper.archive_inputs("cifar10") == {"archive": [".cache/downloads/cifar-10-binary.tar.gz"]}
     assert paper.download_spec("cifar-10-binary.tar.gz").url.endswith("/cifar-10-binary.tar.gz")

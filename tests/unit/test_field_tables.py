@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from difftables.common.errors import ConfigError
 from difftables.common.files import save_tensors
 from difftables.config.params_file import Params
 from difftables.diffusion.level import Level
-from difftables.jobs.variance import grid, split, summed
 from difftables.papers.numbers import Number
 from difftables.papers.reported import ReportedNumbers
 from difftables.planning import params, plan
@@ -24,6 +22,7 @@ from difftables.report.make_page import banner
 from difftables.report.printing import latex, markdown
 from difftables.report.sources import Sources
 from difftables.report.statistics import mark_best
+from difftables.studies.target_by_level import mean_and_error, part_means, sigmas
 from difftables.studies.target_phases import Curve, gaussians
 
 ROOT = Path(__file__).parents[2]
@@ -113,16 +112,16 @@ def test_levels_of_the_study_stay_within_the_schedule():
     ends = {(0.01, 100.0): (0.05, 20.0), (0.2, 5.0): (0.2, 5.0), (1e-3, math.inf): (0.05, 20.0)}
     for (lowest, highest), wanted in ends.items():
         schedule = Level.variance_exploding(torch.tensor([highest, lowest, 0.0], dtype=torch.float64))
-        found = grid(schedule, 5)
+        found = sigmas(schedule, 5)
         assert (found[0].item(), found[-1].item()) == pytest.approx(wanted)
         torch.testing.assert_close(found[1:] / found[:-1], (found[1] / found[0]).expand(4))
 
 
 def test_means_of_parts_average_to_the_mean():
     values = torch.arange(64.0)
-    assert len(split(values)) == 16
-    assert sum(split(values)) / 16 == summed(values)[0] == 31.5
-    assert split(values[:9]) == values[:9].tolist()
+    assert len(part_means(values)) == 16
+    assert sum(part_means(values)) / 16 == mean_and_error(values)[0] == 31.5
+    assert part_means(values[:9]) == values[:9].tolist()
 
 
 @pytest.fixture
@@ -236,7 +235,7 @@ def test_progress_quotes_the_paper(tmp_path):
 def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_path):
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
     monkeypatch.chdir(tmp_path)
-    sampler = next(iter(yaml.safe_load((ROOT / "params.yaml").read_text())["samplers"]))
+    sampler = "momentum"
     rows = {
         "variance": {"run": "exploding"},
         "phases": {"points": "data"},
@@ -244,19 +243,19 @@ def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_pat
     }
     layouts = {kind: {"title": "t", "kind": kind, "rows": [{"id": "a", "label": "a"} | row], "foot": []} for kind, row in rows.items()}
     layouts["phases"]["problem"] = {"points": 40, "dimensions": 3, "width": 1e-4}
-    bound = {kind: {"run": "soft-exploding", "parts": "soft", "steps": [8]} for kind in layouts}
+    bound = {kind: {"run": "exploding", "steps": [8]} for kind in layouts}
     Path("workflow/papers/soft_diffusion/tables.yaml").write_text(json.dumps(layouts))
     Path("workflow/papers/soft_diffusion/claims.yaml").write_text("[]")
-    found = plan.Workflow(params.load(rewritten(("tables", {"soft_diffusion": bound})), "laptop"))
+    found = plan.Workflow(params.load(rewritten(("soft_diffusion/tables", bound)), "laptop"))
     store = "results/laptop/store"
     files = {kind: found.table_inputs("soft_diffusion", kind) for kind in layouts}
-    assert files["variance"]["records"] == [f"{store}/studies/soft-exploding/s0/variance.json"]
+    assert files["variance"]["records"] == [f"{store}/studies/soft_diffusion/exploding/s0/variance.json"]
     assert files["phases"]["data"] == [f"{store}/data/digits.safetensors"]
-    assert files["progress"]["records"] == [f"{store}/records/soft-exploding/s0/{sampler}.json"]
+    assert files["progress"]["records"] == [f"{store}/records/soft_diffusion/exploding/s0/{sampler}.json"]
     assert files["progress"]["floor"] == [f"{store}/records/reference/digits.json"]
     for kind in ("variance", "progress"):
-        assert list(found.table_spec("soft_diffusion", kind).about) == ["soft-exploding"]
-    spec = found.variance_spec("soft-exploding", "0")
+        assert list(found.table_spec("soft_diffusion", kind).about) == ["soft_diffusion/exploding"]
+    spec = found.variance_spec("soft_diffusion/exploding", "0")
     assert spec.evaluation.model_dump() == {"variance_levels": 10, "variance_n": 512}
     assert "references" in type(spec.run).model_fields
 

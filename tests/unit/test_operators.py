@@ -1,14 +1,14 @@
 """What an operator must be, tried before anything trains on it."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
+from job_files import RUN
 
+from difftables.config.run_spec import RunSpec
 from difftables.config.sampling import Sampling, Walk
-from difftables.diffusion.corruptions import CORRUPTIONS, check, mask_gain
+from difftables.diffusion.corruptions import CORRUPTIONS, check_corruption, mask_gain
 from difftables.diffusion.level import Level
-from difftables.jobs.sample import Chain
+from difftables.sampling.loaded_run import LoadedRun
 
 SHAPE = (1, 8, 8)
 
@@ -19,7 +19,7 @@ def strongest(strength=2.0):
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_ours_pass(name):
-    check(name, CORRUPTIONS[name], strongest(), SHAPE, through=True)
+    check_corruption(name, CORRUPTIONS[name], strongest(), SHAPE, loss_through=True)
 
 
 def hard(x, level):
@@ -50,12 +50,12 @@ def cropped(x, level):
 )
 def test_others_are_refused_in_one_line(operator, message):
     with pytest.raises(ValueError, match=message) as error:
-        check("own", operator, strongest(), SHAPE, through=True)
+        check_corruption("own", operator, strongest(), SHAPE, loss_through=True)
     assert "\n" not in str(error.value)
 
 
 def test_a_hard_mask_is_no_trouble_where_the_loss_sees_every_value():
-    check("own", hard, strongest(), SHAPE, through=False)
+    check_corruption("own", hard, strongest(), SHAPE, loss_through=False)
 
 
 @pytest.mark.parametrize("name", ["blur", "mask"])
@@ -74,11 +74,11 @@ def test_the_best_denoiser_of_gaussian_data_gives_the_score_of_the_corrupted_one
 
 
 def test_a_schedule_file_for_an_operator_has_its_strengths(tmp_path):
-    chain = object.__new__(Chain)
-    chain.run, chain.training = SimpleNamespace(corruption="blur", adjust=None), None
+    spec = RunSpec.model_validate(RUN | {"corruption": "blur"})
+    run = LoadedRun(spec, medium=None, training=None, net=None, denoise=None, device=torch.device("cpu"))
     sampler = Sampling(solver=Walk(kind="walk", rule="ddim"), schedule="own.csv")
     (tmp_path / "own.csv").write_text("alpha,std\n1,0.2\n1,0\n")
-    with pytest.raises(ValueError, match=r"own\.csv: a schedule for corruption 'blur' needs the column strength"):
-        chain.first_schedule(sampler, 1, tmp_path / "own.csv")
+    with pytest.raises(ValueError, match=r"own\.csv.*'blur'.*strength"):
+        run.first_schedule(sampler, 1, tmp_path / "own.csv")
     (tmp_path / "own.csv").write_text("alpha,std,strength\n1,0.2,1.5\n1,0,0\n")
-    assert chain.first_schedule(sampler, 1, tmp_path / "own.csv").strength.tolist() == [1.5, 0.0]
+    assert run.first_schedule(sampler, 1, tmp_path / "own.csv").strength.tolist() == [1.5, 0.0]

@@ -1,13 +1,14 @@
 """The files of a paper: what is wrong in them is one line, before any job; what joins them is ids."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from difftables.common.errors import ConfigError
 from difftables.metrics import catalogue
-from difftables.metrics.judges import score
+from difftables.metrics.metric import Measurement, scores
 from difftables.papers.folder import read_paper
 from difftables.papers.reported import ReportedNumbers
 from difftables.planning import plan
@@ -142,15 +143,16 @@ def test_a_missing_file_is_named(folder, name):
 
 def test_what_another_scale_plays_is_not_run_and_no_mistake(folder):
     """At laptop nothing plays `extra`; at scale paper a run does, though it is null."""
-    text = Path("params.yaml").read_text()
+    path = Path(f"workflow/papers/{IMPROVED}/params.paper.yaml")
+    text = path.read_text()
     first = '    - {id: cosine-vlb-long, label: "L_vlb, importance sampling"'
     folder(IMPROVED, "tables.yaml", first, '    - {id: extra, label: "extra", run: extra}\n' + first)
     assert "'extra'" in refused()
-    raw = text.replace("      imagenet-cosine-vlb-long:", "      imagenet-extra: null\n      imagenet-cosine-vlb-long:", 1)
+    raw = text.replace("\nruns:\n", "\nruns:\n  extra: null\n", 1)
     assert raw != text
-    Path("params.yaml").write_text(raw)
+    path.write_text(raw)
     rows = {each["id"]: each["run"] for each in plan.read("laptop").rows(IMPROVED, "F6")}
-    assert (rows["extra"], rows["cosine-vlb-long"]) == (None, "iddpm-cosine-vlb-long")
+    assert (rows["extra"], rows["cosine-vlb-long"]) == (None, "improved_ddpm/cosine-vlb-long")
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -215,13 +217,35 @@ def test_a_variant_is_its_metric_and_a_choice_of_values_is_not():
     assert catalogue.split("pesq-ub") is None
 
 
+def measured(metric_id, value, variants=("",), **settings):
+    """A metric of METRICS whose function measures one value, for each variant."""
+    return replace(
+        catalogue.METRICS[metric_id], function=lambda _: [Measurement(value, variant=each, settings=settings) for each in variants]
+    )
+
+
+def score(metric_id, value, variant="", **settings):
+    """The score of a metric that measures one value."""
+    return scores({metric_id: measured(metric_id, value, (variant,), **settings)}, None)[0]
+
+
 def test_names_have_the_settings_in_them():
     assert catalogue.short_name("recall-k5") == "recall (k=5)"
-    assert score("precision-k3", 0.5, k=3).metric == "precision (k=3)"
-    assert score("pesq-nb", None, 2, band="nb", rate=8).metric == "PESQ-nb@8k"
+    assert score("precision", 0.5, "k3", k=3).metric == "precision (k=3)"
+    assert score("pesq", None, "nb", band="nb", rate=8).metric == "PESQ-nb@8k"
     assert (score("is", 2.0, splits=10).metric, score("is", 2.0, splits=10).better) == ("IS (10 splits)", "higher")
+    with pytest.raises(LookupError, match="'ub'"):
+        score("pesq", 1.0, "ub", band="ub", rate=8)
     with pytest.raises(LookupError, match="'fdd'"):
-        score("fdd", 1.0)
+        catalogue.metric("fdd")
+
+
+def test_a_score_for_each_variant_in_turn():
+    """Precision and recall of one k stand together."""
+    found = scores(
+        {key: measured(key, 0.5, ("k5", "k3"), k=1) for key in ("precision", "recall")} | {"is": measured("is", 2.0, splits=1)}, None
+    )
+    assert [each.id for each in found] == ["precision-k5", "recall-k5", "precision-k3", "recall-k3", "is"]
 
 
 def test_each_reported_metric_is_a_metric():
@@ -235,7 +259,7 @@ def table(rows, layout):
         "paper": SOFT, "table": "F3", "layout": {"title": "t", "foot": []} | layout, "rows": rows, "steps": [50], "dataset": "digits",
         "metric": {"net": "efficientnet-lite0", "pixels": 32}, "n": 5, "seeds": 2,
     }  # fmt: skip
-    found = [vars(score(key, value, **more)) for key, value, more in MEASURED for value in (value, value + 1)]
+    found = [vars(score(key, value, variant, **more)) for key, value, variant, more in MEASURED for value in (value, value + 1)]
     record = {
         "shared": {"run": "blur", "sampler": "s", "fingerprint": "f0"},
         "records": [each | {"steps": 50, "nfe": 50, "n": 5, "seed": i % 2} for i, each in enumerate(found)],
@@ -243,8 +267,11 @@ def table(rows, layout):
     return Sources(spec, ReportedNumbers(PAPERS / SOFT / "reported.csv"), [record])
 
 
-# The id of a metric, a value, and what its name has in it; names are no real ones.
-MEASURED = [("kid", 1.0, {"features": "a"}), ("fd", 3.0, {"features": "b"}), ("recall-k3", 5.0, {"k": 3}), ("recall-k5", 7.0, {"k": 5})]
+# A metric, a value, its variant, and what its name has in it; names are no real ones.
+MEASURED = [
+    ("kid", 1.0, "", {"features": "a"}), ("fd", 3.0, "", {"features": "b"}),
+    ("recall", 5.0, "k3", {"k": 3}), ("recall", 7.0, "k5", {"k": 5}),
+]  # fmt: skip
 
 
 def test_cells_of_records_have_ids_whatever_the_names():

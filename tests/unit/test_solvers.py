@@ -2,27 +2,25 @@
 
 import math
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
 import torch
+from job_files import RUN
 
 from difftables.common import registry
-from difftables.common.parallel import World
-from difftables.config.run import Adjustment
+from difftables.config.run_spec import RunSpec
 from difftables.config.sampling import MODELS, Sampling, Solver
-from difftables.diffusion import schedules, training_schedules
+from difftables.diffusion import subschedules, training_schedules
+from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.denoiser import Counted, eps, parts, precondition, switched, timestep_index
-from difftables.diffusion.level import PROCESSES, Level, concatenate, same_process
-from difftables.diffusion.schedules import noisiness
-from difftables.estimation.estimator import fitted
-from difftables.jobs.sample import Chain
+from difftables.diffusion.denoiser import Counted, eps_coefficients, precondition, split_variance, switched, timestep_index
+from difftables.diffusion.level import PROCESSES, Level, concatenate, corruption_order, same_process
 from difftables.sampling import ode, solvers
+from difftables.sampling.loaded_run import LoadedRun
 from difftables.sampling.rules import RULES
 from difftables.training import level_densities
 
-VP = training_schedules.FAMILIES["linear"](100, first=1e-3, last=0.2)
+VP = training_schedules.TRAINING_SCHEDULES["linear"](100, first=1e-3, last=0.2)
 CHURN = {"amount": 30.0, "lowest": 0.3, "highest": 2.0, "noise": 1.007}
 DRAWN = {
     "walk": {"kind": "walk", "rule": "ddpm-small"},
@@ -41,18 +39,14 @@ def net(x, c_noise):
 class Shapes:
     """A medium of 4 px images without labels."""
 
-    def given(self, part, count):
+    def shape_and_condition(self, part, count):
         return (1, 4, 4), None
 
 
-def chain(batch=3, **run):
-    """A trained net, ready to evaluate, whose net is a formula and whose estimator says one level for all."""
-    found = object.__new__(Chain)
-    found.job = SimpleNamespace(device=torch.device("cpu"), inputs={}, spec=SimpleNamespace(batch=batch))
-    found.run = SimpleNamespace(**{"corruption": "scale", "prior": "standard_normal", "adjust": None, "ends": None} | run)
-    found.medium, found.training, found.known, found.world = Shapes(), VP, None, World()
-    found.denoise = precondition(net, eps, timestep_index(VP))
-    return found
+def loaded(batch=3, **changes):
+    """A loaded run whose net is a formula."""
+    spec = RunSpec.model_validate(RUN | {"prior": "standard_normal"} | changes)
+    return LoadedRun(spec, Shapes(), VP, None, precondition(net, eps_coefficients, timestep_index(VP)), torch.device("cpu"), batch)
 
 
 def sampling(solver, **more):
@@ -67,11 +61,11 @@ def joined(chosen, count):
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_search_and_a_sample_draw_the_same_numbers_from_the_same_noise(name):
     """A candidate among others, of other levels, as one batch; and the same schedule, batch by batch."""
-    keys, sampler, drawing = [("search", 0, i) for i in range(4)], sampling(DRAWN[name]), chain()
-    wanted = drawing.draw(keys, sampler, 5, part="search")[0].x
-    schedule = drawing.first_schedule(sampler, 5, None)
+    keys, sampler, run = [("search", 0, i) for i in range(4)], sampling(DRAWN[name]), loaded()
+    wanted = run.generate(keys, sampler, 5, part="search")[0].x
+    schedule = run.first_schedule(sampler, 5, None)
     others = [fitted(0.3, 5, 1e-4), schedule, fitted(0.02, 5, 1e-3)]
-    found = drawing.together(joined(others, 4), keys, 3, sampler, None, part="search")
+    found = run.generate_by_schedule(joined(others, 4), keys, 3, sampler, None, part="search")
     assert torch.equal(found[4:8], wanted)
     assert not torch.equal(found[:4], wanted)
 
@@ -81,16 +75,16 @@ def test_a_study_of_robustness_adjusts_as_a_sample_does(name, monkeypatch):
     from difftables.estimation import level_sources
 
     monkeypatch.setitem(level_sources.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
-    drawing = chain(batch=4, adjust=Adjustment(first=1e-4))
+    run = loaded(batch=4, adjust={"first_beta": 1e-4})
     keys, sampler = [("search", 0, i) for i in range(4)], sampling(DRAWN[name], adapt="estimator")
-    drawn, counted = drawing.draw(keys, sampler, 5, part="search")
-    adapt = drawing.adapt(sampler)
-    schedule = drawing.first_schedule(sampler, 5, None)
-    found = drawing.together(joined([schedule], 4), keys, 1, sampler, adapt, part="search")
+    drawn, counted = run.generate(keys, sampler, 5, part="search")
+    adapt = run.adjustment(sampler)
+    schedule = run.first_schedule(sampler, 5, None)
+    found = run.generate_by_schedule(joined([schedule], 4), keys, 1, sampler, adapt, part="search")
     assert torch.equal(found, drawn.x)
     assert adapt.evaluations == counted.evaluations == 4 * 4
-    assert drawing.adapt(sampler, "fibonacci").family == "fibonacci"
-    assert drawing.run.adjust.family == "linear"
+    assert run.adjustment(sampler, "fibonacci").family == "fibonacci"
+    assert run.spec.adjust.family == "linear"
     # What gets frozen is a level a step, however many calls a step takes.
     assert len(drawn.visited) == 5 < len(drawn.levels) or name == "walk"
     assert torch.equal(drawn.visited[0], schedule[0].alpha_bar.expand(4))
@@ -100,32 +94,34 @@ def test_the_frozen_levels_are_those_of_the_net_where_a_step_is_a_call(monkeypat
     from difftables.estimation import level_sources
 
     monkeypatch.setitem(level_sources.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
-    drawing = chain(adjust=Adjustment(first=1e-4))
-    drawn = drawing.draw([("frozen", 0, i) for i in range(5)], sampling(DRAWN["walk"], adapt="estimator"), 6, part="frozen")[0]
+    run = loaded(adjust={"first_beta": 1e-4})
+    drawn = run.generate([("frozen", 0, i) for i in range(5)], sampling(DRAWN["walk"], adapt="estimator"), 6, part="frozen")[0]
     assert all(torch.equal(a, b) for a, b in zip(drawn.visited, drawn.levels, strict=True))
 
 
 def test_an_ensemble_that_takes_one_level_at_a_time_is_drawn_schedule_by_schedule():
-    keys, sampler, drawing = [("search", 0, i) for i in range(4)], sampling(DRAWN["walk"]), chain(ends="another run")
-    drawing.denoise = switched(lambda x, level: 0.5 * x, drawing.denoise, VP, 0.1)
-    wanted = drawing.draw(keys, sampler, 5, part="search")[0].x
-    schedule = drawing.first_schedule(sampler, 5, None)
-    found = drawing.together(joined([fitted(0.3, 5, 1e-4), schedule], 4), keys, 2, sampler, None, part="search")
+    keys, sampler, run = [("search", 0, i) for i in range(4)], sampling(DRAWN["walk"]), loaded(edge_run=RUN)
+    run.denoise = switched(lambda x, level: 0.5 * x, run.denoise, VP, 0.1)
+    wanted = run.generate(keys, sampler, 5, part="search")[0].x
+    schedule = run.first_schedule(sampler, 5, None)
+    found = run.generate_by_schedule(joined([fitted(0.3, 5, 1e-4), schedule], 4), keys, 2, sampler, None, part="search")
     assert torch.equal(found[4:], wanted)
 
 
 def test_a_solver_that_visits_no_schedule_cannot_be_searched():
     sampler = sampling({"kind": "rk45", "path": "linear"})
     with pytest.raises(ValueError, match="rk45"):
-        chain().together(joined([fitted(0.3, 1, 1e-4)], 2), [("search", 0, 0), ("search", 0, 1)], 1, sampler, None, part="search")
+        loaded().generate_by_schedule(
+            joined([fitted(0.3, 1, 1e-4)], 2), [("search", 0, 0), ("search", 0, 1)], 1, sampler, None, part="search"
+        )
 
 
 def test_rk45_starts_at_the_noisiest_level_of_its_path():
     """Whatever the schedule says: N(0, I) times the path's std at t = 1, where the prior asks for it."""
-    sampler, drawing = sampling({"kind": "rk45", "path": "linear", "tolerance": 1e-2}), chain(prior="noise_alone")
+    sampler, run = sampling({"kind": "rk45", "path": "linear", "tolerance": 1e-2}), loaded(prior="noise_alone")
     begun = []
-    drawing.prior = lambda randn, like, level: begun.append(level) or randn(like)
-    drawing.draw([("sample", 0, 0)], sampler, 1, part="test")
+    run.prior = lambda randn, like, level: begun.append(level) or randn(like)
+    run.generate([("sample", 0, 0)], sampler, 1, part="test")
     assert [level.sigma.item() for level in begun] == pytest.approx([ode.PATHS["linear"](VP).sigma(1.0)])
 
 
@@ -137,9 +133,9 @@ def test_every_solver_has_a_model_and_a_function():
 
 @pytest.mark.parametrize("name", [name for name in DRAWN if "noisy" not in name])
 def test_the_plan_counts_the_calls_that_are_made(name):
-    solver, counted = sampling(DRAWN[name]).solver, Counted(precondition(net, eps, timestep_index(VP)))
+    solver, counted = sampling(DRAWN[name]).solver, Counted(precondition(net, eps_coefficients, timestep_index(VP)))
     x = torch.zeros(2, 1, 4, 4)
-    solvers.bind(solver, VP)(x, schedules.strided(VP, 7), denoise=counted, corrupt=scale, randn=torch.ones_like)
+    solvers.bind(solver, VP)(x, subschedules.strided(VP, 7), denoise=counted, corrupt=scale, randn=torch.ones_like)
     assert counted.calls == solver.calls(7)
 
 
@@ -169,7 +165,7 @@ def two_steps(x, schedule, *, denoise, corrupt, randn):
     history = []
 
     def step(x, now, nxt):
-        x0 = parts(denoise(x, now))[0]
+        x0 = split_variance(denoise(x, now))[0]
         history.append((now.sigma.log(), x0))
         replaced = x0
         if len(history) > 1 and bool((nxt.std > 0).all()):
@@ -217,8 +213,12 @@ def test_each_process_ties_alpha_to_std():
      ("soft", {"lowest": 0.02, "highest": 0.2, "reached": 0.25, "weakest": 0.01, "strongest": 2.0})],
 )  # fmt: skip
 def test_a_schedule_knows_its_process_and_levels_between_its_own_follow_it(family, options):
-    schedule = training_schedules.FAMILIES[family](50, **options)
-    assert schedule.process == training_schedules.PROCESS[family] == registry.text("diffusion.training_schedules.PROCESS", family)
+    schedule = training_schedules.TRAINING_SCHEDULES[family](50, **options)
+    assert (
+        schedule.process
+        == training_schedules.PROCESS_OF_SCHEDULE[family]
+        == registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", family)
+    )
     assert schedule[3:7].process == schedule.process == schedule.to("cpu").expand(51).process
     again = same_process(schedule, schedule.sigma[:-1])
     torch.testing.assert_close(again.alpha, schedule.alpha[:-1])
@@ -226,12 +226,12 @@ def test_a_schedule_knows_its_process_and_levels_between_its_own_follow_it(famil
 
 
 def test_what_is_spaced_or_drawn_between_the_levels_of_sub_vp_is_sub_vp():
-    schedule, stream = training_schedules.FAMILIES["sub-linear"](50, first=1e-3, last=0.2), torch.Generator().manual_seed(0)
+    schedule, stream = training_schedules.TRAINING_SCHEDULES["sub-linear"](50, first=1e-3, last=0.2), torch.Generator().manual_seed(0)
     drawn = [level_densities.DENSITIES[name](schedule, 20, stream) for name in ("log_sigma", "log_normal", "between")]
-    for level in (schedules.power_law(schedule, 9), *drawn):
+    for level in (subschedules.power_law(schedule, 9), *drawn):
         assert level.process == "sub-vp"
         torch.testing.assert_close(level.std, 1 - level.alpha**2)
-    assert bool((noisiness(drawn[0]) <= schedule.sigma[0]).all())
+    assert bool((corruption_order(drawn[0]) <= schedule.sigma[0]).all())
 
 
 def test_levels_of_unknown_process_have_none_between():
@@ -244,4 +244,4 @@ def test_levels_of_unknown_process_have_none_between():
 def test_paths_follow_their_process():
     for name, path in ode.PATHS.items():
         family, options = {"ve": ("exploding", {"lowest": 0.01, "highest": 50.0}), "vp": ("cosine", {})}[ode.PROCESS[name]]
-        assert path(training_schedules.FAMILIES[family](50, **options)).at(0.7).process == ode.PROCESS[name]
+        assert path(training_schedules.TRAINING_SCHEDULES[family](50, **options)).at(0.7).process == ode.PROCESS[name]

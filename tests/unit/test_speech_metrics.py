@@ -17,7 +17,7 @@ def spoken(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("voice") / "s.txt"
     path.write_text("The kettle whistled before anyone was awake.\n")
-    return Clip.of_int16(voice(16000, str(path))[0].numpy(), 16000)
+    return Clip.from_int16(voice(16000, str(path))[0].numpy(), 16000)
 
 
 def noisy(clip, sd=0.02, seed=0):
@@ -99,9 +99,9 @@ def test_pairs_that_do_not_belong_together_stop(spoken):
 
 def test_the_rate_of_a_file_is_read_and_asserted(spoken, tmp_path):
     soundfile.write(tmp_path / "a.wav", spoken.samples, 16000)
-    assert Clip.of_file(tmp_path / "a.wav", 16000).rate == 16000
+    assert Clip.from_file(tmp_path / "a.wav", 16000).rate == 16000
     with pytest.raises(ValueError, match=r"a\.wav has 16000 Hz, not 22050 Hz"):
-        Clip.of_file(tmp_path / "a.wav", 22050)
+        Clip.from_file(tmp_path / "a.wav", 22050)
 
 
 def test_which_pesq_a_rate_allows():
@@ -146,5 +146,5 @@ def test_log_mel_distance_counts_decades():
 
 def test_two_processes_score_what_one_does(spoken):
     pairs = [(spoken, noisy(spoken, seed=i)) for i in range(3)]
-    for two, one in zip(speech.in_parallel(pairs, 2), speech.in_parallel(pairs, 1), strict=True):
+    for two, one in zip(speech.waveform_scores_of(pairs, 2), speech.waveform_scores_of(pairs, 1), strict=True):
         assert two == pytest.approx(one, rel=1e-12)  # the last bit hangs on the number of BLAS threads

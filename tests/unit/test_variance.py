@@ -31,46 +31,46 @@ def stream(seed=0):
 )
 def test_two_points(sigma, alone, two, four, sixteen):
     """E sech^2(x / sigma^2) for the source alone, half of it for two references, and less."""
-    draws = target_variance.draw(TWO, level(sigma), 12000, stream())
-    assert target_variance.of_sources(TWO, draws).mean().item() == pytest.approx(alone, rel=0.06)
+    draws = target_variance.noisy_samples(TWO, level(sigma), 12000, stream())
+    assert target_variance.denoising_variance(TWO, draws).mean().item() == pytest.approx(alone, rel=0.06)
     for count, wanted in ((1, alone), (2, two), (4, four), (16, sixteen)):
-        found = target_variance.of_references(TWO, level(sigma), draws, count, stream(1))
+        found = target_variance.stable_variance(TWO, level(sigma), draws, count, stream(1))
         assert found.mean().item() == pytest.approx(wanted, rel=0.08)
 
 
 def test_more_references_vary_less_and_all_of_them_not_at_all():
     data = torch.randn(40, 5, dtype=torch.float64, generator=stream(2))
-    draws = target_variance.draw(data, level(0.8), 400, stream())
-    means = [target_variance.of_references(data, level(0.8), draws, count, stream(1)).mean().item() for count in (1, 4, 16, 39, 40)]
+    draws = target_variance.noisy_samples(data, level(0.8), 400, stream())
+    means = [target_variance.stable_variance(data, level(0.8), draws, count, stream(1)).mean().item() for count in (1, 4, 16, 39, 40)]
     assert means == sorted(means, reverse=True)
     assert means[-1] == pytest.approx(0, abs=1e-20)
-    with pytest.raises(ValueError, match="41 references are asked for, but the data have 40 points"):
-        target_variance.of_references(data, level(0.8), draws, 41, stream(1))
+    with pytest.raises(ValueError, match=r"41 references.*40 points"):
+        target_variance.stable_variance(data, level(0.8), draws, 41, stream(1))
 
 
 def test_little_noise_leaves_no_doubt_and_much_noise_leaves_all():
     data = torch.randn(40, 5, dtype=torch.float64, generator=stream(2))
     whole = data.var(0, correction=0).sum().item()
     for sigma, wanted in ((1e-3, 0.0), (1e4, whole)):
-        draws = target_variance.draw(data, level(sigma), 200, stream())
-        assert target_variance.of_sources(data, draws).mean().item() == pytest.approx(wanted, rel=1e-3, abs=1e-9)
+        draws = target_variance.noisy_samples(data, level(sigma), 200, stream())
+        assert target_variance.denoising_variance(data, draws).mean().item() == pytest.approx(wanted, rel=1e-3, abs=1e-9)
 
 
 def test_gaussian_data_have_the_variance_of_their_posterior():
     """N(0, s^2 I) in d dimensions: d s^2 sigma^2 / (s^2 + sigma^2), which in score units is d s^2 / (sigma^2 (s^2 + sigma^2))."""
     data = 0.5 * torch.randn(4000, 2, dtype=torch.float64, generator=stream(3))
     for sigma in (0.3, 0.5, 2.0):
-        found = target_variance.of_sources(data, target_variance.draw(data, level(sigma), 400, stream())).mean().item()
+        found = target_variance.denoising_variance(data, target_variance.noisy_samples(data, level(sigma), 400, stream())).mean().item()
         assert found == pytest.approx(2 * 0.25 * sigma**2 / (0.25 + sigma**2), rel=0.08)
 
 
 def test_the_exact_denoiser_is_at_no_distance():
     data = torch.randn(40, 5, dtype=torch.float64, generator=stream(2))
-    draws = target_variance.draw(data, level(0.8), 100, stream())
+    draws = target_variance.noisy_samples(data, level(0.8), 100, stream())
     from difftables.training.targets import field_weights
 
-    assert target_variance.of_denoiser(data, level(0.8), draws, lambda x, at: field_weights(x, at, data) @ data).max().item() < 1e-20
-    off = target_variance.of_denoiser(data, level(0.8), draws, lambda x, at: field_weights(x, at, data) @ data + 0.1)
+    assert target_variance.denoiser_error(data, level(0.8), draws, lambda x, at: field_weights(x, at, data) @ data).max().item() < 1e-20
+    off = target_variance.denoiser_error(data, level(0.8), draws, lambda x, at: field_weights(x, at, data) @ data + 0.1)
     torch.testing.assert_close(off, torch.full_like(off, 0.05))
 
 
@@ -81,32 +81,32 @@ def mean_and_error(values):
 @pytest.mark.parametrize("sigma", [0.5, 1.0])
 @pytest.mark.parametrize("count", [2, 4])
 def test_with_its_source_among_the_references_a_target_is_unbiased(sigma, count):
-    draws = target_variance.draw(TWO, level(sigma), 20000, stream())
-    found, error = mean_and_error(target_variance.of_bias(TWO, draws, count, stream(1)))
+    draws = target_variance.noisy_samples(TWO, level(sigma), 20000, stream())
+    found, error = mean_and_error(target_variance.squared_bias(TWO, draws, count, stream(1)))
     assert abs(found) < 4 * error < 0.02
 
 
 def test_without_its_source_a_target_is_biased():
     """Four i.i.d. references of -1 and 1 at sigma = 1: 0.0146; even one reference is unbiased with its source, and far off without."""
-    draws = target_variance.draw(TWO, level(1.0), 20000, stream())
-    found, error = mean_and_error(target_variance.of_bias(TWO, draws, 4, stream(1), source=False))
+    draws = target_variance.noisy_samples(TWO, level(1.0), 20000, stream())
+    found, error = mean_and_error(target_variance.squared_bias(TWO, draws, 4, stream(1), source=False))
     assert abs(found - 0.0146) < 4 * error < 0.01
-    found, error = mean_and_error(target_variance.of_bias(TWO, draws, 1, stream(1), source=False))
+    found, error = mean_and_error(target_variance.squared_bias(TWO, draws, 1, stream(1), source=False))
     assert found == pytest.approx(1 - 0.4496, abs=4 * error)  # E[x0] = 0 in place of E[x0 | x]
-    assert abs(mean_and_error(target_variance.of_bias(TWO, draws, 1, stream(1)))[0]) < 0.03
+    assert abs(mean_and_error(target_variance.squared_bias(TWO, draws, 1, stream(1)))[0]) < 0.03
 
 
 def test_references_far_from_x_are_told_apart():
     """Without the source at sigma = 0.01 all others are thousands of nats away, and the nearest of them is the whole target."""
     data = torch.tensor([0.0, 1.0, 3.0], dtype=torch.float64)[:, None]
-    draws = target_variance.draw(data, level(0.01), 3, stream())
+    draws = target_variance.noisy_samples(data, level(0.01), 3, stream())
     from_all = {}
     for source, logs in zip(draws.sources.tolist(), draws.logs, strict=True):
         others = logs.index_fill(0, torch.tensor(source), float("-inf")).softmax(0)
         from_all[source] = (others @ data).item()
     assert from_all == pytest.approx({0: 1.0, 1: 0.0, 2: 1.0})
-    with pytest.raises(ValueError, match="4 references are asked for"):
-        target_variance.of_bias(data, draws, 4, stream())
+    with pytest.raises(ValueError, match="4 references"):
+        target_variance.squared_bias(data, draws, 4, stream())
 
 
 def test_the_variance_of_two_points_in_closed_form():
@@ -119,7 +119,7 @@ def test_the_variance_of_two_points_in_closed_form():
 
 def test_a_certain_source_leaves_no_rounding_behind():
     data = 10 * torch.randn(40, 5, dtype=torch.float64, generator=stream(2))
-    assert target_variance.of_sources(data, target_variance.draw(data, level(0.01), 80, stream())).max().item() < 1e-25
+    assert target_variance.denoising_variance(data, target_variance.noisy_samples(data, level(0.01), 80, stream())).max().item() < 1e-25
 
 
 SPEC = VarianceSpec(run=RUN, evaluation={"variance_levels": 3, "variance_n": 48}, names={"run": "a", "train_seed": 0, "dataset": "made-up"})
@@ -161,7 +161,7 @@ def test_a_level_of_either_kind_of_process_is_the_same_level(tmp_path):
     assert other["variance"] == pytest.approx(one["variance"])
 
 
-@pytest.mark.parametrize(("change", "message"), [({"corruption": "blur"}, "plain noise alone"), ({"data": {"classes": 2}}, "given labels")])
+@pytest.mark.parametrize(("change", "message"), [({"corruption": "blur"}, "corruption blur"), ({"data": {"classes": 2}}, "classes")])
 def test_runs_without_an_exact_posterior_are_refused(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         records(tmp_path, **change)

@@ -1,4 +1,8 @@
-"""Which Snakemake drives this folder: a killed one leaves neither locks behind nor jobs that go on without it."""
+"""One Snakemake per folder: a killed one leaves no locks behind, and no jobs that go on without it.
+
+The claim is a bare flock, which an exclusive holder turns into a shared one. filelock has exclusive locks, and shared ones only as a
+SQLite database.
+"""
 
 import fcntl
 import os
@@ -13,14 +17,17 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     import psutil
 
-DRIVEN = "DIFFTABLES_DRIVER"  # set for all that a Snakemake starts here
-_held: list[IO[str]] = []  # as long as this process lives
+DRIVEN = "DIFFTABLES_DRIVER"  # environment variable that a Snakemake sets for its jobs
+_held: list[IO[str]] = []  # open until this process ends
 
 
 def take(folder: Path = Path(".snakemake")) -> bool:
-    """Say that a driver works here, and drop Snakemake's locks if no other one does. Returns whether there were any to drop.
+    """Claim the folder for this Snakemake, and delete Snakemake's locks where no other one has a claim.
 
-    A killed process loses its claim at once, whatever it left behind; so locks without a claim are nobody's.
+    A killed process loses its claim at once, so locks without a claim belong to nobody. Several Snakemakes may share a claim, to work on
+    different files.
+
+    Returns: whether locks were deleted.
     """
     os.environ[DRIVEN] = str(os.getpid())
     folder.mkdir(exist_ok=True)
@@ -29,22 +36,24 @@ def take(folder: Path = Path(".snakemake")) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        alone = False
+        exclusive = False
     else:
-        alone = True
-    dropped = alone and any((folder / "locks").glob("*.lock"))
-    if dropped:
+        exclusive = True
+    deleted = exclusive and any((folder / "locks").glob("*.lock"))
+    if deleted:
         shutil.rmtree(folder / "locks")
         (folder / "locks").mkdir()
-        print("a killed run had left its lock; going on from where it was", file=sys.stderr)
-    fcntl.flock(file, fcntl.LOCK_SH)  # several may work here, on different files
-    return dropped
+        print("deleted the lock of a killed run; what it finished is kept", file=sys.stderr)
+    fcntl.flock(file, fcntl.LOCK_SH)
+    return deleted
 
 
 def follow(every: float = 0.5) -> None:
-    """Let this job end, by SIGTERM, when the Snakemake that started it is gone: a restarted one does its work again.
+    """End this job by SIGTERM when the Snakemake that started it has ended: a restarted one runs the job again.
 
-    That may be before the job looks for the first time. A job that was started by hand is left alone.
+    Snakemake may have ended before the first look. A job that was started by hand is not watched.
+
+    Args: every: seconds between two looks.
     """
     import psutil
 
@@ -54,14 +63,14 @@ def follow(every: float = 0.5) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     try:
-        above = next((each for each in psutil.Process().parents() if _snakemake(each)), None)
-    except psutil.Error:  # an ancestor that ended meanwhile, or that this user may not look at
+        starter = next((each for each in psutil.Process().parents() if _is_snakemake(each)), None)
+    except psutil.Error:  # an ancestor has ended meanwhile, or belongs to another user
         return
-    if above is not None:
-        threading.Thread(target=watch, args=(above,), daemon=True).start()
+    if starter is not None:
+        threading.Thread(target=watch, args=(starter,), daemon=True).start()
     elif DRIVEN in os.environ:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _snakemake(process: "psutil.Process") -> bool:
+def _is_snakemake(process: "psutil.Process") -> bool:
     return any(Path(word).name in ("snakemake", "snakemake.exe") for word in process.cmdline()[:3])

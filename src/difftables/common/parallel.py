@@ -1,9 +1,13 @@
-"""One job's work split over processes that torchrun or `accelerate launch` started; with one, torch is not imported here."""
+"""One job's work split over processes that torchrun or `accelerate launch` started. With one process torch is not imported here.
+
+Messages go through accelerate, gradients through DistributedDataParallel. Samples are split here and not by a distributed sampler:
+each process draws the whole batch from one stream and takes its shard, so that the numbers do not depend on the count of processes.
+"""
 
 import atexit
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,105 +15,111 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a job.  Args: rank: of this one; size: how many. With one, all methods give back what they got."""
+    """The processes of a job.  Args: rank: of this process; size: their count. With one, every method returns what it received."""
 
     rank: int = 0
     size: int = 1
 
     def say(self, text: str) -> None:
-        """Tell people, once."""
+        """Print a line to stderr, once for all processes."""
         if self.rank == 0:
             print(text, file=sys.stderr, flush=True)
 
-    def share(self, count: int) -> int:
-        """Samples of a batch that fall to each process.  Raises: ValueError where they do not divide."""
+    def shard_size(self, count: int) -> int:
+        """Samples of a batch per process.  Raises: ValueError where `count` is no multiple of the processes."""
         if count % self.size:
             raise ValueError(f"train.batch is {count}, which {self.size} processes cannot share; set resources.processes to a divisor")
         return count // self.size
 
-    def part(self, x: Any) -> Any:
-        """This process's share of a tensor or a Level, [B, ...], or of each of several.  Raises: ValueError where B does not divide."""
+    def shard(self, x: Any) -> Any:
+        """This process's rows of a tensor or a Level, [B, ...] to [B / size, ...], or of each in a tuple.
+
+        Raises: ValueError where B is no multiple of the processes.
+        """
         if self.size == 1 or x is None:
             return x
         if isinstance(x, tuple):
-            return tuple(map(self.part, x))
-        share = self.share(len(x))
-        return x[self.rank * share : (self.rank + 1) * share]
+            return tuple(map(self.shard, x))
+        size = self.shard_size(len(x))
+        return x[self.rank * size : (self.rank + 1) * size]
 
-    def led(self, x: "Tensor", count: int, dim: int = 0) -> "Tensor":
-        """x turned round along `dim`, so that it begins with this process's part of its first `count` entries."""
-        return x if self.size == 1 else x.roll(-self.rank * self.share(count), dim)
+    def roll_to_rank(self, x: "Tensor", count: int, dim: int = 0) -> "Tensor":
+        """x rolled along `dim`, so that it begins with this process's shard of its first `count` entries."""
+        return x if self.size == 1 else x.roll(-self.rank * self.shard_size(count), dim)
 
-    def whole(self, x: "Tensor") -> "Tensor":
-        """What `part` took apart, joined again in the order of the processes; without gradients."""
+    def all_gather(self, x: "Tensor") -> "Tensor":
+        """The shards of all processes, joined in the order of their ranks; without gradients."""
         if self.size == 1:
             return x
         from accelerate import PartialState
         from accelerate.utils import gather
 
-        with _answering():
+        with self.answering():
             return gather(x.detach().to(PartialState().device)).to(x.device)
 
-    def dealt(self, items: list[Any], count: int) -> list[Any]:
-        """All of `count` items in order, of which this process has those at rank, rank + size, rank + 2 size, ..."""
+    def gather_in_order(self, items: list[Any], count: int) -> list[Any]:
+        """All `count` items in order.  Args: items: those at rank, rank + size, rank + 2 size, ..., which this process made."""
         if self.size == 1:
             return items
         from accelerate.utils import gather_object
 
-        rounds = range(-(-count // self.size))  # with one item of each process, so that messages are short
-        with _answering():
+        rounds = range(-(-count // self.size))  # one item of each process at a time, so that messages are short
+        with self.answering():
             return [item for i in rounds for item in gather_object(items[i : i + 1])]
 
-    def average_(self, tensors: "Iterable[Tensor]") -> None:
-        """The mean over processes in place of each tensor, in one message."""
-        if self.size == 1:
-            return
-        import torch
+    def average_gradients(self, net: "nn.Module") -> "nn.Module":
+        """The net to call in training: `backward` then leaves the mean gradient of all processes in the parameters of `net`.
 
-        found = list(tensors)
-        flat = torch.cat([each.reshape(-1) for each in found])
-        with _answering():
-            torch.distributed.all_reduce(flat)
-        parts = (flat / self.size).split([each.numel() for each in found])
-        torch._foreach_copy_(found, list(map(torch.Tensor.view_as, parts, found)))
+        Each parameter has to be part of each loss.
+        """
+        if self.size == 1:
+            return net
+        from torch.nn.parallel import DistributedDataParallel
+
+        with self.answering():
+            return DistributedDataParallel(net, forward_sync_buffers=False)  # buffers are constants
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is up on some process; all of them wait for each other."""
+        """Whether the flag is set on some process; all of them wait for each other."""
         if self.size == 1:
             return flag
         import torch
 
-        found = torch.tensor([flag], dtype=torch.int32)  # on the CPU: no GPU is waited for
-        with _answering():
-            torch.distributed.all_reduce(found, torch.distributed.ReduceOp.MAX)
-        return bool(found)
+        flags = torch.tensor([flag], dtype=torch.int32)  # on the CPU: no GPU is waited for
+        with self.answering():
+            torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+        return bool(flags)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Name the cause where a message fails inside.  Raises: ConnectionError when another process has ended."""
+        try:
+            yield
+        except RuntimeError as error:
+            from torch import OutOfMemoryError
+
+            if self.size == 1 or isinstance(error, OutOfMemoryError):
+                raise
+            raise ConnectionError(f"another process of this job no longer answers ({str(error).splitlines()[0]})") from None
 
 
-def here() -> World:
-    """The processes of this job, as their launcher put them into the environment."""
+def launched_world() -> World:
+    """The processes of this job, from the environment that their launcher set."""
     return World(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
 
 
 @cache
 def join(device: str) -> World:
-    """The processes of this job, able to talk.  Args: device: cpu, which talks by gloo, or cuda, by nccl."""
-    if here().size > 1:
+    """The processes of this job, connected.  Args: device: cpu, where messages go by gloo, or cuda, by nccl."""
+    if launched_world().size > 1:
         from accelerate import PartialState
 
-        # The others wait here until the first process has its GPUs; one that dies is noticed by the launcher, and at once.
-        talk = {"backend": "gloo" if device == "cpu" else "cuda:nccl,cpu:gloo", "timeout": timedelta(days=1)}
-        atexit.register(PartialState(cpu=device == "cpu", **talk).destroy_process_group)
-    return here()
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        raise ConnectionError(f"another process of this job no longer answers ({str(error).splitlines()[0]})") from None
+        # The others wait here until the first process has its GPUs. The launcher notices at once when one dies.
+        options = {"backend": "gloo" if device == "cpu" else "cuda:nccl,cpu:gloo", "timeout": timedelta(days=1)}
+        atexit.register(PartialState(cpu=device == "cpu", **options).destroy_process_group)
+    return launched_world()

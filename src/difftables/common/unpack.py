@@ -1,4 +1,8 @@
-"""Archives: unpacked whole or not at all, and into their own folder alone."""
+"""Archives: unpacked whole or not at all, and only into their own folder.
+
+shutil.unpack_archive with tarfile's `data` filter is not enough: it drops zip members with unsafe names in silence, follows links
+inside the folder, sets no bound on the size, and Python 3.11.0 to 3.11.3 lack the filter.
+"""
 
 import errno
 import lzma
@@ -10,18 +14,20 @@ import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from stat import S_ISLNK
-from typing import Any
+from typing import TypeVar
 
-SHARE = 0.95  # of the free disk that an archive may fill
+Member = TypeVar("Member", tarfile.TarInfo, zipfile.ZipInfo)
+FRACTION = 0.95  # of the free disk that an archive may fill
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack a zip or tar archive (.gz, .bz2, .xz) into a folder that is not there yet.
+    """Unpack a zip or tar archive (.gz, .bz2, .xz) into a folder that does not exist yet.
 
-    Raises: ValueError, one line naming the archive and the member, for a name that leads out of the folder, a link, a device,
-        an encrypted member, more bytes than the disk has room for, and for a damaged archive; nothing is left behind then.
+    Raises: ValueError with one line that names the archive, and the member where one is at fault: a name that leads out of the
+        folder, a link, a device, an encrypted member, more bytes than the disk has room for, a damaged archive. OSError on a full
+        disk. Nothing is left behind then.
     """
-    part = folder.with_name(f".{folder.name}.part")  # of a fixed name, so that what a killed run left is found and deleted
+    part = folder.with_name(f".{folder.name}.part")  # a fixed name, so that the next run deletes what a killed one left
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
@@ -45,55 +51,55 @@ def extract(archive: Path, folder: Path) -> None:
 
 
 def _untar(archive: Path, folder: Path) -> None:
-    room = Room(archive, folder)
+    budget = DiskBudget(archive, folder)
     with tarfile.open(archive, "r:*") as file:
-        for member in _told(file, archive):
-            # Links are refused even where they stay inside: a file may be written through one, and no data set needs any.
-            kind = "" if member.isfile() or member.isdir() else "is a link or a device"
-            room.take(member.name, member.size, kind)
+        for member in _with_progress(file, archive):
+            # Links are refused even where they stay inside: a later member could be written through one, and no data set needs any.
+            fault = "" if member.isfile() or member.isdir() else "is a link or a device"
+            budget.reserve(member.name, member.size, fault)
             target = folder / member.name
             (target if member.isdir() else target.parent).mkdir(parents=True, exist_ok=True)
-            # Not `extract`, whose filters the first Pythons 3.11 lack: neither owners nor rights are taken from an archive.
+            # Not `extract`: neither owners nor rights are taken from an archive.
             source = file.extractfile(member)
-            if source is not None:  # a folder has none
+            if source is not None:  # None for a folder
                 with source, open(target, "wb") as out:
                     shutil.copyfileobj(source, out)
 
 
 def _unzip(archive: Path, folder: Path) -> None:
-    room = Room(archive, folder)
+    budget = DiskBudget(archive, folder)
     with zipfile.ZipFile(archive) as file:
         members = file.infolist()
         for member in members:
-            kind = "is a link" if S_ISLNK(member.external_attr >> 16) else "is encrypted" if member.flag_bits & 1 else ""
-            room.take(member.filename, member.file_size, kind)
-        for member in _told(members, archive):
+            fault = "is a link" if S_ISLNK(member.external_attr >> 16) else "is encrypted" if member.flag_bits & 1 else ""
+            budget.reserve(member.filename, member.file_size, fault)
+        for member in _with_progress(members, archive):
             file.extract(member, folder)
 
 
-def _told(members: Iterable[Any], archive: Path) -> Iterator[Any]:
+def _with_progress(members: Iterable[Member], archive: Path) -> Iterator[Member]:
     from tqdm import tqdm
 
     return iter(tqdm(members, desc=f"unpacking {archive.name}", unit=" files", mininterval=1))
 
 
-class Room:
-    """What one archive may still write.  Args: folder: on the disk that it goes to."""
+class DiskBudget:
+    """Bytes that one archive may still write.  Args: folder: on the disk that it goes to."""
 
     def __init__(self, archive: Path, folder: Path) -> None:
-        self.archive, self.taken = archive, 0
+        self.archive, self.used = archive, 0
         self.free = shutil.disk_usage(folder).free
 
-    def take(self, name: str, size: int, kind: str = "") -> None:
-        """Count a member.  Args: kind: what is wrong with it, if anything.  Raises: ValueError naming it when it may not be unpacked."""
+    def reserve(self, name: str, size: int, fault: str = "") -> None:
+        """Count a member's bytes.  Args: fault: why it must not be unpacked, or "".  Raises: ValueError naming a refused member."""
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive or "\\" in name:
-            kind = "leads out of the folder"
-        if kind:
-            raise ValueError(f"{self.archive} was not unpacked: its member {name!r} {kind}; take the archive from its publisher")
-        self.taken += size
-        if self.taken > SHARE * self.free:
+            fault = "leads out of the folder"
+        if fault:
+            raise ValueError(f"{self.archive} was not unpacked: its member {name!r} {fault}; take the archive from its publisher")
+        self.used += size
+        if self.used > FRACTION * self.free:
             raise ValueError(
-                f"{self.archive} was not unpacked: with its member {name!r} it has {self.taken:,} bytes or more, and the disk has "
+                f"{self.archive} was not unpacked: with its member {name!r} it has {self.used:,} bytes or more, and the disk has "
                 f"{self.free:,} free; free some space and run again"
             )

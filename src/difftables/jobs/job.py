@@ -53,6 +53,11 @@ class Job:
         """The one output of a name."""
         return self.outputs[name][0]
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """The first input of each name."""
+        return {name: paths[0] for name, paths in self.inputs.items() if paths}
+
     def maybe(self, name: str) -> Path | None:
         """The one input of a name, or None where the rule gives none."""
         return self.inputs[name][0] if self.inputs.get(name) else None
@@ -138,7 +143,7 @@ def parse(verb: str, arguments: list[str]) -> Job:
     spec = complete(verb, found["spec"])
     code = args.code or fingerprint.code(verb, spec)
     inputs, outputs = ({name: [Path(path) for path in paths] for name, paths in found[key].items()} for key in ("inputs", "outputs"))
-    return Job(verb, spec, code, max(1, args.threads // parallel.here().size), args.gpus, inputs, outputs)
+    return Job(verb, spec, code, max(1, args.threads // parallel.launched_world().size), args.gpus, inputs, outputs)
 
 
 def finish(job: Job) -> None:
@@ -149,7 +154,7 @@ def finish(job: Job) -> None:
     fingerprint.forget()
     if fingerprint.code(job.verb, job.spec) != job.code:
         raise ValueError("the code or an installed package changed while this job ran; run snakemake again")
-    if MADE not in job.outputs or parallel.here().rank > 0:
+    if MADE not in job.outputs or parallel.launched_world().rank > 0:
         return
     outputs = hashed({name: paths for name, paths in job.outputs.items() if name != MADE})
     seconds = round(time.perf_counter() - job.began, 3)
@@ -162,7 +167,7 @@ def finish(job: Job) -> None:
 
 def fail(verb: str, error: BaseException) -> int:
     """Print the one line of an error a user can mend; of several processes, that which fails first does."""
-    if _first_to_fail(parallel.here()):
+    if _first_to_fail(parallel.launched_world()):
         print(f"difftables {verb}: {error}", file=sys.stderr)
     return 1
 

@@ -9,21 +9,29 @@ def run(job: Job) -> None:
     A step count whose schedule lies there already, found with the same spec, code and inputs, is not searched again.
     """
     from difftables.common.files import read_json, write_json
-    from difftables.diffusion import schedules
+    from difftables.diffusion.schedule_file import read_schedules, write_schedules
+    from difftables.metrics.scorers import SEARCH, ScorerInputs
+    from difftables.sampling.loaded_run import load_run
     from difftables.search.methods import METHODS
 
-    found, counts = {}, {}
-    old = schedules.read(job.output("schedules")) if job.before["columns"] else {}
-    known = read_json(job.output("record"))["records"] if job.before["columns"] else {}
-    for steps in job.spec.steps:
-        column = job.columns[str(steps)] = job.column(steps)
-        if job.before["columns"].get(str(steps)) == column:
-            found[steps], counts[str(steps)], job.cost[str(steps)] = old[steps], known[str(steps)], job.before["cost"][str(steps)]
+    spec, method, columns = job.spec, METHODS[job.spec.method], job.before["columns"]
+    job.columns = {str(steps): job.column(steps) for steps in spec.steps}
+    levels = read_schedules(job.output("schedules")) if columns else {}
+    records = read_json(job.output("record"))["records"] if columns else {}
+    wanted = [steps for steps in spec.steps if columns.get(str(steps)) != job.columns[str(steps)]]
+    if wanted:
+        loaded = load_run(spec.run, job.files, job.device, spec.batch)
+        inputs = ScorerInputs(job.files, job.device, job.threads, spec.run.data, spec.features, segments=spec.search.samples)
+        score = SEARCH[spec.run.data.medium](inputs) if method.scored else None
+        numbers = {name: value for name, value in spec.search if name in method.reads}
+    for steps in spec.steps:
+        if steps not in wanted:
+            job.cost[str(steps)] = job.before["cost"][str(steps)]
             continue
-        found[steps], record = METHODS[job.spec.method].find(job, steps)
+        levels[steps], record = method.find(loaded, spec.sampler, steps, score, **numbers)
         job.cost[str(steps)] = {"seconds": record.pop("seconds")}
-        counts[str(steps)] = record
-        print(f"{job.spec.method}, {steps} steps: {record}", flush=True)
-    job.seeds = {"search": job.spec.search.seed}
-    schedules.write(job.output("schedules"), found)
-    write_json(job.output("record"), {"method": job.spec.method, "records": counts})
+        records[str(steps)] = record
+        print(f"{spec.method}, {steps} steps: {record}", flush=True)
+    job.seeds = {"search": spec.search.seed}
+    write_schedules(job.output("schedules"), {steps: levels[steps] for steps in spec.steps})
+    write_json(job.output("record"), {"method": spec.method, "records": {str(steps): records[str(steps)] for steps in spec.steps}})

@@ -1,1 +1,1 @@
-"""Metrics: arrays or files in, floats out."""
+"""How good samples are: arrays go in, numbers come out."""

@@ -1,33 +1,30 @@
-"""All metrics by id: what each is called, its unit, and which way is better. No torch in here."""
+"""All metrics by id: what each is called, its unit, which way is better, and the function that measures samples. No torch in here.
+
+A new metric of samples is a function in `image_metrics` or `speech_metrics` and an entry here.
+"""
 
 import re
-from dataclasses import dataclass
 
+from difftables.metrics import image_metrics, speech_metrics
+from difftables.metrics.metric import Metric
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric, or several that differ in one setting: their ids are this one's, a hyphen and the variant."""
-
-    short: str  # its name where nothing was measured
-    name: str = ""  # its name with the settings it was measured with, in braces; without them it is `short`
-    unit: str = ""
-    better: str = ""  # lower or higher; empty where neither is
-    variants: str = ""  # a pattern of all variants
-
-
+IMAGE_METRICS = {
+    "fd": image_metrics.FRECHET_DISTANCE,
+    "kid": Metric("KID", "{features}", "", "lower", image_metrics.kernel_distance),
+    "precision": Metric("precision", "precision (k={k})", "share", "higher", image_metrics.precision, "k[1-9][0-9]*"),
+    "recall": Metric("recall", "recall (k={k})", "share", "higher", image_metrics.recall, "k[1-9][0-9]*"),
+    "is": Metric("IS", "IS ({splits} splits)", "", "higher", image_metrics.inception_score),
+}
+SPEECH_METRICS = {
+    "pesq": speech_metrics.PESQ,
+    "stoi": Metric("STOI", better="higher", function=speech_metrics.stoi),
+    "estoi": Metric("ESTOI", better="higher", function=speech_metrics.estoi),
+    "mcd": Metric("MCD", "MCD-13 (MFCC, no DTW)", "dB", "lower", speech_metrics.mel_cepstral_distortion),
+    "log-mel": Metric("log-mel", "log-mel distance", "log10 power", "lower", speech_metrics.log_mel_distance),
+}
 METRICS = {
-    # samples of images
-    "fd": Metric("FD", "{features}", "squared feature units", "lower"),
-    "kid": Metric("KID", "{features}", "", "lower"),
-    "precision": Metric("precision", "precision (k={k})", "share", "higher", "k[1-9][0-9]*"),
-    "recall": Metric("recall", "recall (k={k})", "share", "higher", "k[1-9][0-9]*"),
-    "is": Metric("IS", "IS ({splits} splits)", "", "higher"),
-    # samples of speech
-    "pesq": Metric("PESQ", "PESQ-{band}@{rate}k", "MOS-LQO", "higher", "nb|wb"),
-    "stoi": Metric("STOI", better="higher"),
-    "estoi": Metric("ESTOI", better="higher"),
-    "mcd": Metric("MCD", "MCD-13 (MFCC, no DTW)", "dB", "lower"),
-    "log-mel": Metric("log-mel", "log-mel distance", "log10 power", "lower"),
+    **IMAGE_METRICS,
+    **SPEECH_METRICS,
     # nets and samplers
     "nll": Metric("NLL", unit="bits/dim", better="lower"),
     "nfe": Metric("NFE", unit="calls"),
@@ -71,9 +68,6 @@ REPORTED = {
     "parameters": "parameters", "forward cost": "forward-cost",
 }  # fmt: skip
 
-OF_IMAGES = ("fd", "kid", "precision", "recall", "is")
-OF_SPEECH = ("pesq", "stoi", "estoi", "mcd", "log-mel")
-
 
 def split(metric_id: str) -> tuple[str, str] | None:
     """The key in METRICS and the variant, empty where there is none; None for an unknown id."""
@@ -105,11 +99,6 @@ def short_name(metric_id: str) -> str:
     if not variant:
         return known.short
     return known.name.format(k=variant[1:]) if "{k}" in known.name else f"{known.short}-{variant}"
-
-
-def full_name(metric_id: str, **settings: str | int) -> str:
-    """The name of a metric with the settings it was measured with."""
-    return (metric(metric_id).name or metric(metric_id).short).format(**settings)
 
 
 def reported_name(metric_id: str) -> str:

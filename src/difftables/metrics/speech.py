@@ -1,6 +1,6 @@
-"""Scores of an utterance against its reference; names say how each was computed.
+"""Scores of one utterance against its recording; each name says how it was computed.
 
-Two packages take (reference, degraded), one (clean, noisy, rate): here both are keywords, and the rate comes with the samples.
+Two packages take (reference, degraded), one (clean, noisy, rate): in this module both are keywords, and a clip holds its rate.
 """
 
 import os
@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from difftables.data.audio import SILENT, read, resampled
+from difftables.data.audio import SILENT, read_recording, resampled
 
 CEPSTRA = 13
 SHORTEST = 0.25  # s, of PESQ
 
 
 class Unscorable(ValueError):
-    """An utterance that a metric cannot judge; it is counted as failed and never averaged in."""
+    """An utterance that a metric cannot score; it counts as failed and enters no mean."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Clip:
     rate: int
 
     @classmethod
-    def of_int16(cls, samples: np.ndarray, rate: int) -> "Clip":
-        """From what files hold."""
+    def from_int16(cls, samples: np.ndarray, rate: int) -> "Clip":
+        """A clip of int16 samples, as files hold them."""
         return cls(samples.astype(np.float64) / 32768, rate)
 
     @classmethod
-    def of_file(cls, path: Any, rate: int) -> "Clip":
-        """From a WAV or FLAC file.  Raises: ValueError, one line, unless its header says `rate`."""
-        return cls.of_int16(read(path, rate), rate)
+    def from_file(cls, path: Any, rate: int) -> "Clip":
+        """A clip from a WAV or FLAC file.  Raises: ValueError unless its header has `rate`."""
+        return cls.from_int16(read_recording(path, rate), rate)
 
 
 def check(*, ref: Clip, est: Clip) -> None:
-    """Raise ValueError for a pair that cannot belong together, Unscorable for one that no metric can judge."""
+    """Raise ValueError for a pair that cannot belong together, Unscorable for one that no metric can score."""
     if ref.rate != est.rate:
         raise ValueError(f"the reference has {ref.rate} Hz, the estimate {est.rate} Hz; resample one of them")
     if ref.samples.shape != est.samples.shape or ref.samples.ndim != 1:
@@ -58,7 +58,7 @@ def check(*, ref: Clip, est: Clip) -> None:
 
 
 def unscorable(*, ref: Clip, est: Clip) -> str | None:
-    """Why no metric can judge a pair, or None."""
+    """Why no metric can score a pair, or None."""
     try:
         check(ref=ref, est=est)
     except Unscorable as reason:
@@ -67,7 +67,7 @@ def unscorable(*, ref: Clip, est: Clip) -> str | None:
 
 
 def pesq(*, ref: Clip, est: Clip, rate: int, band: str) -> float:
-    """PESQ (MOS-LQO) at 8 or 16 kHz after SciPy's polyphase resampling; band "wb" (16 kHz alone) or "nb".
+    """PESQ (MOS-LQO) at 8 or 16 kHz after SciPy's polyphase resampling; band "wb" (16 kHz only) or "nb".
 
     Raises: Unscorable where the package finds no speech or cannot finish.
     Source: ITU-T P.862, P.862.2; package pesq.
@@ -141,30 +141,34 @@ def pesq_variants(rate: int) -> list[tuple[str, int, str]]:
 
 
 def waveform_scores(ref: Clip, est: Clip, names: Sequence[str] | None = None) -> dict[str, float | str]:
-    """PESQ, STOI and ESTOI of a pair, or those of `names`; where one fails, the reason as text stands in its place."""
-    todo: dict[str, Callable[[], float]] = {
+    """PESQ, STOI and ESTOI of a pair by name, or those of `names`; the reason as text for one that fails."""
+    functions: dict[str, Callable[[], float]] = {
         name: partial(pesq, ref=ref, est=est, rate=rate, band=band) for name, rate, band in pesq_variants(ref.rate)
     }
-    todo |= {name: partial(stoi, ref=ref, est=est, extended=extended) for name, extended in (("STOI", False), ("ESTOI", True))}
-    found: dict[str, float | str] = {}
-    for name, score in todo.items():
+    functions |= {name: partial(stoi, ref=ref, est=est, extended=extended) for name, extended in (("STOI", False), ("ESTOI", True))}
+    values: dict[str, float | str] = {}
+    for name, score in functions.items():
         if names is None or name in names:
             try:
-                found[name] = score()
+                values[name] = score()
             except Unscorable as reason:
-                found[name] = str(reason)
-    return found
+                values[name] = str(reason)
+    return values
 
 
-def _scored(job: tuple[Clip, Clip, Sequence[str] | None]) -> dict[str, float | str]:
-    return waveform_scores(*job)
+def _scored(task: tuple[Clip, Clip, Sequence[str] | None]) -> dict[str, float | str]:
+    return waveform_scores(*task)
 
 
-def in_parallel(pairs: Iterable[tuple[Clip, Clip]], workers: int, names: Sequence[str] | None = None) -> list[dict[str, float | str]]:
-    """`waveform_scores` of many pairs (ref, est), over processes of one thread each."""
-    jobs = [(ref, est, names) for ref, est in pairs]
+def waveform_scores_of(
+    pairs: Iterable[tuple[Clip, Clip]], workers: int, names: Sequence[str] | None = None
+) -> list[dict[str, float | str]]:
+    """`waveform_scores` of many pairs (ref, est), in parallel processes of one thread each."""
+    tasks = [(ref, est, names) for ref, est in pairs]
     if workers == 1:
-        return [_scored(job) for job in jobs]
-    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")  # of the children: ours are set already
+        return [_scored(task) for task in tasks]
+    os.environ.update(
+        OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1"
+    )  # read by the children; this process has read its own
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_scored, jobs, chunksize=max(1, len(jobs) // (4 * workers))))
+        return list(pool.map(_scored, tasks, chunksize=max(1, len(tasks) // (4 * workers))))

@@ -43,7 +43,7 @@ class Table(Frozen):
     METRICS: ClassVar[tuple[str, ...]] = ()  # that its cells may have
 
     title: Text
-    foot: list[Text] = []
+    foot: list[Text] = Field(default_factory=list)
 
     def row_ids(self) -> list[str]:
         """Ids of the rows whose cells a claim may compare."""
@@ -70,7 +70,7 @@ class TableOfRows(Table):
 class Grid(TableOfRows):
     """Samples of images at several step counts."""
 
-    METRICS = catalogue.OF_IMAGES
+    METRICS = tuple(catalogue.IMAGE_METRICS)
 
     about: bool = False
     quotes: list[Quoted] = Field(default_factory=list)
@@ -96,7 +96,7 @@ class Images(Grid):
 class Speech(TableOfRows):
     """All metrics of speech at one step count."""
 
-    METRICS = catalogue.OF_SPEECH
+    METRICS = tuple(catalogue.SPEECH_METRICS)
 
     kind: Literal["speech"]
     shown: PositiveInt

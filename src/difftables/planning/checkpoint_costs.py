@@ -50,7 +50,7 @@ def forward(known: Mapping[str, float], net: Net, data: Images | Speech, whole: 
 
 
 def extraction(features: Features | None) -> float:
-    """Multiply-adds of one sample through the feature network of a job, if it has one; speech is judged on the CPU."""
+    """Multiply-adds of one sample through the feature network of a job, if it has one; speech is scored on the CPU."""
     if features is None:
         return 0.0
     cost, side = FEATURES[features.net]

@@ -46,13 +46,13 @@ def train_estimator(plan: Workflow, w: Wildcards, forward: Forward) -> float:
 
 
 def search_schedule(plan: Workflow, w: Wildcards, forward: Forward) -> float:
-    """What the method draws, and features where it is judged."""
+    """What the method draws, and features where it is scored."""
     spec, found = plan.search_spec(w["run"], w["sampler"]), 0.0
     method, sampler = METHODS[spec.method], spec.sampler
     search = getattr(plan.params.search, plan.medium(w["run"]))
     for steps in spec.steps:
         each = chain(spec.run, sampler, steps, forward, method.whole) + extraction(spec.features)
-        found += method.chains(search, steps, sampler.solver.calls(steps) or steps) * each
+        found += method.generates(search, steps, sampler.solver.calls(steps) or steps) * each
     return found
 
 

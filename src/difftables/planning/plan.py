@@ -68,7 +68,7 @@ class Workflow(ResultFiles):
 
     def prior_inputs(self, run: str, prior: str | None) -> Files:
         """What the start of sampling is made from: images, for some.  Args: prior: in place of the run's."""
-        made = (prior or self.params.runs[run].prior) in registry.names("diffusion.priors.FROM_DATA")
+        made = (prior or self.params.runs[run].prior) in registry.names("diffusion.priors.IMAGES_OF_PRIOR")
         return {"data": [self.data_file(run)]} if made else {}
 
     def level_inputs(self, run: str) -> Files:
@@ -94,7 +94,7 @@ class Workflow(ResultFiles):
         """What a search reads."""
         row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
-        return self.sampler_inputs(run, seed, method.drawn_by(row)) | (self.metric_inputs(run) if method.judged else {})
+        return self.sampler_inputs(run, seed, method.sampler(row)) | (self.metric_inputs(run) if method.scored else {})
 
     def sampler_inputs(self, run: str, seed: str, sampler: Sampler) -> Files:
         """What a sampler reads, its schedule left out."""

@@ -161,10 +161,10 @@ class JobSpecs(TableRows):
         """Of rule search, for the row that asks for it, and the sampler that its method draws with."""
         row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
-        used = method.drawn_by(row)
+        used = method.sampler(row)
         return specs.SearchSpec(
             run=self.run_of_sampler(run, used), sampler=self.sampling_of(used), method=row.schedule, steps=self.step_counts(run, sampler),
-            search=self.search_numbers(run, set(method.reads)), features=self.features_of(run) if method.judged else None,
+            search=self.search_numbers(run, set(method.reads)), features=self.features_of(run) if method.scored else None,
             **self.evaluation(run, "batch"),
         )  # fmt: skip
 

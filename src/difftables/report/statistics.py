@@ -1,14 +1,15 @@
 """Means, intervals of paired differences, and which cells of a column are best."""
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.report.cells import Cell
 
 
 def mean_sd(values: list[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation; None for a single value."""
-    mean = sum(values) / len(values)
+    mean = sum_in_order(values) / len(values)
     if len(values) < 2:
         return mean, None
-    return mean, (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+    return mean, (sum_in_order((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
 
 
 def interval(a: Cell, b: Cell) -> tuple[float, float] | None:

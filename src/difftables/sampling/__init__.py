@@ -1,1 +1,1 @@
-"""From noise to samples."""
+"""From noise to samples: schedules, rules, solvers, and the batches they run in."""

@@ -1,4 +1,4 @@
-"""Drawing samples in batches from per-sample streams: the same images whatever the batch, the device or the worker."""
+"""Samples in batches, from one stream of noise per sample: the same samples whatever the batch, the device or the process."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.parallel import World
 from difftables.common.seeds import SampleNoise
-from difftables.diffusion.denoiser import Counted, Denoiser, given
+from difftables.diffusion.denoiser import Counted, Denoiser, bind_condition
 from difftables.diffusion.level import Level
 from difftables.diffusion.priors import Randn
 from difftables.sampling.solvers import Levels, Solve
@@ -18,20 +19,20 @@ ALONE = World()
 
 
 @dataclass
-class Drawn:
-    """Samples and what they cost."""
+class Generated:
+    """Samples, their cost and the levels they passed through."""
 
     x: Tensor  # [K, ...], on the CPU, as `keep` made it
     nfe: float  # measured network calls of one chain
-    evaluations: int  # network calls x samples
+    evaluations: int  # network calls times samples
     seconds: float
     levels: list[Tensor] = field(default_factory=list)  # alpha_bar of each network call, [K]
     visited: list[Tensor] = field(default_factory=list)  # alpha_bar at the start of each step, [K]
-    outside: float | None = None  # share of v outside [0, 1]; None where the net says nothing of the variance
+    v_outside: float | None = None  # share of v outside [0, 1]; None for a net without variance channels
 
 
-class Visited:
-    """An adjustment, or none, that remembers the level at the start of each step."""
+class RecordedAdapt:
+    """An `adapt` that records the levels at the start of each step; without one, the schedule is the record."""
 
     def __init__(self, adapt: Callable[..., list[Level]] | None, schedule: Levels) -> None:
         self.adapt, self.levels = adapt, [schedule[i] for i in range(len(schedule) - 1)]
@@ -40,62 +41,63 @@ class Visited:
     def __call__(self, mean: Tensor, x: Tensor, levels: list[Level], **cond: Tensor) -> list[Level]:
         assert self.adapt is not None
         self.step += 1
-        found = self.adapt(mean, x, levels, **cond)
-        self.levels[self.step] = found[0]
-        return found
+        adapted = self.adapt(mean, x, levels, **cond)
+        self.levels[self.step] = adapted[0]
+        return adapted
 
 
-def together(
+def generate_batch(
     randn: Randn, count: int, shape: tuple[int, ...], schedule: Levels, *, solve: Solve, denoise: Denoiser,
     corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Randn, Tensor, Level], Tensor], adapt: Callable[..., list[Level]] | None,
     device: torch.device, cond: Tensor | None = None, start: Level | None = None,
 ) -> Tensor:  # fmt: skip
-    """`count` samples as one batch, [count, *shape]: all that is drawn, for a table, a search or a study, is drawn here.
+    """`count` samples as one batch, [count, *shape]. Tables, searches and studies all generate here.
 
-    Args: schedule, cond, solve, start: of `draw`; a schedule that is a list may have a level per sample.
+    Args: schedule, cond, solve, start: of `generate_samples`; a schedule that is a list may have a level per sample.
     """
     x = prior(randn, torch.empty(count, *shape, device=device), schedule[0] if start is None else start)
-    adapting = {} if adapt is None else {"adapt": given(adapt, cond)}
-    return solve(x, schedule, denoise=given(denoise, cond), corrupt=corrupt, randn=randn, **adapting)
+    adapting = {} if adapt is None else {"adapt": bind_condition(adapt, cond)}
+    return solve(x, schedule, denoise=bind_condition(denoise, cond), corrupt=corrupt, randn=randn, **adapting)
 
 
 @torch.inference_mode()
-def draw(
+def generate_samples(
     keys: Sequence[tuple[int | str, ...]], shape: tuple[int, ...], schedule: Level, *, solve: Solve, denoise: Denoiser,
     corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Randn, Tensor, Level], Tensor],
     adapt: Callable[..., list[Level]] | None, batch: int, device: torch.device, cond: Tensor | None = None, start: Level | None = None,
     world: World = ALONE, keep: Callable[[Tensor], Tensor] = Tensor.cpu,
-) -> Drawn:  # fmt: skip
+) -> Generated:  # fmt: skip
     """One sample of `shape` per key, `batch` at a time.
 
-    Args: keys: what each sample's noise depends on, e.g. ("sample", seed, index); schedule: N + 1 levels; solve: of `solvers.bind`;
-        cond: what the net and the adjustment are given besides, [K, ...]; start: the level that sampling starts at, if not the
-        schedule's noisiest; world: processes that take batches in turn, whole ones, so that no bit depends on how many there are;
-        each is given all samples; keep: what stays of a batch, on the CPU: all of them in float32 may be more than fits.
-    Returns: nfe is the mean over batches, whose samples share their steps where a solver chooses its own.
+    Args: keys: of the noise stream of each sample, e.g. ("sample", seed, index); schedule: N + 1 levels; solve: of `solvers.bind`;
+        cond: condition of the net and of `adapt`, [K, ...]; start: the level that sampling starts at, if not the noisiest of the
+        schedule; world: processes that take whole batches in turn, so that no bit depends on their number; each receives all samples;
+        keep: what a batch is stored as, on the CPU: all samples in float32 may not fit.
+    Returns: nfe is the mean over batches, whose samples share their steps where a solver chooses its steps.
+    Raises: FloatingPointError where `keep` does, with the index of the batch's first sample.
     """
-    began, mine = time.perf_counter(), []
+    began, batches = time.perf_counter(), []
     schedule, start = schedule.to(device), None if start is None else start.to(device)
-    starts = range(0, len(keys), batch)
-    for first in starts[world.rank :: world.size]:
-        counted, visited = Counted(denoise), Visited(adapt, schedule)
+    firsts = range(0, len(keys), batch)
+    for first in firsts[world.rank :: world.size]:
+        counted, recorded = Counted(denoise), RecordedAdapt(adapt, schedule)
         randn = SampleNoise(keys[first : first + batch])
-        part = None if cond is None else cond[first : first + batch].to(device)
+        batch_cond = None if cond is None else cond[first : first + batch].to(device)
         count = len(randn.streams)
-        x = together(
+        x = generate_batch(
             randn, count, shape, schedule, solve=solve, denoise=counted, corrupt=corrupt, prior=prior,
-            adapt=None if adapt is None else visited, device=device, cond=part, start=start,
+            adapt=None if adapt is None else recorded, device=device, cond=batch_cond, start=start,
         )  # fmt: skip
-        used, levels = ([level.alpha_bar.expand(count).cpu() for level in each] for each in (counted.levels, visited.levels))
+        used, visited = ([level.alpha_bar.expand(count).cpu() for level in each] for each in (counted.levels, recorded.levels))
         try:
             kept = keep(x)
         except FloatingPointError as error:
-            raise FloatingPointError(f"from {first} on, {error}") from None
-        mine.append((kept, used, levels, counted.calls, counted.evaluations, [share.cpu() for share in counted.outside]))
-    parts, used_levels, step_levels, calls, evaluations, outside = zip(*world.dealt(mine, len(starts)), strict=True)
+            raise FloatingPointError(f"in the batch that begins with sample {first}: {error}") from None
+        batches.append((kept, used, visited, counted.calls, counted.evaluations, [share.cpu() for share in counted.outside]))
+    parts, used_levels, step_levels, calls, evaluations, outside = zip(*world.gather_in_order(batches, len(firsts)), strict=True)
     joined, steps = ([torch.cat(step) for step in zip(*each, strict=False)] for each in (used_levels, step_levels))
-    mean = sum(calls) / len(calls)
+    mean = sum_in_order(calls) / len(calls)
     nfe = int(mean) if mean == int(mean) else mean
     shares = [share for shares in outside for share in shares]
-    outlying = torch.stack(shares).mean().item() if shares else None
-    return Drawn(torch.cat(parts), nfe, sum(evaluations), time.perf_counter() - began, joined, steps, outlying)
+    v_outside = torch.stack(shares).mean().item() if shares else None
+    return Generated(torch.cat(parts), nfe, sum(evaluations), time.perf_counter() - began, joined, steps, v_outside)

@@ -1,4 +1,8 @@
-"""The probability-flow ODE in continuous time, by SciPy's adaptive Runge-Kutta."""
+"""The probability-flow ODE in continuous time, by SciPy's adaptive Runge-Kutta.
+
+SciPy, as in Song et al. 2021, and not torchode: its step sizes are each sample's, so that NFE and samples are other numbers than those
+of the published sampler, whose samples share their steps.
+"""
 
 import math
 from collections.abc import Callable
@@ -8,13 +12,13 @@ import torch
 from torch import Tensor
 
 from difftables.common.variants import Variants
-from difftables.diffusion.denoiser import Denoiser, parts
+from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import PROCESSES, Level
 
 
 @dataclass(frozen=True)
 class Path:
-    """A diffusion against time, t from 1 (noise) to `end`: sigma(t), its slope, and that of log alpha.
+    """A diffusion as a function of time, t from 1 (noise) to `end`: sigma(t), its slope, and the slope of log alpha.
 
     Args: process: of level.PROCESSES, ties alpha to sigma.
     """
@@ -73,9 +77,9 @@ def preserving(training: Level, beta_d: float = 19.9, beta_min: float = 0.1) -> 
 def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limit: int = 20000) -> Tensor:
     """x at t = 1 followed to t = end: dx / dt = (d log alpha / dt) x + alpha (d sigma / dt) eps, eps = (x - alpha D) / std.
 
-    Args: x: [B, ...], one vector to the solver, so that samples share its steps; tolerance: absolute and relative; limit: of network
+    Args: x: [B, ...], one vector for the solver: all samples share its steps; tolerance: absolute and relative; limit: of network
         calls.
-    Raises: ValueError at the limit, naming the time it was reached at.
+    Raises: ValueError where the limit is reached, or where SciPy stops early; it names the time.
     Source: Song et al. 2021 (score SDE), probability-flow sampler, with SciPy's RK45 and tolerance 1e-5.
     """
     from scipy.integrate import solve_ivp  # takes half a second to import
@@ -89,19 +93,19 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
             raise ValueError(f"RK45 reached its limit of {limit} network calls at t = {t:.4g} of 1 .. {path.end:g}; raise the tolerance")
         state = torch.as_tensor(flat, dtype=torch.float64).reshape(x.shape)
         level = path.at(t).to(x.device)
-        at = state.to(x.device, x.dtype)
-        eps = (at - level.like(at).alpha * parts(denoise(at, level))[0]) / level.like(at).std
+        sample = state.to(x.device, x.dtype)
+        eps = (sample - level.like(sample).alpha * split_variance(denoise(sample, level))[0]) / level.like(sample).std
         alpha = level.alpha.item()
         return (path.fading(t) * state + alpha * path.slope(t) * eps.double().cpu()).flatten().numpy()
 
     span, start = (1.0, path.end), x.double().cpu().flatten().numpy()
-    # Only the end is kept: thousands of states between would fill the memory.
-    found = solve_ivp(velocity, span, start, method="RK45", rtol=tolerance, atol=tolerance, t_eval=[path.end])
-    if not found.success:
-        raise ValueError(f"RK45 stopped at t = {found.t[-1]:.4g}: {found.message}")
-    return torch.as_tensor(found.y[:, -1]).reshape(x.shape).to(x)
+    # Only the last state is kept: thousands of others would fill the memory.
+    solution = solve_ivp(velocity, span, start, method="RK45", rtol=tolerance, atol=tolerance, t_eval=[path.end])
+    if not solution.success:
+        raise ValueError(f"RK45 stopped at t = {solution.t[-1]:.4g} of 1 .. {path.end:g}: {solution.message}; raise the tolerance")
+    return torch.as_tensor(solution.y[:, -1]).reshape(x.shape).to(x)
 
 
 PATHS: Variants[Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}
-# The process of each path, which the plan holds against that of the run's schedule.
+# The process of each path; the plan compares it with that of the run's schedule.
 PROCESS: Variants[str] = {"exploding": "ve", "linear": "vp"}

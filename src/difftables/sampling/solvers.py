@@ -1,9 +1,9 @@
-"""Solvers: from noise down a schedule to a sample. Each is a function of one shape, with its own arguments in its model.
+"""Solvers: from noise down a schedule to a sample. All have one signature, and further arguments that their models in config name.
 
-    (x, schedule, *, denoise, corrupt, randn, <own arguments>) -> x
+    (x, schedule, *, denoise, corrupt, randn, <further arguments>) -> x
 
-A solver that `per_sample` says yes of takes `adapt`; one that reads the schedule of training takes `training`. What a multistep
-solver remembers is a list inside its function: `descend` calls its step once per level, in order.
+A solver whose model has `per_sample` takes `adapt`; one that reads the training schedule takes `training`. The history of a multistep
+solver is a list inside its function: `descend` calls its step once per level, in order.
 """
 
 from collections.abc import Callable
@@ -16,15 +16,14 @@ from torch import Tensor
 
 from difftables.common.variants import Variants
 from difftables.config.sampling import AnySolver, Churn, PathSolver
-from difftables.diffusion.denoiser import Denoiser, parts
+from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import Level, shape
 from difftables.sampling import ode
-from difftables.sampling.rules import RULES, Langevin, ddim, euler, langevin_rate
-from difftables.sampling.rules import Churn as Churning
+from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langevin_rate
+from difftables.sampling.rules import RULES, ddim
 
 Levels = Level | list[Level]  # N + 1, noisiest first; each entry of a list may hold one level per sample, [B]
 Corrupt = Callable[[Tensor, Level], Tensor]
-Randn = Callable[[Tensor], Tensor]
 Adapt = Callable[[Tensor, Tensor, list[Level]], list[Level]]
 Before = Callable[[Tensor, Level], tuple[Tensor, Level]]
 Solve = Callable[..., Tensor]
@@ -34,13 +33,13 @@ def descend(
     x: Tensor, schedule: Levels, step: Callable[[Tensor, Level, Level], tuple[Tensor, Tensor]], *, before: Before | None = None,
     adapt: Adapt | None = None,
 ) -> Tensor:  # fmt: skip
-    """x taken down a schedule, step by step, to its last level, [B, ...].
+    """x after one step per level of a schedule, at its last level, [B, ...].
 
     Args:
-        step: (x, now, next) to the step's mean and its noised result.
-        before: what is done to x and its level before each step, e.g. churn or a corrector.
-        adapt: receives the mean, the noised result and the levels still to come, the first of which is that of the result; returns as
-            many levels in their place.
+        step: (x, now, next) to the mean and the noised result of the step.
+        before: a corrector: changes x and its level before each step.
+        adapt: receives the mean, the noised result and the remaining levels, from that of the result on; returns as many levels in
+            their place.
     """
     levels = [schedule[i] for i in range(len(schedule))]
     for i in range(1, len(levels)):
@@ -53,13 +52,13 @@ def descend(
     return x
 
 
-def ruled(rule: str, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, noisy_end: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+def step_of(rule: str, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, noisy_end: bool) -> Callable[..., tuple[Tensor, Tensor]]:
     """The step of a rule of RULES, A' D + a eps + b n: mean and noised result; the last adds no noise unless `noisy_end`."""
     function = RULES[rule]
     wants_v = "v" in signature(function).parameters
 
     def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-        x0, v = parts(denoise(x, now))
+        x0, v = split_variance(denoise(x, now))
         noise = (x - corrupt(x0, now)) / now.like(x).std
         # Variances are small differences: taken in float64, and only then cast to the dtype of x.
         a, b = function(now, nxt, v=v) if wants_v else function(now, nxt)
@@ -70,38 +69,47 @@ def ruled(rule: str, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, noisy
     return step
 
 
-def churning(churn: Churn | None, randn: Randn, schedule: Levels) -> Before | None:
-    """The noise added before each step, if any."""
-    return None if churn is None else Churning(randn, len(schedule) - 1, churn.amount, churn.lowest, churn.highest, churn.noise)
+def add_noise(churn: Churn | None, randn: Randn, schedule: Levels) -> Before | None:
+    """The corrector of a churn, if there is one."""
+    return None if churn is None else AddNoise(randn, len(schedule) - 1, churn.amount, churn.lowest, churn.highest, churn.noise)
 
 
 def walk(
     x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, rule: str, noisy_end: bool, churn: Churn | None,
     adapt: Adapt | None = None,
 ) -> Tensor:  # fmt: skip
-    """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn: of config_sampling.Walk; adapt: of `descend`."""
-    step = ruled(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=noisy_end)
-    return descend(x, schedule, step, before=churning(churn, randn, schedule), adapt=adapt)
+    """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn: of config.sampling.Walk; adapt: of `descend`."""
+    step = step_of(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=noisy_end)
+    return descend(x, schedule, step, before=add_noise(churn, randn, schedule), adapt=adapt)
+
+
+def euler(x: Tensor, now: Level, nxt: Level, noise: Tensor) -> Tensor:
+    """x' after a straight line of slope `noise` = eps: x' / alpha' = x / alpha + (sigma' - sigma) eps.
+
+    With the mean eps of both ends of a step it is Heun's method for d(x / alpha) / dsigma = eps.
+    Source: Karras et al. 2022 (EDM), Algorithm 1, whose d is eps.
+    """
+    return shape(nxt.alpha / now.alpha, x) * x + shape(nxt.alpha * (nxt.sigma - now.sigma), x) * noise
 
 
 def heun(
     x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, churn: Churn | None, adapt: Adapt | None = None,
 ) -> Tensor:  # fmt: skip
-    """DDIM steps, each but one that ends clean corrected by the slope at its end, [B, ...].
+    """DDIM steps, corrected by the slope at their end unless that is clean, [B, ...].
 
     Source: Karras et al. 2022 (EDM), Algorithm 1, and with churn Algorithm 2.
     """
 
     def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-        x0 = parts(denoise(x, now))[0]
+        x0 = split_variance(denoise(x, now))[0]
         noise = (x - corrupt(x0, now)) / now.like(x).std
-        found = corrupt(x0, nxt) + shape(ddim(now, nxt)[0], x) * noise
+        down = corrupt(x0, nxt) + shape(ddim(now, nxt)[0], x) * noise
         if bool((nxt.std > 0).all()):
-            ahead = (found - corrupt(parts(denoise(found, nxt))[0], nxt)) / nxt.like(x).std
-            found = euler(x, now, nxt, 0.5 * (noise + ahead))
-        return found, found
+            noise_down = (down - corrupt(split_variance(denoise(down, nxt))[0], nxt)) / nxt.like(x).std
+            down = euler(x, now, nxt, 0.5 * (noise + noise_down))
+        return down, down
 
-    return descend(x, schedule, step, before=churning(churn, randn, schedule), adapt=adapt)
+    return descend(x, schedule, step, before=add_noise(churn, randn, schedule), adapt=adapt)
 
 
 def predictor_corrector(
@@ -109,15 +117,15 @@ def predictor_corrector(
     adapt: Adapt | None = None,
 ) -> Tensor:  # fmt: skip
     """A Langevin step before each step of a rule, [B, ...].  Source: Song et al. 2021 (score SDE), Algorithms 2-5."""
-    step = ruled(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=False)
-    corrector = Langevin(randn, denoise, snr, partial(langevin_rate, schedule=training))
+    step = step_of(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=False)
+    corrector = LangevinStep(randn, denoise, snr, partial(langevin_rate, schedule=training))
     return descend(x, schedule, step, before=corrector, adapt=adapt)
 
 
 def rk45(
     x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, training: Level, path: str, tolerance: float,
 ) -> Tensor:  # fmt: skip
-    """`ode.rk45` down a path in continuous time, [B, ...]; the schedule's levels are not visited."""
+    """`ode.rk45` down a path in continuous time, [B, ...]; it visits no level of the schedule."""
     return ode.rk45(x, ode.PATHS[path](training), denoise, tolerance)
 
 
@@ -125,22 +133,22 @@ SOLVERS: Variants[Solve] = {"walk": walk, "heun": heun, "predictor-corrector": p
 
 
 def bind(solver: AnySolver, training: Level | None = None) -> Solve:
-    """A solver with its own arguments: (x, schedule, *, denoise, corrupt, randn, maybe adapt) to x.
+    """A solver with its further arguments bound: (x, schedule, *, denoise, corrupt, randn, maybe adapt) to x.
 
-    Args: training: the schedule of training, for the solvers that read it.
+    Args: training: the training schedule, for the solvers that read it.
     Raises: ValueError for one of those without it.
     """
     function = SOLVERS[solver.kind]
-    own: dict[str, Any] = {name: value for name, value in solver if name != "kind"}
+    further: dict[str, Any] = {name: value for name, value in solver if name != "kind"}
     if "training" in signature(function).parameters:
         if training is None:
-            raise ValueError(f"solver {solver.kind} reads the schedule of training; bind it to that")
-        own["training"] = training
-    return partial(function, **own)
+            raise ValueError(f"solver {solver.kind} reads the training schedule, and none was passed; pass `training` to bind")
+        further["training"] = training
+    return partial(function, **further)
 
 
 def first_level(solver: AnySolver, schedule: Levels, training: Level) -> Level:
-    """The level that sampling starts at: the schedule's noisiest, or t = 1 of the path that is followed in its place."""
+    """The level that sampling starts at: the noisiest of the schedule, or t = 1 of a solver that follows a path in its place."""
     if isinstance(solver, PathSolver):
         return ode.PATHS[solver.path](training).at(1.0)
     return schedule[0]

@@ -1,1 +1,1 @@
-"""Schedules chosen on data."""
+"""Sampling schedules chosen on data: the methods, and the grids they search."""

@@ -1,4 +1,4 @@
-"""Schedules found by trial: the WaveGrad grid search, and the mean of what adjustment did."""
+"""Grids of candidate schedules, the search through them, and the mean of adjusted schedules."""
 
 import itertools
 import time
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from difftables.common.seeds import generator
 from difftables.common.variants import Variants
+from difftables.diffusion.betas import schedule_from_betas
 from difftables.diffusion.level import Level, concatenate
-from difftables.diffusion.schedules import from_betas
 
 
 def enumerate_grid(steps: int, decades: tuple[float, float], digits: int, groups: int) -> Tensor:
@@ -33,17 +33,17 @@ def enumerate_grid(steps: int, decades: tuple[float, float], digits: int, groups
 
 
 def counter_grid(steps: int, decades: tuple[float, float], digits: int, groups: int) -> Tensor:
-    """The candidates that the public search of a WaveGrad port really scores, [K, steps], least noisy rate first.
+    """The candidates that the search script of a WaveGrad port scores, [K, steps], least noisy rate first.
 
     beta_i = m_i 10^(e_i),  m = the decimal digits of 11..1 + k ceil(9^steps / 9^5), k = 0 .. 9^5 - 1, none of them 0
 
-    Of the 531,441 candidates at 6 steps it scores 35,113, and the first digit never exceeds 6. Rates may fall. `groups` has
-    no say here.
+    Of the 531,441 candidates at 6 steps it scores 35,113, and the first digit never exceeds 6. Rates may fall. `groups`
+    is not used.
     Raises: ValueError for fewer than 5 steps, where the counter would repeat itself.
     Source: WaveGrad port by Vovk, read from its search script.
     """
     if steps < 5:
-        raise ValueError(f"the counter grid needs at least 5 steps, not {steps}; set search.*.grid to ladder")
+        raise ValueError(f"grid counter needs at least 5 steps, not {steps}; set search.*.grid to ladder")
     first, stride = int("1" * steps), -(-(9**steps) // 9**5)
     counters = (str(first + k * stride) for k in range(9**5))
     kept = [[int(digit) for digit in counter] for counter in counters if "0" not in counter and int(max(counter)) <= digits]
@@ -55,14 +55,14 @@ GRIDS: Variants[Callable[[int, tuple[float, float], int, int], Tensor]] = {"ladd
 
 
 def choose(candidates: Tensor, count: int, seed: int) -> Tensor:
-    """`count` candidates drawn without replacement, in the grid's order; all of them when there are fewer."""
-    order = torch.randperm(len(candidates), generator=generator("search", seed, len(candidates)))[:count]
-    return candidates[order.sort().values]
+    """`count` candidates drawn at random without replacement, in the grid's order; all candidates where there are fewer."""
+    chosen = torch.randperm(len(candidates), generator=generator("search", seed, len(candidates)))[:count]
+    return candidates[chosen.sort().values]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A search's winner and its cost."""
+class Best:
+    """The candidate with the lowest score, and the cost of the search."""
 
     betas: Tensor
     score: float
@@ -72,32 +72,38 @@ class Found:
 
 
 def grid_search(
-    candidates: Tensor, run: Callable[[list[Level], int], Tensor], score: Callable[[Tensor], float], samples: int, batch: int, calls: int
-) -> Found:
-    """Score every candidate on the same noise and return the lowest.
+    candidates: Tensor,
+    generate: Callable[[list[Level], int], Tensor],
+    score: Callable[[Tensor], float],
+    samples: int,
+    batch: int,
+    calls: int,
+) -> Best:
+    """The candidate with the lowest score, each scored on the same noise.
 
     Args:
         candidates: rates, [K, steps], least noisy first.
-        run: levels (steps + 1 of [C samples]) and C to samples, [C samples, ...], candidate by candidate, the
-            same noise for each; many candidates run as one batch, since levels belong to samples.
+        generate: levels (steps + 1 of [C samples]) and C to samples, [C samples, ...], candidate by candidate, with the same
+            noise for each; several candidates are one batch, since each sample has its level.
         score: samples of one candidate to a number, lower is better.
+        samples: of a candidate; batch: samples at once; calls: of the network in a chain.
     """
     began, scores = time.perf_counter(), list[float]()
     chunk = max(1, batch // samples)
     for part in candidates.split(chunk):
-        each = [from_betas(betas) for betas in part]
-        levels = [concatenate([schedule[i].expand(samples) for schedule in each]) for i in range(part.shape[1] + 1)]
-        scores += [score(x) for x in run(levels, len(part)).split(samples)]
+        schedules = [schedule_from_betas(betas) for betas in part]
+        levels = [concatenate([schedule[i].expand(samples) for schedule in schedules]) for i in range(part.shape[1] + 1)]
+        scores += [score(x) for x in generate(levels, len(part)).split(samples)]
     best = min(range(len(scores)), key=scores.__getitem__)
     evaluations = len(candidates) * samples * calls
-    return Found(candidates[best], scores[best], scores, evaluations, time.perf_counter() - began)
+    return Best(candidates[best], scores[best], scores, evaluations, time.perf_counter() - began)
 
 
 def mean_schedule(levels: list[Level]) -> Level:
-    """One schedule for all: the mean of the levels that adjusted trajectories used, in log(1 - alpha_bar).
+    """One schedule for all samples: the mean of the levels that adjusted trajectories used, in log(1 - alpha_bar).
 
     Args: levels: per step the levels of all samples, noisiest step first, without the clean level.
-    Returns: N + 1 levels, made to fall where the means do not.
+    Returns: N + 1 levels, strictly falling even where the means do not fall.
     """
     alpha_bar = torch.stack([1 - (1 - level.alpha_bar).log().mean().exp() for level in levels]).cpu()
     # Equal neighbours would be a step of no length; 1e-9 apart, they cost nothing and stay a schedule.
@@ -105,6 +111,6 @@ def mean_schedule(levels: list[Level]) -> Level:
     return concatenate([Level.variance_preserving(alpha_bar.clamp(max=1 - 1e-9)), Level.clean()])
 
 
-def random_schedules(count: int, steps: int, candidates: Tensor, seed: int) -> list[Level]:
-    """`count` different valid grid candidates, for the question how much a bad schedule hurts."""
-    return [from_betas(betas) for betas in choose(candidates, count, seed)]
+def random_schedules(count: int, candidates: Tensor, seed: int) -> list[Level]:
+    """`count` different valid grid candidates, drawn at random."""
+    return [schedule_from_betas(betas) for betas in choose(candidates, count, seed)]

@@ -1,1 +1,1 @@
-"""Side experiments about targets, gradients and bounds."""
+"""Studies beside the samples: estimators, targets, gradients, bounds, random schedules, and a problem solved exactly."""

@@ -75,8 +75,8 @@ def estimated(data: Tensor, run: str) -> Curve:
     """The curve of some points, [N, ...], from SAMPLES noisy samples a level, the same noise at all levels."""
     sigma, means, errors = sigmas(), [], []
     for each in sigma:
-        draws = target_variance.draw(data, Level.variance_exploding(each[None]), SAMPLES, generator("phases", "noise"))
-        found = target_variance.of_sources(data, draws)
+        draws = target_variance.noisy_samples(data, Level.variance_exploding(each[None]), SAMPLES, generator("phases", "noise"))
+        found = target_variance.denoising_variance(data, draws)
         means.append(found.mean())
         errors.append(found.std() / len(found) ** 0.5)
     return Curve(sigma, torch.stack(means), torch.stack(errors), run, len(data))

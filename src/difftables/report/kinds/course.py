@@ -42,7 +42,7 @@ def at_time(schedule: "Level", t: float) -> "Level":
 def course(sources: Sources) -> Rendered:
     """Noise std and operator strength of each row's training schedule at six times; both as curves, and images they corrupt."""
     from difftables.config.run import Schedule
-    from difftables.diffusion import schedules
+    from difftables.diffusion.schedule_file import read_nodes
     from difftables.diffusion.training_schedules import training_schedule
 
     spec, cells, lines, rows = sources.spec, list[Cell](), [], dict[str, Course]()
@@ -57,7 +57,7 @@ def course(sources: Sources) -> Rendered:
             values = {name: at_time(schedule, t) for name, t in TIMES.items()}
             found, shown[row["label"]] = _course(schedule), (schedule, corrupted["corruption"])
             if file is not None:
-                nodes = schedules.read_nodes(file).tolist()
+                nodes = read_nodes(file).tolist()
                 found.nodes = [(k / (len(nodes) - 1), node) for k, node in enumerate(nodes)]
                 notes.append(f"{row['label']}: {len(nodes)} strengths chosen on the data, linear in time between them.")
             rows[row["label"]] = found
@@ -89,7 +89,7 @@ def _cell(sources: Sources, row: dict[str, Any], name: str, metric_id: str, leve
 
 def _course(schedule: "Level") -> Course:
     """The curves of one schedule."""
-    rising, total = schedule[:-1].each(lambda values: values.flip(0)), len(schedule) - 1
+    rising, total = schedule[:-1].map(lambda values: values.flip(0)), len(schedule) - 1
     return Course([i / total for i in range(1, total + 1)], rising.std.tolist(), rising.strength.tolist())
 
 

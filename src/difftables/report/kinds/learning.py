@@ -4,6 +4,7 @@ import csv
 from functools import partial
 from typing import Any
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.papers.tables import QUARTERS
 from difftables.report.cells import Cell
 from difftables.report.figures import CYCLE, pyplot
@@ -44,7 +45,7 @@ def _bins(points: list[tuple[int, float]], start: float, length: float) -> list[
         here = [bound for step, bound in points if low < step <= high]
         if not here:
             return []
-        found.append(sum(here) / len(here))
+        found.append(sum_in_order(here) / len(here))
     return found
 
 
@@ -61,7 +62,7 @@ def draw_learning(curves: dict[str, list[tuple[int, float]]]) -> Any:
         steps, values = zip(*points, strict=True)
         axis.plot(steps, values, linewidth=0.6, alpha=0.35, color=CYCLE[i % 8])
         width = max(1, len(values) // 10)
-        smooth = [sum(values[max(0, j - width + 1) : j + 1]) / (j + 1 - max(0, j - width + 1)) for j in range(len(values))]
+        smooth = [sum_in_order(values[max(0, j - width + 1) : j + 1]) / (j + 1 - max(0, j - width + 1)) for j in range(len(values))]
         axis.plot(steps, smooth, linewidth=1.8, color=CYCLE[i % 8], label=label)
     axis.set(xlabel="step", ylabel="bound (bits/dim)", yscale="log")
     axis.legend(fontsize=8)

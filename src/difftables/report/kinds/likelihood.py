@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.papers.tables import TERMS
 from difftables.report.cells import Cell
 from difftables.report.figures import CYCLE, MARKS, pyplot
@@ -84,8 +85,8 @@ def terms(sources: Sources) -> Rendered:
         if file is not None:
             shared, values = file["shared"], file["profile"]["terms"][row.get("variance", file["shared"]["variance"])]
             tenth = -(-len(values) // 10)
-            split = [values[0], sum(values[1:tenth]), sum(values[tenth:]), shared["prior"]]
-            for cell, value in zip(mine, [*split, sum(split)], strict=True):
+            split = [values[0], sum_in_order(values[1:tenth]), sum_in_order(values[tenth:]), shared["prior"]]
+            for cell, value in zip(mine, [*split, sum_in_order(split)], strict=True):
                 cell.value, cell.values, cell.status = value, [value], "measured"
                 cell.n, cell.seeds, cell.run, cell.nfe = shared["n"], "1x1", shared["fingerprint"], shared["chain"]
             curves[row["label"]] = values

@@ -32,14 +32,14 @@ def _cell(sources: Sources, name: str, column: str, head: str, value: float, met
 
 def schedules(sources: Sources) -> Rendered:
     """alpha_bar at four places, the ratio of the two variances, and how many timesteps are spent on pure noise."""
-    from difftables.diffusion.transitions import transition
+    from difftables.diffusion.transitions import step_variances
 
     spec, cells, lines = sources.spec, list[Cell](), []
     curves, ratios = dict[str, list[float]](), dict[str, list[float]]()
     for name, schedule in _levels(sources).items():
         alpha_bar = schedule.alpha_bar[:-1].flip(0)
         total = len(alpha_bar)
-        beta, posterior = transition(schedule[:-1], schedule[1:])
+        beta, posterior = step_variances(schedule[:-1], schedule[1:])
         curves[name], ratios[name] = alpha_bar.tolist(), (posterior / beta).flip(0).tolist()
         quarters = {k: alpha_bar[min(total, -(-k * total // 4)) - 1].item() for k in (1, 2, 3, 4)}
         shares = {cut: (alpha_bar < cut).double().mean().item() for cut in (0.01, 0.001)}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.metrics.catalogue import metric
 from difftables.report.cells import Cell
 from difftables.report.figures import CYCLE, MARKS, noise_axis, plain_ticks, pyplot
@@ -43,9 +44,9 @@ def _fill(cell: Cell, files: list[Any], place: int, key: str, unit: Callable[[di
     scale = unit(here[0])
     means, errors = zip(*(record[key] for record in here), strict=True)
     # Of several nets the mean of their standard errors: no less than that of their mean, since they share their samples.
-    cell.value, cell.sd = (scale * sum(each) / len(each) for each in (means, errors))
+    cell.value, cell.sd = (scale * sum_in_order(each) / len(each) for each in (means, errors))
     if key in here[0]["parts"]:
-        cell.values = [scale * sum(each) / len(each) for each in zip(*(record["parts"][key] for record in here), strict=True)]
+        cell.values = [scale * sum_in_order(each) / len(each) for each in zip(*(record["parts"][key] for record in here), strict=True)]
     cell.status, cell.seeds, cell.n = "measured", f"{len(files)}x1", files[0]["shared"]["samples"]
     cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
     return cell

@@ -1,0 +1,96 @@
+"""Metrics of images: each a function of a set of samples with their features. No torch until a function runs."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from difftables.metrics.metric import Measurement, Metric
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from difftables.metrics.frechet import Moments
+    from difftables.metrics.scores import Manifold
+
+
+@dataclass
+class ImageReference:
+    """Real images that samples are compared with, and what is computed of them once.
+
+    Args: features: [M, d]; name: of the Frechet distance on these features; settings: job_specs.Measures, None where only that
+        distance is measured.
+    """
+
+    features: "Tensor"
+    name: str
+    settings: Any = None
+
+    @cached_property
+    def moments(self) -> "Moments":
+        """The Gaussian fitted to the features."""
+        from difftables.metrics import frechet
+
+        return frechet.moments(self.features)
+
+    @cached_property
+    def manifold(self) -> "Manifold":
+        """The balls around the features, for precision and recall."""
+        from difftables.metrics import scores
+
+        return scores.Manifold(self.features, self.settings.neighbours)
+
+
+@dataclass
+class ImageSamples:
+    """A set of images as metrics read it.  Args: images: uint8, [N, C, H, W]; features: [N, d]; logits: [N, k]."""
+
+    images: "Tensor"
+    features: "Tensor"
+    logits: "Tensor"
+    reference: ImageReference
+
+    @cached_property
+    def precision_recall(self) -> "dict[int, tuple[float, float]]":
+        """Precision and recall for each k."""
+        from difftables.metrics import scores
+
+        return scores.precision_recall(self.features, self.reference.manifold)
+
+
+def frechet_distance(samples: ImageSamples) -> list[Measurement]:
+    """Frechet distance to the reference."""
+    from difftables.metrics import frechet
+
+    value = frechet.distance(frechet.moments(samples.features), samples.reference.moments)
+    return [Measurement(value, settings={"features": samples.reference.name})]
+
+
+def kernel_distance(samples: ImageSamples) -> list[Measurement]:
+    """KID to the reference."""
+    from difftables.metrics import scores
+
+    reference, s = samples.reference, samples.reference.settings
+    value = scores.kernel_distance(samples.features, reference.features, s.kid_subsets, s.kid_subset_size, 0)
+    return [Measurement(value, settings={"features": reference.name.replace("FID", "KID").replace("FD-", "KID-")})]
+
+
+def precision(samples: ImageSamples) -> list[Measurement]:
+    """The share of samples that lie among the reference, for each k."""
+    return [Measurement(value, variant=f"k{k}", settings={"k": k}) for k, (value, _) in samples.precision_recall.items()]
+
+
+def recall(samples: ImageSamples) -> list[Measurement]:
+    """The share of the reference that lies among the samples, for each k."""
+    return [Measurement(value, variant=f"k{k}", settings={"k": k}) for k, (_, value) in samples.precision_recall.items()]
+
+
+def inception_score(samples: ImageSamples) -> list[Measurement]:
+    """Inception score, without a reference."""
+    from difftables.metrics import scores
+
+    splits = samples.reference.settings.is_splits
+    return [Measurement(scores.inception_score(samples.logits, splits, 0), settings={"splits": splits})]
+
+
+# A constant: searches and the study of robustness take this metric only, and a change of METRICS does not run them again.
+FRECHET_DISTANCE = Metric("FD", "{features}", "squared feature units", "lower", frechet_distance)
