@@ -1,10 +1,10 @@
-"""Rule listen: a few utterances of each row as WAV files, beside the recordings they are to match."""
+"""Rule listen: a few utterances of each row as WAV files, beside their recordings."""
 
 from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: data, evaluation, samplers, steps.  In: data, samples (one file for each sampler).  Out: audio, a folder."""
+    """spec: ListenSpec.  In: data, samples (one file for each sampler).  Out: audio, a folder."""
     import torch
 
     from difftables.common.files import load_tensors
