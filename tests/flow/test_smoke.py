@@ -44,11 +44,7 @@ def test_all_tables_are_there_and_filled(finished):
 
 
 def test_papers_numbers_stand_beside_ours_and_never_as_ours(finished):
-    church = [
-        row
-        for row in cells(finished)
-        if row["table"] == "T3" and row["sampler"] == "ddim-strided" and row["steps"] == "10"
-    ]
+    church = [row for row in cells(finished) if row["table"] == "T3" and row["sampler"] == "ddim-strided" and row["steps"] == "10"]
     assert [(row["status"], row["value"], row["paper_value"]) for row in church] == [("not-run", "", "19.45")]
     literature = [row for row in cells(finished) if row["status"] == "literature"]
     assert literature
