@@ -1,5 +1,5 @@
 # make tables   set up .venv and make all tables of the scale in params.yaml
-# make test     set up .venv and run all checks; what CI runs
+# make test     set up .venv and run all checks, in eight minutes on two cores; what CI runs
 # make verify   make scale smoke twice, on one core and on two, and compare: fourteen minutes, nothing left behind
 # make kills    make scale smoke undisturbed, and killed forty times, and compare; nothing left behind
 # make lock     write requirements.lock and tests/moto.lock for what pyproject.toml declares; LOCK=--upgrade takes the newest versions
@@ -12,6 +12,8 @@ ifeq ($(origin PYTHON), undefined)
 PYTHON := $(firstword $(shell for each in python3 $(SUPPORTED:%=python%); do $$each -c '$(IS_SUPPORTED)' $(SUPPORTED) 2> /dev/null && echo $$each; done; true) python3)
 endif
 BIN := .venv/bin
+# Of the tests. One more than two cores keep busy: some tests wait for others' processes.
+WORKERS := 3
 export OMP_WAIT_POLICY := PASSIVE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -34,7 +36,7 @@ setup: .venv/.done
 
 test: setup
 	@$(MAKE) --no-print-directory -j2 lint .cache/moto/.done
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # An S3 server on loopback, for the tests alone; its pins and those of requirements.lock do not go together.
 .cache/moto/.done: tests/moto.lock .venv/.done

@@ -12,22 +12,24 @@ from pathlib import Path
 import torch
 
 from difftables.config.sampling import Walk
-from difftables.data.mel import filters
-from difftables.diffusion import operator_levels, schedules, timesteps
+from difftables.data.mel import mel_filters
+from difftables.diffusion import operator_levels, subschedules, timesteps, training_schedules
+from difftables.diffusion.beta_families import fitted, refit
 from difftables.diffusion.corruptions import blur, scale
 from difftables.diffusion.denoiser import (
     clipped,
-    edm,
-    eps,
-    parts,
+    edm_coefficients,
+    eps_coefficients,
     precondition,
     rescaled_timestep,
-    residual,
+    residual_coefficients,
+    split_variance,
     sqrt_alpha_bar,
     timestep_index,
 )
 from difftables.diffusion.level import Level
-from difftables.estimation.estimator import Adjust, alpha_bar_of, fitted, refit
+from difftables.estimation.adjustment import Adjust
+from difftables.estimation.estimator import alpha_bar_of
 from difftables.estimation.oracle import MelOracle
 from difftables.metrics import frechet
 from difftables.nets.tasnet import TasNet
@@ -64,8 +66,8 @@ def sampling():
     """Seconds of 10 DDIM steps for 300 samples: fixed, adjusted, and in small batches."""
     torch.manual_seed(0)
     net, estimator = UNet(8, 1, 16, (1, 2), 1, (4,), 0.0).eval(), VGG(1, 16, 3).eval()
-    training = schedules.from_betas(schedules.linear(1000, 1e-4, 0.02))
-    denoise = clipped(precondition(net, eps, timestep_index(training)), 1.0)
+    training = training_schedules.linear(1000, 1e-4, 0.02)
+    denoise = clipped(precondition(net, eps_coefficients, timestep_index(training)), 1.0)
     schedule, keys = fitted(training.alpha_bar[0].item(), 10, 1e-4), [("bench", i) for i in range(300)]
 
     def go(adapt=None, batch=300):
@@ -90,10 +92,10 @@ def speaking():
     """Seconds of 6 WaveGrad steps for 18 utterances of 1 s at 8 kHz: fixed, adjusted by the estimator and by the known mel."""
     torch.manual_seed(0)
     net, estimator = WaveGrad(64, 100, (5, 5, 4), (96, 64, 16), (8, 48, 96), 128).eval(), TasNet(32, 64, 1, 5, 32).eval()
-    training = schedules.from_betas(schedules.linear(1000, 1e-6, 0.01))
-    denoise = clipped(precondition(net, edm, sqrt_alpha_bar(training)), 1.0)
+    training = training_schedules.linear(1000, 1e-6, 0.01)
+    denoise = clipped(precondition(net, edm_coefficients, sqrt_alpha_bar(training)), 1.0)
     schedule, keys = fitted(training.alpha_bar[0].item(), 6, 1e-6), [("bench", i) for i in range(18)]
-    mel, oracle = torch.randn(18, 64, 80), MelOracle(filters(8000, 400, 64, 60.0, 4000.0), 100, training)
+    mel, oracle = torch.randn(18, 64, 80), MelOracle(mel_filters(8000, 400, 64, 60.0, 4000.0), 100, training)
 
     def go(estimate=None, batch=18):
         common = {
@@ -117,16 +119,17 @@ def speaking():
 def bounding():
     """Improved DDPM with the laptop net: the bound of all digits, what a learned variance and importance sampling cost."""
     torch.manual_seed(0)
-    training = schedules.from_betas(schedules.cosine(100))
+    training = training_schedules.cosine(100)
     nets = [UNet(8, 1, 8, (1, 2), 1, (4,), 0.0, heads=4, scale_shift=True, variance=variance) for variance in (False, True)]
     fixed, learned = (
-        precondition(net, eps, rescaled_timestep(training), variance) for net, variance in zip(nets, (False, True), strict=True)
+        precondition(net, eps_coefficients, rescaled_timestep(training), variance)
+        for net, variance in zip(nets, (False, True), strict=True)
     )
     x0, noise, bound = torch.rand(300, 1, 8, 8) * 2 - 1, torch.randn(300, 1, 8, 8), Bound(training)
 
     def level(t):
         x = scale(x0, training[t]) + training[t].like(x0).std * noise
-        return bound.term(torch.tensor([t]), x0, *parts(learned(x, training[t])), "learned")
+        return bound.term(torch.tensor([t]), x0, *split_variance(learned(x, training[t])), "learned")
 
     def draws(denoise, rule):
         keys = [("bench", i) for i in range(300)]
@@ -140,7 +143,7 @@ def bounding():
         return generate_samples(
             keys,
             (1, 8, 8),
-            schedules.at_timesteps(training, timesteps.even(100, 10)),
+            subschedules.at_timesteps(training, timesteps.even(100, 10)),
             denoise=clipped(denoise, 1.0),
             solve=solving(rule),
             **common,
@@ -188,8 +191,8 @@ def softening():
     """Soft Diffusion with the laptop net: distances of 256 levels of 512 digits, and what the operator costs in training and sampling."""
     torch.manual_seed(0)
     net, x0 = UNet(8, 1, 8, (1, 2), 1, (4,), 0.0).eval(), torch.rand(512, 1, 8, 8) * 2 - 1
-    training = operator_levels.along(torch.tensor([0.01, 2.875]), 100, 0.02, 0.2, 0.25)
-    denoise = precondition(net, residual, rescaled_timestep(training))
+    training = operator_levels.interpolated_schedule(torch.tensor([0.01, 2.875]), 100, 0.02, 0.2, 0.25)
+    denoise = precondition(net, residual_coefficients, rescaled_timestep(training))
     candidates = Level.variance_exploding(torch.zeros(256), torch.linspace(0.01, 2.875, 256))
     (seconds,) = best([lambda: operator_levels.paired_distances(x0, candidates, blur)], 2)
     path = _path(operator_levels.paired_distances(x0, candidates, blur))
@@ -197,7 +200,7 @@ def softening():
 
     def draws(corrupt):
         common = {"prior": lambda randn, like, level: randn(like), "device": torch.device("cpu"), "adapt": None, "batch": 300}
-        chain = schedules.at_timesteps(training, timesteps.trailing(100, 10))
+        chain = subschedules.at_timesteps(training, timesteps.trailing(100, 10))
         return generate_samples(
             [("bench", i) for i in range(300)], (1, 8, 8), chain, denoise=denoise, corrupt=corrupt, solve=solving("momentum"), **common
         )
@@ -222,7 +225,7 @@ def softening():
 
 def _path(distances):
     began = time.perf_counter()
-    operator_levels.chosen(distances, 32)
+    operator_levels.choose_path(distances, 32)
     return time.perf_counter() - began
 
 

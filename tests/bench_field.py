@@ -6,7 +6,7 @@ import time
 import torch
 
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.denoiser import edm, precondition, quarter_log
+from difftables.diffusion.denoiser import edm_coefficients, precondition, quarter_log
 from difftables.diffusion.level import Level
 from difftables.nets.ncsnpp import NCSNpp
 from difftables.training.losses import WEIGHTS, denoising_loss
@@ -19,7 +19,7 @@ def shares(rounds=3, counts=(1024, 4096)):
     """Seconds of one training step of EDM's CIFAR-10 net, and of the target for 3072 numbers, by its references, in turn."""
     torch.manual_seed(0)
     net = NCSNpp(PIXELS, 3, 128, (2, 2, 2), 4, (16,), 0.13, embedding="positional", fir=False, residual_input=False)
-    denoise, sigma = precondition(net, edm, quarter_log(Level.clean())), (-1.2 + 1.2 * torch.randn(BATCH)).exp()
+    denoise, sigma = precondition(net, edm_coefficients, quarter_log(Level.clean())), (-1.2 + 1.2 * torch.randn(BATCH)).exp()
     level, noise = Level.variance_exploding(sigma), torch.randn(BATCH, 3, PIXELS, PIXELS)
     references = torch.rand(max(counts), 3, PIXELS, PIXELS) * 2 - 1
     x0 = references[:BATCH]

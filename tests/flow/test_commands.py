@@ -80,7 +80,7 @@ def test_a_cell_of_every_table_leads_to_its_records_and_data(inside):
                 assert f"{known[path].written()[path]}  {path}" in text
             assert f"  {STORE}/data/" in text, explain.name(cell)
         if cell["status"] == "not-run":
-            assert re.search(r"is null|params\.yaml has no runs\.", text), (explain.name(cell), text)
+            assert re.search(r"is null|there is no run ", text), (explain.name(cell), text)
 
 
 CELL = ["noise/T2/DDIM, adjusted/5", "smoke"]
@@ -107,10 +107,10 @@ def test_a_changed_number_and_a_changed_file_leave_the_history_as_it_was(checkou
     """Records tell what was, whatever params.yaml says now; a file that is another is named."""
     monkeypatch.chdir(checkout.path)
     before = explained(capsys)
-    checkout.change("params.yaml", {"scales/smoke/evaluation/images/kid_subsets": 3})
+    checkout.change("scales/smoke.yaml", {"evaluation/images/kid_subsets": 3})
     assert explained(capsys) == before
     assert "CHANGED" not in before
-    net = f"{STORE}/nets/digits/s0/net.safetensors"
+    net = f"{STORE}/nets/noise_estimation/digits/s0/net.safetensors"
     (checkout.path / net).write_bytes(b"other")
     assert [line.split()[-1] for line in explained(capsys).splitlines() if "CHANGED" in line].count(net) >= 2  # its maker, and who read it
 
@@ -122,19 +122,19 @@ def test_one_bit_of_a_net_is_found_before_what_came_of_it(checkout, finished, ca
     same = capsys.readouterr().out
     assert len(same.splitlines()) == 1
     assert re.search(r"\b\d{3,} cells .*\b\d{2,} files", same)
-    net, samples = "store/nets/digits/s0/net.safetensors", "store/samples/digits/s0"
+    net, samples = "store/nets/noise_estimation/digits/s0/net.safetensors", "store/samples/noise_estimation/digits/s0"
     for path in (Path(folders[1]) / net, *(Path(folders[1]) / samples).rglob("*.safetensors")):
         path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     assert verify.command(folders) == 1
     said = capsys.readouterr().out.splitlines()
-    assert "job train/digits/0:" in said[0]
+    assert "job train/noise_estimation/digits/0:" in said[0]
     assert f"{net} " in said[0]
     assert said[1].split()[1] == f"{folders[1]}/{net}"
 
 
 def test_a_run_without_the_provenance_of_one_job_is_said_to_lack_it(checkout, finished, capsys, monkeypatch):
     monkeypatch.chdir(finished.path)
-    path = next((checkout.path / STORE / "provenance/measure/digits").rglob("*.json"))
+    path = next((checkout.path / STORE / "provenance/measure/noise_estimation/digits").rglob("*.json"))
     name = path.relative_to(checkout.path / STORE / "provenance").with_suffix("").as_posix()
     assert json.loads(path.read_text())["rule"] == "measure"
     path.unlink()

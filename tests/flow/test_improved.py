@@ -18,7 +18,7 @@ def cells(checkout, table):
 
 
 def likelihood(checkout, run):
-    return json.loads((checkout.path / f"{STORE}/likelihood/{run}/s0.json").read_text())
+    return json.loads((checkout.path / f"{STORE}/likelihood/improved_ddpm/{run}/s0.json").read_text())
 
 
 def test_all_tables_are_there(finished):
@@ -47,7 +47,7 @@ def test_the_literature_is_quoted_and_marked_where_it_was_recalled(finished):
     assert all(row["status"] == "literature" and row["value"] == "" for row in cells(finished, "A-T5"))
 
 
-@pytest.mark.parametrize("run", ["iddpm-cosine-hybrid", "iddpm-cosine-simple", "iddpm-ensemble"])
+@pytest.mark.parametrize("run", ["cosine-hybrid", "cosine-simple", "ensemble"])
 def test_the_bound_is_the_sum_of_its_terms_and_the_prior(finished, run):
     found = likelihood(finished, run)
     shared = found["shared"]
@@ -61,7 +61,7 @@ def test_the_bound_is_the_sum_of_its_terms_and_the_prior(finished, run):
 
 def test_an_ensemble_is_one_net_at_the_ends_and_the_other_between(finished):
     """The same noise in every likelihood job: term by term the ensemble is one of its two nets."""
-    both, ends, middle = (likelihood(finished, f"iddpm-{name}") for name in ("ensemble", "cosine-vlb-long", "cosine-hybrid-long"))
+    both, ends, middle = (likelihood(finished, name) for name in ("ensemble", "cosine-vlb-long", "cosine-hybrid-long"))
     terms = [each["profile"]["terms"]["learned"] for each in (both, ends, middle)]
     for t, (found, end, inner) in enumerate(zip(*terms, strict=True)):
         assert found == pytest.approx(end if t in (0, 23) else inner, rel=1e-6)
@@ -71,11 +71,11 @@ def test_an_ensemble_is_one_net_at_the_ends_and_the_other_between(finished):
 def test_a_checkpoint_is_another_net_than_the_last_of_its_training(finished):
     from difftables.common.files import load_tensors
 
-    tensors, _ = load_tensors(finished.path / f"{STORE}/nets/iddpm-cosine-hybrid-long/s0/net.safetensors", "net")
+    tensors, _ = load_tensors(finished.path / f"{STORE}/nets/improved_ddpm/cosine-hybrid-long/s0/net.safetensors", "net")
     assert {name.split(".")[1] for name in tensors if name.startswith("at.")} == {"10", "20"}
-    early, late = (likelihood(finished, f"iddpm-cosine-hybrid{suffix}")["records"] for suffix in ("", "-long"))
+    early, late = (likelihood(finished, f"cosine-hybrid{suffix}")["records"] for suffix in ("", "-long"))
     assert early != late
-    assert not (finished.path / f"{STORE}/nets/iddpm-cosine-hybrid").exists()
+    assert not (finished.path / f"{STORE}/nets/improved_ddpm/cosine-hybrid").exists()
 
 
 def test_learning_curves_hold_the_bound(finished):

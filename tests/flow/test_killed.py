@@ -1,4 +1,4 @@
-"""A run that was killed four times, driver and jobs, on one core, beside an undisturbed one on all cores.."""
+"""A run that was killed four times, driver and jobs, on one core, beside one that nobody disturbed. `make kills` does more."""
 
 import json
 from collections import Counter

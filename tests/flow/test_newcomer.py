@@ -10,29 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TABLE = "workflow/papers/noise_estimation/tables.yaml"
-
-
-def test_an_own_sampler_is_a_function_a_line_and_a_row(checkout):
-    """And nobody else's row runs again."""
-    steps = checkout.path / "src/difftables/sampling/rules.py"
-    own = '''def half(now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-    """Half way between DDIM and DDPM."""
-    return ddim(now, nxt, eta=0.5)
-
-
-RULES: Variants[Rule] = {
-    "half": half,'''
-    text = steps.read_text()
-    steps.write_text(re.sub(r"RULES: Variants\[Rule\] = \{", own, text, count=1))
-    assert steps.read_text() != text
-    sampler = {"solver": {"kind": "walk", "rule": "half"}, "schedule": "strided", "clip": 1.0}
-    checkout.change("params.yaml", {"samplers/half-strided": sampler})
-    row = {"id": "half", "label": "half of each", "sampler": "half-strided", "method": "fixed", "panel": "DDPM"}
-    checkout.change(TABLE, {"T2/rows/1": row})
-    ran = checkout.snakemake("results/smoke/tables/noise_estimation/T2.md").text
-    assert checkout.counted(ran) == {"sample": 1, "measure": 1, "table": 1}
-    assert re.search(r"\| half of each \| \**\d", (checkout.path / "results/smoke/tables/noise_estimation/T2.md").read_text())
+PAPER = "workflow/papers/noise_estimation"
+TABLE = f"{PAPER}/tables.yaml"
 
 
 def test_an_own_schedule_is_a_file_and_a_row(checkout):
@@ -40,8 +19,8 @@ def test_an_own_schedule_is_a_file_and_a_row(checkout):
     for steps in (3, 5):
         lines += [f"{steps},{(i + 0.01) / (steps + 0.01)},{1 - i / steps}" for i in range(steps + 1)]
     (checkout.path / "mine.csv").write_text("\n".join(lines) + "\n")
-    checkout.change("params.yaml", {"samplers/ddim-strided/schedule": "mine.csv"})
-    ran = checkout.snakemake("results/smoke/store/samples/digits/s0/ddim-strided.safetensors").text
+    checkout.change(f"{PAPER}/params.yaml", {"samplers/ddim-strided/schedule": "mine.csv"})
+    ran = checkout.snakemake("results/smoke/store/samples/noise_estimation/digits/s0/ddim-strided.safetensors").text
     assert checkout.counted(ran) == {"sample": 1}
 
 

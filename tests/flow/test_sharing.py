@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 TABLES = "results/smoke/tables"
 MOTO = ROOT / ".cache/moto/bin/moto_server"
 NAMED = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-NUMBER = {"samplers/ddim-oracle/clip": 0.9}
+PARAMS = "workflow/papers/noise_estimation/params.yaml"
 RUNS = {"sample": 1, "measure": 1, "table": 1, "report": 1}  # what that number is read by, and what comes after
 NOTHING = "Nothing to be done (all requested files are present and up to date)."
 
@@ -111,12 +111,12 @@ def test_check_names_each_way_of_going_stale(spoilt):
     """Each injected once, all at once: every reason below comes from one of them alone."""
     spoilt.rewrite("jobs/variance.py", "run")
     # Snakemake by itself compares params as a set of values; names count here.
-    images = "scales/smoke/evaluation/images"
-    spoilt.change("params.yaml", {f"{images}/gradient_batches": 5, f"{images}/error_levels": 60, f"{images}/error_n": 5})
+    images = "evaluation/images"
+    spoilt.change("scales/smoke.yaml", {f"{images}/gradient_batches": 5, f"{images}/error_levels": 60, f"{images}/error_n": 5})
     (spoilt.path / TABLES / "noise_estimation/T2.md").write_text("better\n")
     lost = f"{TABLES}/noise_estimation/T3.md"
     (spoilt.path / ".snakemake/metadata" / base64.urlsafe_b64encode(lost.encode()).decode()).unlink()
-    record = spoilt.path / "results/smoke/store/records/digits/s0/ddim-fitted.json"
+    record = spoilt.path / "results/smoke/store/records/noise_estimation/digits/s0/ddim-fitted.json"
     content = json.loads(record.read_text())
     first = next(each for each in content["records"] if each["metric"].startswith("FD"))
     first["value"] += 1
@@ -150,7 +150,7 @@ def test_check_names_each_way_of_going_stale(spoilt):
 
 def test_a_changed_number_plans_its_own_jobs_in_dvc_repro(spoilt, tmp_path, monkeypatch):
     """DVC deletes the outputs of a stage before it runs it, unless told to leave them."""
-    spoilt.change("params.yaml", NUMBER)
+    spoilt.change(PARAMS, {"samplers/ddim-oracle/clip": 0.9})
     (tmp_path / "dry").mkdir()
     (tmp_path / "dry/config.yaml").write_text("dry-run: true\n")
     monkeypatch.setenv("SNAKEMAKE_PROFILE", str(tmp_path / "dry"))
@@ -163,7 +163,7 @@ def test_a_changed_number_plans_its_own_jobs_in_dvc_repro(spoilt, tmp_path, monk
 def experiment(clone, tmp_path_factory):
     """A number changed in a queued experiment; the code changed after that, before it ran; the repository and what was said."""
     repository = clone.copied(tmp_path_factory.mktemp("experiment") / "repository")
-    repository.run("dvc", "exp", "run", "--queue", "-n", "tighter", "-S", "samplers.ddim-oracle.clip=0.9")
+    repository.run("dvc", "exp", "run", "--queue", "-n", "tighter", "-S", f"{PARAMS}:+samplers.ddim-oracle.clip=0.9")
     repository.rewrite("estimation/oracle.py", "Oracle")
     said = repository.run("dvc", "exp", "run", "--run-all").text
     revision = git(repository, "for-each-ref", "--format=%(objectname)", "refs/exps/**/tighter").strip()
@@ -176,10 +176,10 @@ def test_a_queued_experiment_runs_what_its_number_changes_with_the_code_it_was_q
     assert repository.counted(said) == RUNS
     before, after = (cells(git(repository, "show", f"{commit}:{TABLES}/cells.csv")) for commit in ("HEAD", revision))
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
-    assert {(old["table"], old["sampler"]) for old, _ in changed} == {("T2", "ddim-oracle")}
+    assert {(old["table"], old["sampler"]) for old, _ in changed} == {("T2", "noise_estimation/ddim-oracle")}
     assert all(old["value"] != new["value"] for old, new in changed if old["metric"].startswith("FD"))
     assert all({key for key in old if old[key] != new[key]} <= {"value", "sd", "run"} for old, new in changed)
-    assert git(repository, "diff", "--name-only", "HEAD", revision, "--", "src", "workflow") == ""
+    assert git(repository, "diff", "--name-only", "HEAD", revision, "--", "src", "workflow").split() == [PARAMS]
     assert git(repository, "status", "--porcelain").split() == ["M", "src/difftables/estimation/oracle.py"]
 
 
@@ -195,8 +195,8 @@ def test_nothing_is_to_be_done_after_going_to_another_commit_and_back(experiment
 def test_dvc_shows_metrics_and_plots(clone, tmp_path):
     shown = json.loads(clone.run("dvc", "metrics", "show", "--json").stdout)[""]["data"][f"{TABLES}/metrics.json"]["data"]
     rows = cells((clone.path / TABLES / "cells.csv").read_text())
-    row = next(row for row in rows if row["table"] == "T2" and row["sampler"] == "ddim-adjusted" and row["steps"] == "3")
-    assert shown["noise_estimation"]["T2"]["ddim-adjusted"]["3"] == pytest.approx(float(row["value"]))
+    row = next(row for row in rows if row["table"] == "T2" and row["sampler"] == "noise_estimation/ddim-adjusted" and row["steps"] == "3")
+    assert shown["noise_estimation"]["T2"]["noise_estimation/ddim-adjusted"]["3"] == pytest.approx(float(row["value"]))
     assert set(shown["noise_estimation"]["claims"]) == {"holds", "contradicted", "not_distinguishable"}
     assert "index.html" in clone.run("dvc", "plots", "show", "-o", tmp_path / "plots").text
 

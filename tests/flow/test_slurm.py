@@ -55,8 +55,11 @@ def test_a_job_that_wants_a_gpu_asks_slurm_for_it(fresh):
 
 def test_a_cancelled_training_job_goes_on_to_the_bits_of_an_undisturbed_one(fresh, tmp_path):
     """scancel in the middle; the next snakemake sends the job again, which resumes at the step it had reached."""
-    fresh.change("params.yaml", {"scales/smoke/runs/digits/train/steps": 300})
-    net, log = "results/smoke/store/nets/digits/s0/net.safetensors", fresh.path / "results/smoke/logs/train/digits-s0.log"
+    fresh.change("workflow/papers/noise_estimation/params.smoke.yaml", {"runs/digits/train/steps": 300})
+    net, log = (
+        "results/smoke/store/nets/noise_estimation/digits/s0/net.safetensors",
+        fresh.path / "results/smoke/logs/train/noise_estimation/digits/s0.log",
+    )
     undisturbed = fresh.copied(tmp_path / "undisturbed")
     undisturbed.snakemake(net)
     with open(tmp_path / "driver.log", "w") as file:
@@ -73,7 +76,7 @@ def test_a_cancelled_training_job_goes_on_to_the_bits_of_an_undisturbed_one(fres
     resumed = re.search(r"resuming at step (\d+) of 300", log.read_text())
     assert stopped[1] == resumed[1]
     assert (fresh.path / net).read_bytes() == (undisturbed.path / net).read_bytes()
-    curve = "results/smoke/tables/curves/digits-s0-net.csv"
+    curve = "results/smoke/tables/curves/noise_estimation/digits-s0-net.csv"
     assert (fresh.path / curve).read_bytes() == (undisturbed.path / curve).read_bytes()
 
 

@@ -23,10 +23,9 @@ def test_all_tables_are_there_and_filled(finished):
         assert "scale smoke" in (folder / f"noise_estimation/{name}.tex").read_text()
     rows = [row for row in cells(finished) if (row["paper"], row["table"]) == ("noise_estimation", "T2")]
     measured = [row for row in rows if row["status"] == "measured"]
-    assert {row["sampler"] for row in measured} == {
-        "ddim-strided", "ddim-fitted", "ddim-searched", "ddim-adjusted", "ddim-frozen", "ddim-oracle", "ddpm-adjusted-before",
-    }  # fmt: skip
-    left_out = {"ddpm-strided", "ddpm-fitted", "ddpm-searched", "ddpm-adjusted", "ddpm-frozen", "ddpm-oracle"}
+    names = ("ddim-strided", "ddim-fitted", "ddim-searched", "ddim-adjusted", "ddim-frozen", "ddim-oracle", "ddpm-adjusted-before")
+    assert {row["sampler"] for row in measured} == {f"noise_estimation/{name}" for name in names}
+    left_out = {f"noise_estimation/ddpm-{name}" for name in ("strided", "fitted", "searched", "adjusted", "frozen", "oracle")}
     assert {row["sampler"] for row in rows if row["status"] == "not-run"} == left_out
     assert (folder / "noise_estimation/T2.md").read_text().count("not run") == 2 * len(left_out)
     assert all(float(row["value"]) == float(row["value"]) and row["run"] and row["seeds"] == "1x2" for row in measured)
@@ -45,7 +44,11 @@ def test_all_tables_are_there_and_filled(finished):
 
 
 def test_papers_numbers_stand_beside_ours_and_never_as_ours(finished):
-    church = [row for row in cells(finished) if row["table"] == "T3" and row["sampler"] == "ddim-strided" and row["steps"] == "10"]
+    church = [
+        row
+        for row in cells(finished)
+        if row["table"] == "T3" and row["sampler"] == "noise_estimation/ddim-strided" and row["steps"] == "10"
+    ]
     assert [(row["status"], row["value"], row["paper_value"]) for row in church] == [("not-run", "", "19.45")]
     literature = [row for row in cells(finished) if row["status"] == "literature"]
     assert literature
@@ -71,16 +74,16 @@ def test_index_shows_every_table_and_every_claim(finished):
 
 def test_records_say_what_was_measured_and_provenance_where_and_when(finished):
     store = finished.path / "results/smoke/store"
-    record = json.loads((store / "records/digits/s0/ddim-adjusted.json").read_text())
+    record = json.loads((store / "records/noise_estimation/digits/s0/ddim-adjusted.json").read_text())
     shared, first = record["shared"], record["records"][0]
-    assert shared == {"run": "digits", "train_seed": 0, "dataset": "digits", "sampler": "ddim-adjusted"}
+    assert shared == {"run": "noise_estimation/digits", "train_seed": 0, "dataset": "digits", "sampler": "noise_estimation/ddim-adjusted"}
     for key in ("metric", "value", "unit", "n", "seed", "nfe", "network_evaluations", "estimator_evaluations"):
         assert first[key] is not None
-    made = json.loads((store / "provenance/measure/digits/0/ddim-adjusted.json").read_text())
+    made = json.loads((store / "provenance/measure/noise_estimation/digits/0/ddim-adjusted.json").read_text())
     for key in ("rule", "spec", "fingerprint", "code", "packages", "inputs", "outputs", "seeds", "commit", "machine", "threads", "seconds"):
         assert made[key], key
     assert made["spec"]["names"] == shared
-    drawn = json.loads((store / "provenance/sample/digits/0/ddim-adjusted.json").read_text())
+    drawn = json.loads((store / "provenance/sample/noise_estimation/digits/0/ddim-adjusted.json").read_text())
     assert made["inputs"]["samples"] == drawn["outputs"]["samples"]
     assert {steps: each["seconds"] >= 0 for steps, each in drawn["cost"].items()} == {"3": True, "5": True}
     assert first["network_evaluations"] == 24 * 3
@@ -111,14 +114,14 @@ def keys(value):
 
 
 def test_frozen_and_searched_schedules_are_files_like_any_other(finished):
-    from difftables.diffusion import schedules
+    from difftables.diffusion.schedule_file import read_schedules
 
     folder = finished.path / "results/smoke/store/schedules"
     for name in ("ddim-searched", "ddim-frozen"):
-        assert set(schedules.read(folder / f"digits/s0/{name}.csv")) == {3, 5}
+        assert set(read_schedules(folder / f"noise_estimation/digits/s0/{name}.csv")) == {3, 5}
     for name, steps in (("searched", {6}), ("frozen", {3, 6, 25})):
-        assert set(schedules.read(folder / f"voice/s0/wavegrad-{name}.csv")) == steps
-    cost = json.loads((folder / "digits/s0/ddim-searched.json").read_text())["records"]["3"]
+        assert set(read_schedules(folder / f"noise_estimation/voice/s0/wavegrad-{name}.csv")) == steps
+    cost = json.loads((folder / "noise_estimation/digits/s0/ddim-searched.json").read_text())["records"]["3"]
     assert cost["network_evaluations"] == cost["candidates"] * 16 * 3
     assert cost["best"] <= cost["median"]
 
@@ -130,7 +133,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 def test_changed_numbers_and_code_run_what_reads_them_and_other_code_runs_nothing(checkout):
     """The budget of the search on speech; code of the oracle; a comment. tests/unit/test_changes.py has more, without Snakemake."""
-    checkout.change("params.yaml", {"scales/smoke/search/speech/budget": 300})
+    checkout.change("scales/smoke.yaml", {"search/speech/budget": 300})
     checkout.rewrite("estimation/oracle.py", "Oracle")
     path = checkout.path / "src/difftables/metrics/frechet.py"
     path.write_text(f"# a comment\n{path.read_text()}")

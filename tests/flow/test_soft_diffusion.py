@@ -10,6 +10,7 @@ from conftest import is_whole
 
 TABLES = "results/smoke/tables"
 STORE = "results/smoke/store"
+PAPER = "workflow/papers/soft_diffusion"
 NAMES = ("T1", "F3", "F4", "F6", "CIFAR-10", "masking", "ablations", "starts", "gaussian")
 
 
@@ -44,7 +45,7 @@ def test_one_net_is_sampled_by_the_whole_family(finished):
 
 
 def test_levels_are_chosen_once_and_drawn(finished):
-    folder = finished.path / STORE / "schedules/levels/digits-soft-blur-blur"
+    folder = finished.path / STORE / "schedules/levels/soft_diffusion/digits-blur-blur"
     record = json.loads((folder / "levels.json").read_text())["record"]
     assert 2 <= len(record["nodes"]) <= record["wanted"] == 8
     assert max(record["edges"]) <= record["longest"]
@@ -82,10 +83,10 @@ def test_an_own_operator_is_a_function_and_a_line(checkout):
     path.write_text(re.sub(r'CORRUPTIONS: Variants\[Corruption\] = \{\s*"scale"', OWN, text, count=1))
     assert path.read_text() != text
     turning = {"family": "soft", "steps": 16, "lowest": 0.02, "highest": 0.2, "reached": 0.25, "weakest": 0.01, "strongest": 1.5}
-    run = {"like": "soft-blur", "schedule": "turning", "corruption": "mix"}
-    checkout.change("params.yaml", {"schedules/turning": turning, "runs/soft-mix": run})
-    row = {"id": "mix", "label": "own operator", "run": "mix", "sampler": "soft-momentum"}
-    checkout.change("workflow/papers/soft_diffusion/tables.yaml", {"ablations/rows/0": row})
+    run = {"like": "blur", "schedule": "turning", "corruption": "mix"}
+    checkout.change(f"{PAPER}/params.yaml", {"schedules/turning": turning, "runs/mix": run})
+    row = {"id": "mix", "label": "own operator", "run": "mix", "sampler": "momentum"}
+    checkout.change(f"{PAPER}/tables.yaml", {"ablations/rows/0": row})
     ran = checkout.snakemake(f"{TABLES}/soft_diffusion/ablations.md").text
     assert checkout.counted(ran) == {"train": 1, "sample": 1, "measure": 1, "table": 1}
     (found,) = [row for row in cells(checkout, "ablations") if row["row"] == "own operator" and row["metric"].startswith("FD")]

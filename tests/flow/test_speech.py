@@ -21,7 +21,11 @@ def test_t1_measures_every_row_with_the_papers_numbers_beside(finished):
     measured = [row for row in every if row["status"] == "measured"]
     assert len({row["row"] for row in measured}) == 7
     left_out = [row for row in every if row not in measured]
-    assert {row["sampler"] for row in left_out} == {"wavegrad-linear", "wavegrad-fibonacci", "wavegrad-shipped"}
+    assert {row["sampler"] for row in left_out} == {
+        "noise_estimation/wavegrad-linear",
+        "noise_estimation/wavegrad-fibonacci",
+        "noise_estimation/wavegrad-shipped",
+    }
     assert {(row["status"], row["value"]) for row in left_out} == {("not-run", "")}
     metrics = {"PESQ-nb@8k", "STOI", "ESTOI", "MCD-13 (MFCC, no DTW)", "log-mel distance"}
     assert {row["metric"] for row in measured} == {row["metric"] for row in left_out} == metrics
@@ -39,13 +43,17 @@ def test_t1_measures_every_row_with_the_papers_numbers_beside(finished):
 
 
 def test_a_failed_utterance_is_shown_and_in_no_mean(checkout):
-    path = checkout.path / "results/smoke/store/records/voice/s0/wavegrad-adjusted.json"
+    path = checkout.path / "results/smoke/store/records/noise_estimation/voice/s0/wavegrad-adjusted.json"
     content = json.loads(path.read_text())
     first = [r for r in content["records"] if r["metric"].startswith("PESQ") and r["steps"] == 6]
     first[0].update(value=None, failed=2)
     path.write_text(json.dumps(content))
     checkout.snakemake(f"{TABLES}/noise_estimation/T1.md")
-    cell = next(r for r in rows(checkout) if r["sampler"] == "wavegrad-adjusted" and r["steps"] == "6" and r["metric"].startswith("PESQ"))
+    cell = next(
+        r
+        for r in rows(checkout)
+        if r["sampler"] == "noise_estimation/wavegrad-adjusted" and r["steps"] == "6" and r["metric"].startswith("PESQ")
+    )
     assert cell["failed"] == "2"
     assert float(cell["value"]) == pytest.approx(first[1]["value"], rel=1e-5)
     assert "(2/4 failed)" in (checkout.path / TABLES / "noise_estimation/T1.md").read_text()
@@ -53,15 +61,17 @@ def test_a_failed_utterance_is_shown_and_in_no_mean(checkout):
 
 def test_index_links_wav_files_that_play(finished):
     text = (finished.path / TABLES / "README.md").read_text()
-    assert "](audio/voice/wavegrad-adjusted-6-0.wav)" in text
+    assert "](audio/noise_estimation/voice/wavegrad-adjusted-6-0.wav)" in text
     assert "](noise_estimation/F4-speech.png)" in text
     for name in ("reference-0", "wavegrad-full-1000-0", "wavegrad-adjusted-shipped-25-0"):
-        with wave.open(str(finished.path / TABLES / f"audio/voice/{name}.wav")) as file:
+        with wave.open(str(finished.path / TABLES / f"audio/noise_estimation/voice/{name}.wav")) as file:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth(), file.getnframes()) == (8000, 1, 2, 8000)
 
 
 def test_the_search_states_its_cost(finished):
-    cost = json.loads((finished.path / "results/smoke/store/schedules/voice/s0/wavegrad-searched.json").read_text())["records"]
+    cost = json.loads((finished.path / "results/smoke/store/schedules/noise_estimation/voice/s0/wavegrad-searched.json").read_text())[
+        "records"
+    ]
     assert list(cost) == ["6"]
     assert cost["6"]["grid"] == 9**6
     assert cost["6"]["network_evaluations"] == cost["6"]["candidates"] * 2 * 2 * 6
@@ -89,7 +99,7 @@ def test_own_recordings_run_through_the_same_jobs_with_one_change(fresh):
     """Read, trained on twice, drawn, measured and put into a table."""
     recordings(fresh.path / "mine")
     mine(fresh, 11025)
-    record = "results/smoke/store/records/voice/s0/wavegrad-adjusted.json"
+    record = "results/smoke/store/records/noise_estimation/voice/s0/wavegrad-adjusted.json"
     ran = fresh.snakemake(f"{TABLES}/noise_estimation/F2.md", record).text
     assert fresh.counted(ran).keys() == {"data", "train", "train_estimator", "errors", "sample", "measure", "table"}
     text = (fresh.path / TABLES / "noise_estimation/F2.md").read_text()

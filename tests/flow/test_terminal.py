@@ -42,17 +42,17 @@ def on_a_terminal(checkout, *words):
 
 def test_a_terminal_shows_a_bar_tables_and_the_line_of_a_job_that_fails(checkout):
     """A table is made again; a truncated net stops a job with one line, and the nets of others are untouched."""
-    net = checkout.path / "results/smoke/store/nets/digits/s0/net.safetensors"
+    net = checkout.path / "results/smoke/store/nets/noise_estimation/digits/s0/net.safetensors"
     net.write_bytes(net.read_bytes()[:1000])
-    page, samples = f"{TABLES}/improved_ddpm/F5.md", "results/smoke/store/samples/digits/s0/ddim-strided.safetensors"
+    page, samples = f"{TABLES}/improved_ddpm/F5.md", "results/smoke/store/samples/noise_estimation/digits/s0/ddim-strided.safetensors"
     for path in (page, samples):
         (checkout.path / path).unlink()
-    before = (checkout.path / "results/smoke/store/nets/digits/s0/estimator.safetensors").read_bytes()
+    before = (checkout.path / "results/smoke/store/nets/noise_estimation/digits/s0/estimator.safetensors").read_bytes()
     text, code = on_a_terminal(checkout, "snakemake", page, samples, "--keep-going", "--config", "scale=smoke")
     assert code
     assert re.search(r"\d of 2 jobs", text)
     assert f"made {page}" in text
-    assert re.search(r"failed: sample/digits/0/ddim-strided; log: results/smoke/logs/sample/\S+\.log", text)
+    assert re.search(r"failed: sample/noise_estimation/digits/0/ddim-strided; log: results/smoke/logs/sample/\S+\.log", text)
     assert "net.safetensors is truncated" in text
     assert "Traceback" not in text
-    assert (checkout.path / "results/smoke/store/nets/digits/s0/estimator.safetensors").read_bytes() == before
+    assert (checkout.path / "results/smoke/store/nets/noise_estimation/digits/s0/estimator.safetensors").read_bytes() == before

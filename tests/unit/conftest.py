@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from difftables.common.files import sha256
-from difftables.papers.folder import LOADER
+from difftables.papers.folder import LOADER, PAPERS
 from difftables.provenance import record
 
 ROOT = Path(__file__).parents[2]
@@ -18,20 +18,39 @@ DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # as LOADER
 
 @pytest.fixture
 def rewritten(tmp_path):
-    """params.yaml with some places, "a/b/c", changed or, for KeyError, left out: the path of a copy."""
+    """A copy of the configuration with some places changed or, for KeyError, left out: the path of its params.yaml.
+
+    A place is "a/b/c" in params.yaml, "PAPER/a/b/c" in that paper's, "SCALE:a/b/c" or "SCALE:PAPER/a/b/c" in what a scale changes.
+    """
+    papers = [path.parent.name for path in (ROOT / PAPERS).glob("*/params.yaml")]
+
+    def file_of(place):
+        scale, _, place = place.rpartition(":")
+        first, _, rest = place.partition("/")
+        if first in papers:
+            return f"{PAPERS}/{first}/params{scale and '.'}{scale}.yaml", rest
+        return (f"scales/{scale}.yaml" if scale else "params.yaml"), place
 
     def write(*changes):
-        raw = yaml.load((ROOT / "params.yaml").read_text(), LOADER)
-        for path, value in changes:
-            *folders, last = path.split("/")
-            place = raw
+        files = [
+            "params.yaml",
+            *(str(path.relative_to(ROOT)) for path in [*ROOT.glob("scales/*.yaml"), *ROOT.glob(f"{PAPERS}/*/params*.yaml")]),
+        ]
+        changed = {}
+        for place, value in changes:
+            name, inside = file_of(place)
+            raw = changed.setdefault(name, yaml.load((ROOT / name).read_text(), LOADER) if name in files else {})
+            *folders, last = inside.split("/")
             for key in folders:
-                place = place[key]
+                raw = raw.setdefault(key, {})
             if value is KeyError:
-                del place[last]
+                del raw[last]
             else:
-                place[last] = value
-        (tmp_path / "params.yaml").write_text(yaml.dump(raw, Dumper=DUMPER))
+                raw[last] = value
+        for name in {*files, *changed}:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(yaml.dump(changed[name], Dumper=DUMPER, sort_keys=False) if name in changed else (ROOT / name).read_text())
         return tmp_path / "params.yaml"
 
     return write

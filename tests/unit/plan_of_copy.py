@@ -15,14 +15,11 @@ COPIED = [name for name in ("src", "workflow", "scales", "params.yaml") if (ROOT
 PLANNED = """
 import json
 from difftables.planning import plan
-from job_files import every_job
+from job_files import every_job, job_names
 
 found = plan.read("smoke")
-jobs = {
-    "/".join(key): {"spec": found.job(key[0], of, files, {}, False), "code": found.code(key[0], *of)}
-    for key, (of, files) in every_job(found).items()
-}
-print(json.dumps(jobs))
+codes = {key: found.code(key[0], *of) for key, (of, _) in every_job(found).items()}
+print(json.dumps({"/".join(key): [file, codes[key]] for key, file in job_names(found).items()}))
 """
 
 

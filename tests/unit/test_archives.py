@@ -104,7 +104,7 @@ def test_cifar10(made):
 def test_cifar10_that_is_not(tmp_path):
     with pytest.raises(ValueError, match=r"32x32 px with 3 channels, not 64x64"):
         READERS["cifar10"](64, 3, str(tmp_path))
-    with pytest.raises(ValueError, match=r"data_batch_1\.bin does not exist; is the archive CIFAR-10's binary version"):
+    with pytest.raises(ValueError, match=r"data_batch_1\.bin does not exist; it is in CIFAR-10"):
         READERS["cifar10"](32, 3, str(tmp_path))
     for content in (b"", b"\0" * 3072, b"\x0a" + b"\0" * 3072):
         (tmp_path / "data_batch_1.bin").write_bytes(content)
@@ -180,7 +180,7 @@ def test_lsun_may_be_cut_short_where_it_would_not_fit_into_memory(tmp_path, monk
 
 
 def test_lsun_without_a_database(tmp_path):
-    with pytest.raises(ValueError, match="is no LMDB; mend `archive` or `root`"):
+    with pytest.raises(ValueError, match="is no LMDB; correct `archive` or `root`"):
         READERS["lsun"](256, 3, str(tmp_path))
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from difftables.data.augment import LABELS, augment, draw, execute, inverse
+from difftables.data.augment import LABELS, augment, inverse, random_transforms, resampled
 from difftables.nets import NETS
 
 OPERATIONS = {"x-flip": [0], "y-flip": [1], "scale": [2], "rotation": [3, 4], "stretch": [5, 6], "translation": [7, 8]}
@@ -60,7 +60,7 @@ def test_the_stream_decides_all():
 
 def test_images_that_are_not_resampled_keep_their_bits_and_the_others_are_flipped_first():
     x = images(64, 12, 16)
-    matrices, expected = draw(64, 0.3, (12, 16), stream())
+    matrices, expected = random_transforms(64, 0.3, (12, 16), stream())
     y, labels = augment(x, 0.3, stream())
     assert torch.equal(labels, expected)
     still = (labels[:, 2:] == 0).all(1)
@@ -70,14 +70,14 @@ def test_images_that_are_not_resampled_keep_their_bits_and_the_others_are_flippe
         if still[i]:
             assert torch.equal(y[i], flipped)
         else:
-            torch.testing.assert_close(y[i : i + 1], execute(flipped[None], matrices[i : i + 1]))
+            torch.testing.assert_close(y[i : i + 1], resampled(flipped[None], matrices[i : i + 1]))
             assert (y[i] - flipped).abs().max() > 0.01
     assert torch.equal(matrices[still], torch.eye(2, 3, dtype=torch.float64).expand(int(still.sum()), 2, 3))
 
 
 def test_numbers_drawn_do_not_depend_on_the_probability():
     streams = {p: stream(3) for p in (0.0, 0.3, 0.6, 1.0)}
-    labels = {p: draw(500, p, (8, 8), s)[1] for p, s in streams.items()}
+    labels = {p: random_transforms(500, p, (8, 8), s)[1] for p, s in streams.items()}
     assert len({float(torch.rand((), generator=s)) for s in streams.values()}) == 1
     assert torch.equal(labels[0.0][:, 0], labels[1.0][:, 0])
     for low, high in ((0.0, 0.3), (0.3, 0.6), (0.6, 1.0)):
@@ -91,7 +91,7 @@ def test_numbers_drawn_do_not_depend_on_the_probability():
 @pytest.mark.parametrize("p", [0.12, 0.5])
 def test_operations_are_as_frequent_as_asked_for_and_by_themselves(p):
     count = 4000
-    labels = draw(count, p, (32, 32), stream(4))[1]
+    labels = random_transforms(count, p, (32, 32), stream(4))[1]
     applied = torch.stack([labels[:, columns].any(1) for columns in OPERATIONS.values()]).double()
     chance = torch.tensor([0.5, p / 2, p, p, p, p], dtype=torch.float64)
     both = torch.outer(chance, chance)
@@ -103,7 +103,7 @@ def test_operations_are_as_frequent_as_asked_for_and_by_themselves(p):
 
 def test_sizes_of_what_is_done():
     """The standard deviation of n normal numbers is within 4 / sqrt(2 n) of its own, correlations within 4 / sqrt(n) of none."""
-    labels = draw(4000, 1.0, (32, 32), stream(5))[1].double()
+    labels = random_transforms(4000, 1.0, (32, 32), stream(5))[1].double()
     for values, std in ((labels[:, 2], 1.0), (labels[:, 7], 1.0), (labels[:, 8], 1.0)):
         assert abs(values.std() / std - 1) < 4 / 8000**0.5
         assert abs(values.mean()) < 4 * std / 4000**0.5
@@ -118,7 +118,7 @@ def test_sizes_of_what_is_done():
 def test_labels_tell_the_map():
     """The map y = M x + t has one polar decomposition M = P R: R is the rotation, and P's eigenvalues are 2^(0.2 (scale +- stretch))."""
     height, width = 24, 40
-    matrices, labels = draw(500, 0.8, (height, width), stream(6))
+    matrices, labels = random_transforms(500, 0.8, (height, width), stream(6))
     labels = labels.double()
     forward = torch.linalg.inv(matrices[:, :, :2])
     u, values, v = torch.linalg.svd(forward)
@@ -140,13 +140,13 @@ def test_labels_tell_the_map():
 def test_quarters_of_a_turn_move_pixels(size, quarters):
     """A positive angle is clockwise, torch.rot90's counter-clockwise."""
     x = images(1, size, size)
-    turned = execute(x, done(turn=quarters * math.pi / 2))
+    turned = resampled(x, done(turn=quarters * math.pi / 2))
     torch.testing.assert_close(turned, torch.rot90(x, -quarters, (-2, -1)), rtol=0, atol=1e-4)
 
 
 def test_whole_pixels_of_translation_move_pixels_right_and_down():
     x = images(1, 12, 20)
-    y = execute(x, done(shift=(3.0, -2.0)))
+    y = resampled(x, done(shift=(3.0, -2.0)))
     torch.testing.assert_close(y[..., :-2, 3:], x[..., 2:, :-3], rtol=0, atol=1e-5)
     torch.testing.assert_close(y[..., :-2, :3], x[..., 2:, :3].flip(-1), rtol=0, atol=1e-5)  # what comes in is what was there, mirrored
 
@@ -155,7 +155,7 @@ def test_whole_pixels_of_translation_move_pixels_right_and_down():
 def test_a_scale_of_one_doubles(scale, factor):
     """What is doubled still fits, and what is shrunk leaves its mirror images outside."""
     x = blob(2.0)
-    y = execute(x, done(scale=scale))
+    y = resampled(x, done(scale=scale))
     for powers in ((2, 0), (0, 2)):
         assert moment(y, *powers) == pytest.approx(factor * moment(x, *powers), rel=0.04)
 
@@ -163,7 +163,7 @@ def test_a_scale_of_one_doubles(scale, factor):
 def test_a_stretch_is_along_its_axis():
     """The covariance of a round blob of variance s becomes s A A^T."""
     w, r = 0.4, 0.5
-    y = execute(blob(3.0), done(stretch=w, axis=r))
+    y = resampled(blob(3.0), done(stretch=w, axis=r))
     cos, sin = math.cos(r), math.sin(r)
     long, short = 9 * 4**w, 9 * 4**-w
     assert moment(y, 2, 0) == pytest.approx(long * cos**2 + short * sin**2, rel=0.03)
@@ -173,7 +173,7 @@ def test_a_stretch_is_along_its_axis():
 
 def test_scale_turn_and_stretch_come_before_the_translation():
     """A blob at (4, 0) goes to A R(w) 2^s (4, 0) + t."""
-    y = execute(blob(1.5, right=4.0), done(scale=0.3, turn=math.pi / 2, stretch=0.2, axis=0.0, shift=(2.0, -3.0)))
+    y = resampled(blob(1.5, right=4.0), done(scale=0.3, turn=math.pi / 2, stretch=0.2, axis=0.0, shift=(2.0, -3.0)))
     assert moment(y, 1, 0) == pytest.approx(2.0, abs=0.02)
     assert moment(y, 0, 1) == pytest.approx(4 * 2**0.3 * 2**-0.2 - 3.0, abs=0.02)
 
@@ -184,10 +184,10 @@ def test_a_rotation_goes_where_its_angle_says_and_back(w):
     u, v = places()
     inside, error = u**2 + v**2 < 15**2, 2 / (16 * 2.5**2)
     x = blob(2.5, right=5.0)
-    y = execute(x, done(turn=w))
+    y = resampled(x, done(turn=w))
     expected = blob(2.5, right=5 * math.cos(w), down=5 * math.sin(w))
     assert (y - expected)[..., inside].abs().max() < error
-    assert (execute(y, done(turn=-w)) - x)[..., inside].abs().max() < 2 * error
+    assert (resampled(y, done(turn=-w)) - x)[..., inside].abs().max() < 2 * error
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.5, math.nan])

@@ -8,20 +8,18 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from difftables.common.seeds import generator
-from difftables.diffusion import schedules
+from difftables.diffusion import subschedules, training_schedules
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.denoiser import eps, precondition, timestep_index
-from difftables.diffusion.transitions import transition
+from difftables.diffusion.denoiser import eps_coefficients, precondition, timestep_index
+from difftables.diffusion.transitions import step_variances
 from difftables.training.loss_aware import LossAware
 from difftables.training.losses import denoising_loss, inverse_sigma2
 from difftables.training.targets import clean
 from difftables.training.variational_bound import VARIANCES, Bound, Hybrid, Vlb, decoder, gaussian_kl
 
-RATES = {"scaled-linear": schedules.scaled_linear, "cosine": schedules.cosine}
-
 
 def made(family, total):
-    return schedules.from_betas(RATES[family](total))
+    return training_schedules.TRAINING_SCHEDULES[family](total)
 
 
 @pytest.mark.parametrize("std", [1e-4, 0.004, 0.1, 1.0, 30.0])
@@ -52,13 +50,13 @@ def test_prior_term_of_a_white_pixel(family, bits):
 
 def reverse_variance(schedule, c2):
     """Of q(x_{t-1} | x_t) for x0 ~ N(0, c2): 1 / (alpha_t / beta_t + 1 / (alpha_bar_{t-1} c2 + 1 - alpha_bar_{t-1}))."""
-    beta, before = transition(schedule[:-1], schedule[1:])[0], schedule.alpha_bar[1:]
+    beta, before = step_variances(schedule[:-1], schedule[1:])[0], schedule.alpha_bar[1:]
     return 1 / ((1 - beta) / beta + 1 / (before * c2 + 1 - before))
 
 
 def best_v(schedule, c2):
     """v whose variance is the true one of Gaussian data, without the last step, which has no beta~."""
-    beta, posterior = (each[:-1].log() for each in transition(schedule[:-1], schedule[1:]))
+    beta, posterior = (each[:-1].log() for each in step_variances(schedule[:-1], schedule[1:]))
     return (reverse_variance(schedule, c2)[:-1].log() - posterior) / (beta - posterior)
 
 
@@ -87,7 +85,7 @@ def test_the_bound_of_gaussian_data_is_least_at_the_true_variance(family, c):
     terms = expected_terms(schedule, c**2, v, "learned")
     (slope,) = torch.autograd.grad(terms.sum(), v)
     assert slope.abs().max() < 1e-10
-    posterior = transition(schedule[:-1], schedule[1:])[1]
+    posterior = step_variances(schedule[:-1], schedule[1:])[1]
     torch.testing.assert_close(terms, 0.5 * (reverse_variance(schedule, c**2) / posterior)[:-1].log2())
     for other in (v + 0.1, v - 0.1):
         assert (expected_terms(schedule, c**2, other, "learned") > terms).all()
@@ -115,7 +113,7 @@ def test_cost_of_a_wrong_fixed_variance():
 def test_the_last_fixed_variance_is_that_of_the_step_before():
     schedule = made("cosine", 50)
     bound, like = Bound(schedule), torch.zeros(50, 1, dtype=torch.float64)
-    beta, posterior = transition(schedule[:-1], schedule[1:])
+    beta, posterior = step_variances(schedule[:-1], schedule[1:])
     posterior[-1] = posterior[-2]
     expected = {"small": posterior, "large": torch.cat([beta[:-1], posterior[-1:]]), "learned": beta**0.25 * posterior**0.75}
     for kind in VARIANCES:
@@ -136,7 +134,7 @@ def batch():
     stream = torch.Generator().manual_seed(2)
     x0 = torch.randint(256, (5, 1, 4, 4), generator=stream) / 127.5 - 1
     noise = torch.randn(5, 1, 4, 4, dtype=torch.float64, generator=stream)
-    denoise = precondition(lambda x, c: net(x), eps, timestep_index(schedule), variance=True)
+    denoise = precondition(lambda x, c: net(x), eps_coefficients, timestep_index(schedule), variance=True)
 
     def loss(objective, weight=inverse_sigma2):
         return denoising_loss(
@@ -154,8 +152,8 @@ def test_scaling_of_the_objectives(batch):
     cases = (Hybrid(schedule, 0.001), simple + 0.04 * term), (Hybrid(schedule, 0.3), simple + 12 * term), (Vlb(schedule, 9), 40 * term)
     for objective, expected in cases:
         torch.testing.assert_close(loss(objective), expected)
-        torch.testing.assert_close(objective.seen, 40 * term.detach())
-        assert not objective.seen.requires_grad
+        torch.testing.assert_close(objective.last_bound, 40 * term.detach())
+        assert not objective.last_bound.requires_grad
 
 
 def test_the_mean_is_moved_by_the_bound_in_vlb_alone(batch):
@@ -194,7 +192,7 @@ def test_the_bound_of_two_values_falls_to_their_entropy():
     """
     found = {total: two_values(total) for total in (50, 200, 800)}
     for total, (rest, last, drawn) in found.items():
-        posterior = transition(made("cosine", total)[:-1], made("cosine", total)[1:])[1][-2].item()
+        posterior = step_variances(made("cosine", total)[:-1], made("cosine", total)[1:])[1][-2].item()
         assert last == pytest.approx(-math.log2(math.erf(1 / 255 / (2 * posterior) ** 0.5)), rel=1e-9)
         assert drawn.mean().item() == pytest.approx(rest, abs=4 * drawn.std().item() / 4000**0.5)
         assert rest > 1
@@ -222,7 +220,7 @@ def test_levels_are_drawn_evenly_until_each_has_ten_losses():
     expected = [0.999 * share / 10 + 0.001 / 4 for share in (1, 2, 3, 4)]
     assert found.probabilities().tolist() == pytest.approx(expected)
     level = found(schedule, 40000, generator(5))
-    shares = (schedules.timestep(level, schedule).bincount(minlength=4).flip(0) / 40000).tolist()
+    shares = (subschedules.timestep(level, schedule).bincount(minlength=4).flip(0) / 40000).tolist()
     assert shares == pytest.approx(expected, abs=4 * 0.5 / 200)
 
 

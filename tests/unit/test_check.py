@@ -17,7 +17,7 @@ from difftables.report.pages import Page, from_plain
 ROOT = Path(__file__).parents[2]
 TABLES = Path("results/smoke/tables")
 T2 = TABLES / "noise_estimation/T2"
-ERRORS = Path("results/smoke/store/studies/digits/s0/errors.json")  # what F2-images is made from
+ERRORS = Path("results/smoke/store/studies/noise_estimation/digits/s0/errors.json")  # what F2-images is made from
 
 
 def page(paper, table, figure):
@@ -47,14 +47,17 @@ def record(shift=0.0):
 def written(tmp_path_factory):
     """All tables of scale smoke as a run would write them, but for what they say; one is made from a record that is here."""
     folder = tmp_path_factory.mktemp("results")
-    for name in ("params.yaml", "workflow"):
+    for name in ("params.yaml", "scales", "workflow"):
         (folder / name).symlink_to(ROOT / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         plan = read("smoke")
         write_json(ERRORS, record())
         outputs = {"record": {str(ERRORS): sha256(ERRORS)}}
-        write_json(plan.provenance_file("errors", "digits", 0), {"rule": "errors", "machine": "a card", "inputs": {}, "outputs": outputs})
+        write_json(
+            plan.provenance_file("errors", "noise_estimation/digits", 0),
+            {"rule": "errors", "machine": "a card", "inputs": {}, "outputs": outputs},
+        )
         pages = []
         for paper, names in plan.params.tables.items():
             for name in names:
@@ -82,7 +85,7 @@ def folder(written, tmp_path, monkeypatch):
         for name in names:
             path = Path(top, name)
             write_text(copy / path.relative_to(written), path.read_text())
-    for name in ("params.yaml", "workflow"):
+    for name in ("params.yaml", "scales", "workflow"):
         (copy / name).symlink_to(ROOT / name)
     monkeypatch.chdir(copy)
     return copy

@@ -11,9 +11,9 @@ from job_files import RUN, changed, job_names, read_job
 from difftables.common.files import load_tensors, read_json, save_tensors
 from difftables.config.job_specs import MeasureSpec, SampleSpec, SearchSpec
 from difftables.config.run_spec import RunSpec
-from difftables.diffusion import schedules
+from difftables.diffusion.beta_families import fitted
+from difftables.diffusion.schedule_file import write_schedules
 from difftables.estimation import level_sources
-from difftables.estimation.estimator import fitted
 from difftables.jobs import job as jobs
 from difftables.jobs import measure, sample, search
 from difftables.metrics import scorers
@@ -237,16 +237,16 @@ def test_one_changed_sample_is_measured_again_for_its_step_count_alone(counted):
 def test_a_schedule_file_that_gains_a_step_count_leaves_the_others(counted):
     spec = changed(SPECS["sample"], {"sampler": {"schedule": "searched"}})
     known = {steps: fitted(0.02, steps, 1e-3) for steps in (2, 3, 4)}
-    schedules.write(Path("own.csv"), {steps: known[steps] for steps in (2, 3)})
+    write_schedules(Path("own.csv"), {steps: known[steps] for steps in (2, 3)})
     run("sample", spec, schedules="own.csv")
     worked(counted, "sample")
-    schedules.write(Path("own.csv"), known)
+    write_schedules(Path("own.csv"), known)
     more = changed(spec, {"steps": [2, 3, 4]})
     found = run("sample", more, schedules="own.csv")
     assert worked(counted, "sample") == [4]
     assert run("sample", more, "whole", schedules="own.csv") == found
     worked(counted, "sample")
-    schedules.write(Path("own.csv"), known | {3: fitted(0.02, 3, 2e-3)})
+    write_schedules(Path("own.csv"), known | {3: fitted(0.02, 3, 2e-3)})
     run("sample", more, schedules="own.csv")
     assert worked(counted, "sample") == [3]
 
@@ -258,7 +258,7 @@ def test_two_more_columns_change_the_jobs_of_their_rows_alone(rewritten, monkeyp
     before = plan.Workflow(params.load(rewritten(), "laptop"))
     files = job_names(before)
     for table, steps in asked.items():
-        after = plan.Workflow(params.load(rewritten((f"tables/{table}/steps", [*steps, 30, 40])), "laptop"))
+        after = plan.Workflow(params.load(rewritten((f"{table.replace('/', '/tables/')}/steps", [*steps, 30, 40])), "laptop"))
         rows = [row for row in after.rows(*table.split("/")) if row["run"]]
         own = {row["sampler"] for row in rows if before.params.samplers[row["sampler"]].steps is not None}
         drawn = {(row["run"], str(seed), row["sampler"]) for row in rows for seed in before.params.runs[row["run"]].seeds}

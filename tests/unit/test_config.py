@@ -1,16 +1,14 @@
 """Bad input is one line that names the key and the mend."""
 
-import math
 import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from difftables.common import registry
 from difftables.common.errors import ConfigError
 from difftables.config import params_file
-from difftables.planning import params, plan
+from difftables.planning import params, params_files, plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,32 +27,32 @@ def test_all_scales_are_valid(scale):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("runs.digits.train.stpes", 5, "runs.digits.train.stpes is no known key; did you mean 'steps'?"),
+        ("noise_estimation.runs.digits.train.stpes", 5, "runs.digits.train.stpes is no known key; did you mean 'steps'?"),
         ("evalation", {}, "evalation is no known key; did you mean 'evaluation'?"),
-        ("runs.digits.train.lr", KeyError, "runs.digits.train.lr is missing"),
-        ("runs.digits.train.lr", "1e-4", "(YAML reads 1e-4 as text; write 0.0001)"),
-        ("runs.digits.train.steps", "many", "runs.digits.train.steps: input should be a valid integer, not 'many'"),
-        ("runs.digits.train.steps", 0, "runs.digits.train.steps: input should be greater than 0, not 0"),
-        ("tables.noise_estimation.T2.steps", [3, -5], "tables.noise_estimation.T2.steps.1: input should be greater than 0, not -5"),
-        ("tables.noise_estimation.T2.steps", [0], "tables.noise_estimation.T2.steps.0"),
-        ("tables.noise_estimation.T2.steps", [3, 2000], "T2.steps asks for 2000 steps, but the training schedule of run 'digits' has 1000"),
+        ("noise_estimation.runs.digits.train.lr", KeyError, "runs.digits.train.lr is missing"),
+        ("noise_estimation.runs.digits.train.lr", "1e-4", "(YAML reads 1e-4 as text; write 0.0001)"),
+        ("noise_estimation.runs.digits.train.steps", "many", "runs.digits.train.steps: input should be a valid integer, not 'many'"),
+        ("noise_estimation.runs.digits.train.steps", 0, "runs.digits.train.steps: input should be greater than 0, not 0"),
+        ("noise_estimation.tables.T2.steps", [3, -5], "tables.T2.steps.1: input should be greater than 0, not -5"),
+        ("noise_estimation.tables.T2.steps", [0], "tables.T2.steps.0"),
+        ("noise_estimation.tables.T2.steps", [3, 2000], "T2.steps asks for 2000 steps, but the training schedule of run 'digits' has 1000"),
         ("scale", "laptp", "scale is 'laptp'; did you mean 'laptop'?"),
-        ("samplers.ddim-fitted.solver.rule", "ddmi", "samplers.ddim-fitted.solver.rule is 'ddmi'; did you mean 'ddim'?"),
+        ("noise_estimation.samplers.ddim-fitted.solver.rule", "ddmi", "samplers.ddim-fitted.solver.rule is 'ddmi'; did you mean 'ddim'?"),
         (
-            "samplers.ddim-fitted.schedule",
+            "noise_estimation.samplers.ddim-fitted.schedule",
             "fited",
             "samplers.ddim-fitted has schedule 'fited', neither a .csv file nor known; did you mean 'fitted'?",
         ),
-        ("samplers.ddim-fitted.schedule", "none.csv", "samplers.ddim-fitted.schedule: none.csv does not exist"),
-        ("samplers.ddim-fitted.adapt", "orcale", "samplers.ddim-fitted.adapt is 'orcale'; did you mean 'oracle'?"),
-        ("runs.digits.data", "digit", "runs.digits.data names 'digit', which is not defined; did you mean 'digits'?"),
+        ("noise_estimation.samplers.ddim-fitted.schedule", "none.csv", "samplers.ddim-fitted.schedule: none.csv does not exist"),
+        ("noise_estimation.samplers.ddim-fitted.adapt", "orcale", "samplers.ddim-fitted.adapt is 'orcale'; did you mean 'oracle'?"),
+        ("noise_estimation.runs.digits.data", "digit", "runs.digits.data names 'digit', which is not defined; did you mean 'digits'?"),
         ("data.digits.reader", "mnist", "data.digits.reader is 'mnist'; there is digits, folder"),
-        ("nets.unet-digits.kind", "unett", "nets.unet-digits.kind is 'unett'; did you mean 'unet'?"),
-        ("nets.unet-digits.widht", 3, "nets.unet-digits has no argument 'widht'; did you mean 'width'?"),
-        ("nets.unet-digits.width", "wide", "nets.unet-digits has width = 'wide', which is no int"),
-        ("nets.unet-digits.dropout", KeyError, "nets.unet-digits lacks the argument 'dropout'"),
-        ("runs.digits.weight", "epsilon", "runs.digits.weight is 'epsilon'; did you mean 'eps'?"),
-        ("schedules.ddpm.last", 1.5, "schedules.ddpm has last = 1.5, which is no Rate"),
+        ("noise_estimation.nets.unet-digits.kind", "unett", "nets.unet-digits.kind is 'unett'; did you mean 'unet'?"),
+        ("noise_estimation.nets.unet-digits.widht", 3, "nets.unet-digits has no argument 'widht'; did you mean 'width'?"),
+        ("noise_estimation.nets.unet-digits.width", "wide", "nets.unet-digits has width = 'wide', which is no int"),
+        ("noise_estimation.nets.unet-digits.dropout", KeyError, "nets.unet-digits lacks the argument 'dropout'"),
+        ("noise_estimation.runs.digits.weight", "epsilon", "runs.digits.weight is 'epsilon'; did you mean 'eps'?"),
+        ("noise_estimation.schedules.ddpm.last", 1.5, "schedules.ddpm has last = 1.5, which is no Rate"),
         ("evaluation.images.n", 60, "evaluation.images has kid_subset_size = 100, larger than n = 60 samples"),
         ("evaluation.images.seeds", [0], "evaluation.images.seeds needs at least three seeds"),
         ("evaluation.speech.seeds", [0], "evaluation.speech.seeds needs at least three seeds"),
@@ -68,11 +66,14 @@ def test_all_scales_are_valid(scale):
         ("data.voice.hopp", 1, "data.voice.hopp is no known key; did you mean 'hop'?"),
         ("search.speech.grid", "lader", "search.speech.grid is 'lader'; did you mean 'ladder'?"),
         (
-            "tables.noise_estimation.T2.run",
+            "noise_estimation.tables.T2.run",
             "digts",
-            "tables.noise_estimation.T2.run names 'digts', which is not defined; did you mean 'digits'?",
+            "tables.T2.run names 'digts', which is not defined; did you mean 'digits'?",
         ),
-        ("scales.smok", {}, "scales.smok is no scale; did you mean 'smoke'?"),
+        ("smok:evaluation", {}, "scales/smok.yaml: 'smok' is no scale; did you mean 'smoke'?"),
+        ("smok:edm.runs", {}, "workflow/papers/edm/params.smok.yaml: 'smok' is no scale; did you mean 'smoke'?"),
+        ("edm.smaplers", {}, "workflow/papers/edm/params.yaml: smaplers is no known key; did you mean 'samplers'?"),
+        ("edm.page", "first", "workflow/papers/edm/params.yaml: page is 'first'"),
     ],
 )
 def test_mistakes_are_one_line_with_the_mend(edited, path, value, message):
@@ -93,7 +94,7 @@ def test_files_that_are_no_params(tmp_path):
 
 def test_overrides_of_a_scale_are_merged_key_by_key():
     base, other = {"a": {"b": 1, "c": [1, 2]}}, {"a": {"c": [3]}, "d": 4}
-    assert params.merge(base, other) == {"a": {"b": 1, "c": [3]}, "d": 4}
+    assert params_files.merge(base, other) == {"a": {"b": 1, "c": [3]}, "d": 4}
     assert base == {"a": {"b": 1, "c": [1, 2]}}
 
 
@@ -112,9 +113,9 @@ def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
     monkeypatch.chdir(tmp_path)
     for path, value, message in (
-        ("tables.noise_estimation.T9", {"run": None, "steps": []}, "tables.noise_estimation.T9 is not in"),
+        ("noise_estimation.tables.T9", {"run": None, "steps": []}, "tables.T9 is not in"),
         ("tables.noise_estimaton", {}, "did you mean 'noise_estimation'?"),
-        ("samplers.ddim-fitted", KeyError, "row ddim-fitted: sampler is 'ddim-fitted'; did you mean 'ddpm-fitted'?"),
+        ("noise_estimation.samplers.ddim-oracle", KeyError, "row ddim-oracle: sampler is 'ddim-oracle'; did you mean 'ddpm-oracle'?"),
     ):
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
             plan.Workflow(edited(path, value))
@@ -130,7 +131,7 @@ def test_a_bad_schedule_file_is_named_before_any_job(edited, monkeypatch, tmp_pa
     ):
         Path("mine.csv").write_text(text)
         with pytest.raises(ConfigError) as error:
-            plan.Workflow(edited("samplers.ddim-fitted.schedule", "mine.csv"))
+            plan.Workflow(edited("noise_estimation.samplers.ddim-fitted.schedule", "mine.csv"))
         assert message in str(error.value)
 
 
@@ -140,24 +141,29 @@ def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
 
     def specs(p):
         return {
-            "train": p.train_spec("digits", "0"), "estimator": p.train_estimator_spec("digits", "0"),
-            "strided": p.sample_spec("digits", "ddim-strided"), "fitted": p.sample_spec("digits", "ddim-fitted"),
-            "adjusted": p.sample_spec("digits", "ddim-adjusted"), "oracle": p.sample_spec("digits", "ddim-oracle"),
-            "searched": p.search_spec("digits", "ddim-searched"), "frozen": p.search_spec("digits", "ddim-frozen"),
-            "measure": p.measure_spec("digits", "0", "ddim-fitted"), "errors": p.errors_spec("digits", "0"),
-        }  # fmt: skip
+            "train": p.train_spec("noise_estimation/digits", "0"),
+            "estimator": p.train_estimator_spec("noise_estimation/digits", "0"),
+            "strided": p.sample_spec("noise_estimation/digits", "ddim-strided"),
+            "fitted": p.sample_spec("noise_estimation/digits", "ddim-fitted"),
+            "adjusted": p.sample_spec("noise_estimation/digits", "ddim-adjusted"),
+            "oracle": p.sample_spec("noise_estimation/digits", "ddim-oracle"),
+            "searched": p.search_spec("noise_estimation/digits", "ddim-searched"),
+            "frozen": p.search_spec("noise_estimation/digits", "ddim-frozen"),
+            "measure": p.measure_spec("noise_estimation/digits", "0", "noise_estimation/ddim-fitted"),
+            "errors": p.errors_spec("noise_estimation/digits", "0"),
+        }
 
     before = specs(plan.Workflow(params.load(ROOT / "params.yaml", "laptop")))
     for path, value, expected in (
-        ("runs.digits.train.lr", 0.01, {"train"}),
-        ("runs.digits.estimator.train.lr", 0.01, {"estimator"}),
-        ("runs.digits.adjust.mode", "taylor", {"adjusted", "frozen", "oracle"}),
-        ("runs.digits.oracle.levels", 13, {"oracle", "errors"}),
+        ("noise_estimation.runs.digits.train.lr", 0.01, {"train"}),
+        ("noise_estimation.runs.digits.estimator.train.lr", 0.01, {"estimator"}),
+        ("noise_estimation.runs.digits.adjust.mode", "taylor", {"adjusted", "frozen", "oracle"}),
+        ("noise_estimation.runs.digits.oracle.levels", 13, {"oracle", "errors"}),
         ("search.images.budget", 99999, {"searched"}),
         ("search.speech.budget", 99999, set()),
         ("evaluation.images.neighbours", [3, 5, 7], {"measure"}),
         ("evaluation.speech.n", 5, set()),
-        ("samplers.ddim-fitted.clip", 2.0, {"fitted"}),
+        ("noise_estimation.samplers.ddim-searched.clip", 2.0, {"searched"}),
         ("evaluation.images.error_n", 77, {"errors"}),
     ):
         after = specs(plan.Workflow(edited(path, value)))
@@ -168,38 +174,31 @@ def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
     """Steps, seeds and family of a sampler stand in place of the table's, the evaluation's and the run's."""
     monkeypatch.chdir(ROOT)
     p = plan.Workflow(params.load(ROOT / "params.yaml", "laptop"))
-    assert p.sample_spec("voice", "wavegrad-full").steps == [1000]
-    assert p.sample_spec("voice", "wavegrad-full").seeds == [0]
-    assert p.sample_spec("voice", "wavegrad-linear").seeds == [0, 1, 2]
-    assert p.sample_spec("voice", "wavegrad-adjusted-fibonacci").run.adjust.family == "fibonacci"
-    assert p.search_spec("voice", "wavegrad-searched").steps == [6]
-    assert p.measure_spec("voice", "0", "wavegrad-linear").features is None
-    assert p.errors_spec("voice", "0").estimates == ["estimator", "known_mel"]
+    assert p.sample_spec("noise_estimation/voice", "wavegrad-full").steps == [1000]
+    assert p.sample_spec("noise_estimation/voice", "wavegrad-full").seeds == [0]
+    assert p.sample_spec("noise_estimation/voice", "wavegrad-linear").seeds == [0, 1, 2]
+    assert p.sample_spec("noise_estimation/voice", "wavegrad-adjusted-fibonacci").run.adjust.family == "fibonacci"
+    assert p.search_spec("noise_estimation/voice", "wavegrad-searched").steps == [6]
+    assert p.measure_spec("noise_estimation/voice", "0", "noise_estimation/wavegrad-linear").features is None
+    assert p.errors_spec("noise_estimation/voice", "0").estimates == ["estimator", "known_mel"]
     assert p.data_inputs("voice") == {"sentences": ["workflow/speech/sentences.txt"]}
     changed = plan.Workflow(edited("data.voice.excerpt", 0.5))
-    assert changed.sample_spec("digits", "ddim-fitted") == p.sample_spec("digits", "ddim-fitted")
-    assert changed.train_spec("voice", "0") != p.train_spec("voice", "0")
+    assert changed.sample_spec("noise_estimation/digits", "ddim-fitted") == p.sample_spec("noise_estimation/digits", "ddim-fitted")
+    assert changed.train_spec("noise_estimation/voice", "0") != p.train_spec("noise_estimation/voice", "0")
 
 
 def test_a_sampler_with_more_steps_than_training_is_named_before_any_job(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(ConfigError, match=r"samplers\.wavegrad-full\.steps asks for more steps than the 1000 .* run 'voice'"):
-        plan.Workflow(edited("samplers.wavegrad-full.steps", [1001]))
+        plan.Workflow(edited("noise_estimation.samplers.wavegrad-full.steps", [1001]))
 
 
 def test_the_study_of_robustness_adjusts_in_the_family_of_its_row(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = plan.Workflow(edited("samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec("voice", "0")
+    found = plan.Workflow(edited("noise_estimation.samplers.wavegrad-adjusted.family", "fibonacci")).robustness_spec(
+        "noise_estimation/voice", "0"
+    )
     assert {s.family for s in found.samplers} == {"fibonacci"}
-
-
-def test_the_readmes_line_for_own_recordings_is_valid(edited):
-    """What a user copies into params.yaml, at the laptop net's hop."""
-    line = next(line for line in (ROOT / "README.md").read_text().splitlines() if "`voice: {reader: folder" in line)
-    value = yaml.safe_load(line.strip().rstrip(".").strip("`"))["voice"]
-    found = edited("data.voice", value)
-    assert found.data["voice"].root == "my/recordings"
-    assert found.data["voice"].hop == math.prod(found.nets["wavegrad-voice"].factors)
 
 
 def test_a_data_set_with_few_images_has_a_floor_of_its_own(monkeypatch):

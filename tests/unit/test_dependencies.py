@@ -23,6 +23,7 @@ MENTIONS = {
     "dvc-s3": ("tests/flow/test_sharing.py", "url = s3://"),
     "import-linter": ("pyproject.toml", "[tool.importlinter]"),
     "mypy": ("Makefile", "/mypy"),
+    "pytest-xdist": ("Makefile", "pytest -n "),
     "ruff": ("Makefile", "/ruff check"),
     "snakefmt": ("Makefile", "/snakefmt"),
     "snakemake-executor-plugin-kubernetes": ("profiles/kubernetes/config.yaml", "executor: kubernetes"),

@@ -207,11 +207,11 @@ def test_other_schemes_and_missing_files_are_one_line(tmp_path):
     ("changes", "message"),
     [
         ([("data/digits/archive", "cifar")], "data.digits: reader digits reads no `archive`"),
-        ([("scales/paper/data/cifar/archive", "cifar")], "data.cifar.archive names 'cifar', which is not defined; did you mean 'cifar10'?"),
-        ([("scales/paper/data/cifar/root", "../x")], "data.cifar has root = '../x', which is to be a folder inside its archive"),
-        ([("scales/paper/data/cifar/crop", [1, 1, 1])], "data.cifar has `crop`"),
-        ([("scales/paper/data/cifar/reader", "cifar")], "data.cifar.reader is 'cifar'; did you mean 'cifar10'?"),
-        ([("scales/paper/data/imagenet/root", KeyError)], "data.imagenet: reader imagenet64 needs `root`"),
+        ([("paper:data/cifar/archive", "cifar")], "data.cifar.archive names 'cifar', which is not defined; did you mean 'cifar10'?"),
+        ([("paper:data/cifar/root", "../x")], "data.cifar has root = '../x', which is to be a folder inside its archive"),
+        ([("paper:data/cifar/crop", [1, 1, 1])], "data.cifar has `crop`"),
+        ([("paper:data/cifar/reader", "cifar")], "data.cifar.reader is 'cifar'; did you mean 'cifar10'?"),
+        ([("paper:data/imagenet/root", KeyError)], "data.imagenet: reader imagenet64 needs `root`"),
         ([("downloads/cifar10/sha", "")], "downloads.cifar10.sha is no known key; did you mean 'sha256'?"),
         ([("downloads/cifar10/sha256", "c4a3")], "downloads.cifar10.sha256"),
         ([("downloads/cifar10/url", "http://me:hidden@host/x")], "downloads.cifar10.url has a user or a password in it"),
@@ -245,7 +245,7 @@ def test_data_from_an_archive_are_told_where_it_is_unpacked(monkeypatch):
     paper = plan.read("paper")
     folder = ".cache/extracted/cifar10/c4a38c50a1bc"
     assert paper.data_spec("cifar").data.root == f"{folder}/cifar-10-batches-bin"
-    assert paper.evaluated_run("cifar-stf-ve-dsm").data.root == f"{folder}/cifar-10-batches-bin"
+    assert paper.evaluated_run("edm/ve-a").data.root == f"{folder}/cifar-10-batches-bin"
     assert paper.unpacked_folders("cifar") == [folder]
     assert paper.archive_inputs("cifar10") == {"archive": [".cache/downloads/cifar-10-binary.tar.gz"]}
     assert paper.download_spec("cifar-10-binary.tar.gz").url.endswith("/cifar-10-binary.tar.gz")

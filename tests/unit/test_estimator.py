@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from difftables.diffusion import schedules
+from difftables.diffusion.beta_families import fitted, refit, sample_schedules
 from difftables.diffusion.level import Level
-from difftables.estimation.estimator import Adjust, alpha_bar_of, estimator_loss, fitted, levels_of, log_noise, refit
+from difftables.estimation.adjustment import Adjust
+from difftables.estimation.estimator import alpha_bar_of, estimator_loss, log_noise
 from difftables.estimation.oracle import Kernel, Oracle, fit_kernel, leave_one_out_bandwidth
 
 
@@ -44,7 +45,7 @@ def test_refit_table(family, steps, first, alpha_bar, taylor, product, exact):
 
 def test_exact_refit_recovers_the_training_schedule():
     betas, _ = refit(double(0.006622643935444), 1000, 1e-6)
-    torch.testing.assert_close(betas[0], schedules.linear(1000, 1e-6, 1e-2), rtol=1e-9, atol=0)
+    torch.testing.assert_close(betas[0], torch.linspace(1e-6, 1e-2, 1000, dtype=torch.float64), rtol=1e-9, atol=0)
 
 
 def test_taylor_is_invalid_for_few_step_images_and_says_how_often_it_clips():
@@ -92,7 +93,7 @@ def test_samples_are_refitted_one_by_one():
 
 
 def test_levels_end_clean_and_start_at_the_estimate():
-    levels = levels_of(refit(double(0.2, 0.7), 4, 1e-4)[0])
+    levels = sample_schedules(refit(double(0.2, 0.7), 4, 1e-4)[0])
     torch.testing.assert_close(levels[0].alpha_bar, double(0.2, 0.7))
     assert levels[-1].std.tolist() == [0, 0]
     assert len(levels) == 5
@@ -127,7 +128,7 @@ def test_update_set_and_estimate_on():
         seen.append(x.item())
         return double(0.5)
 
-    rest = levels_of(refit(double(0.4), 3, 1e-4)[0])
+    rest = sample_schedules(refit(double(0.4), 3, 1e-4)[0])
     mean, x = torch.zeros(1, 1), torch.ones(1, 1)
     for on in ("after_noise", "before_noise"):
         Adjust(estimate, first=1e-4, family="linear", mode="exact", on=on)(mean, x, rest)
@@ -204,17 +205,18 @@ def test_more_fibonacci_steps_than_beta_0_allows_keep_their_shape(steps):
 
 def noisy_utterances(alpha_bar, seed=0):
     """A harmonic sound at 8 kHz with noise at a level, and what the mel oracle needs."""
-    from difftables.data.mel import filters, log_mel
-    from difftables.diffusion.schedules import from_betas, linear
+
+    from difftables.data.mel import log_mel, mel_filters
+    from difftables.diffusion.training_schedules import linear
     from difftables.estimation.oracle import MelOracle
 
     t = torch.arange(8000) / 8000
     x0 = 0.05 * sum((2 * torch.pi * 150 * k * t).sin() / k for k in range(1, 12))[None].expand(len(alpha_bar), -1)
     x0 = x0 * (1 + (2 * torch.pi * 3 * t).sin()) / 2
-    weights = filters(8000, 400, 48, 60.0, 4000.0)
+    weights = mel_filters(8000, 400, 48, 60.0, 4000.0)
     level = Level.variance_preserving(alpha_bar)
     x = level.like(x0).alpha * x0 + level.like(x0).std * torch.randn(x0.shape, generator=torch.Generator().manual_seed(seed))
-    training = from_betas(linear(1000, 1e-6, 0.01))
+    training = linear(1000, 1e-6, 0.01)
     return MelOracle(weights, 100, training), x, log_mel(x0, weights, 100)
 
 

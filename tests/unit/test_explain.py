@@ -234,7 +234,7 @@ def test_cells_that_were_not_run_say_why():
 
     assert "noise_estimation.T99" in said("x", table="T99")
     assert "samplers.ddpm-oracle is null" in said("any name", row_id="ddpm-oracle")
-    assert "tables.noise_estimation.T3.run is null" in said("DDPM, adjusted", table="T3")
+    assert "tables.T3.run is null" in said("DDPM, adjusted", table="T3")
     assert "nothing was run" in " ".join(explanation.history("smoke", cell("x", status="literature")))
 
 

@@ -5,20 +5,21 @@ import math
 
 import pytest
 import torch
-from job_files import RUN, read_job
+from job_files import RUN
 
 from difftables.common.files import save_tensors
 from difftables.config.job_specs import TrainSpec
 from difftables.config.run import Training
-from difftables.diffusion import schedules
+from difftables.data.datasets import open_dataset
+from difftables.diffusion import subschedules, training_schedules
 from difftables.diffusion.corruptions import scale
 from difftables.diffusion.denoiser import CONDITIONINGS, PRECONDITIONINGS, Counted, vp_time
 from difftables.diffusion.level import Level
-from difftables.diffusion.training_schedules import FAMILIES
-from difftables.jobs.train import training_batches
+from difftables.diffusion.training_schedules import TRAINING_SCHEDULES
 from difftables.sampling import ode, solvers
 from difftables.sampling.correctors import AddNoise, LangevinStep
 from difftables.training import level_densities
+from difftables.training.batches import training_batches
 from difftables.training.loop import decay, learning_rate
 from difftables.training.losses import WEIGHTS
 from difftables.training.targets import field_weights, stable_field
@@ -137,10 +138,10 @@ def test_constants_of_edm(sigma, skip, out, inner, told, weight):
 def test_the_grid_of_edm():
     wanted = [80, 57.585985, 40.785574, 28.374585, 19.352453, 12.910082, 8.400935, 5.315195, 3.256822, 1.92334, 1.088171, 0.585348,
               0.296442, 0.139516, 0.059947, 0.022935, 0.007528, 0.002, 0]  # fmt: skip
-    training = FAMILIES["exploding"](100, lowest=0.002, highest=80.0)
-    assert schedules.power_law(training, 18).sigma.tolist() == pytest.approx(wanted, abs=1e-6)
-    with pytest.raises(ValueError, match="at least, not 1"):
-        schedules.power_law(training, 1)
+    training = TRAINING_SCHEDULES["exploding"](100, lowest=0.002, highest=80.0)
+    assert subschedules.power_law(training, 18).sigma.tolist() == pytest.approx(wanted, abs=1e-6)
+    with pytest.raises(ValueError, match="at least 2 steps, not 1"):
+        subschedules.power_law(training, 1)
 
 
 def test_time_of_the_variance_preserving_sde():
@@ -157,10 +158,10 @@ def gaussian(spread):
 
 
 def heun(steps, denoise=None):
-    training = FAMILIES["exploding"](100, lowest=0.002, highest=80.0)
+    training = TRAINING_SCHEDULES["exploding"](100, lowest=0.002, highest=80.0)
     denoise = Counted(denoise or gaussian(0.5))
     x = torch.tensor([[80.0]], dtype=torch.float64)
-    found = solvers.heun(x, schedules.power_law(training, steps), denoise=denoise, corrupt=scale, randn=torch.randn_like, churn=None)
+    found = solvers.heun(x, subschedules.power_law(training, steps), denoise=denoise, corrupt=scale, randn=torch.randn_like, churn=None)
     return found.item(), denoise.calls
 
 
@@ -194,14 +195,14 @@ def test_churn_adds_what_is_missing_to_the_new_level():
 
 
 def test_log_normal_levels():
-    drawn = level_densities.of("log_normal", exploding(80.0, 0.002, 0.0))(
+    drawn = level_densities.make_density("log_normal", exploding(80.0, 0.002, 0.0))(
         exploding(80.0, 0.002, 0.0), 40000, torch.Generator().manual_seed(0)
     )
     assert drawn.sigma.log().mean().item() == pytest.approx(-1.2, abs=0.02)
     assert drawn.sigma.log().std().item() == pytest.approx(1.2, abs=0.02)
     assert (drawn.alpha == 1).all()
-    kept = level_densities.of("log_normal", schedules.from_betas(schedules.linear(10, 0.1, 0.2)))
-    mixed = kept(schedules.from_betas(schedules.linear(10, 0.1, 0.2)), 10, torch.Generator().manual_seed(0))
+    kept = level_densities.make_density("log_normal", training_schedules.linear(10, 0.1, 0.2))
+    mixed = kept(training_schedules.linear(10, 0.1, 0.2), 10, torch.Generator().manual_seed(0))
     torch.testing.assert_close(mixed.alpha**2 + mixed.std**2, torch.ones(10, dtype=torch.float64))
 
 
@@ -210,7 +211,7 @@ def test_log_normal_levels():
 )
 def test_rk45_on_gaussian_data(family, options):
     """x(end) = x(1) sqrt(v(end) / v(1)), v = (alpha s)^2 + std^2, in as many calls as it says."""
-    path = ode.PATHS[family](FAMILIES[family](1000, **options))
+    path = ode.PATHS[family](TRAINING_SCHEDULES[family](1000, **options))
     first, last, x = path.at(1.0), path.at(path.end), torch.randn(3, 2, dtype=torch.float64)
     denoise = Counted(gaussian(0.5))
     found = ode.rk45(x, path, denoise)
@@ -224,7 +225,7 @@ def test_rk45_on_gaussian_data(family, options):
 def test_slopes_of_the_paths():
     """Against differences."""
     for family, options in (("exploding", {"lowest": 0.01, "highest": 50.0}), ("linear", {"first": 1e-4, "last": 0.02})):
-        path, t, h = ode.PATHS[family](FAMILIES[family](1000, **options)), 0.6, 1e-5
+        path, t, h = ode.PATHS[family](TRAINING_SCHEDULES[family](1000, **options)), 0.6, 1e-5
         assert path.slope(t) == pytest.approx((path.sigma(t + h) - path.sigma(t - h)) / (2 * h), rel=1e-6)
         log_alpha = [path.at(t + sign * h).alpha.log().item() for sign in (1, -1)]
         assert path.fading(t) == pytest.approx((log_alpha[0] - log_alpha[1]) / (2 * h), abs=1e-5)
@@ -259,8 +260,7 @@ def batches(tmp_path, references, distinct=True):
         save_tensors(path, {"images": images, "labels": torch.arange(50) % 2, "held_out": torch.arange(50) >= 40}, {"kind": "data"})
     training = {"steps": 6, "batch": 8, "lr": 0.1, "warmup": 0, "ema": 0.9, "save_every": 6, "flip": True, "distinct": distinct}
     spec = TrainSpec(run=RUN | {"data": RUN["data"] | {"classes": 2}, "train": training}, seed=3)
-    job = read_job("train", spec, {"data": path}, {})
-    return training_batches(job, "train", spec.run.train, references)
+    return training_batches(open_dataset(spec.run.data, path, torch.device("cpu")), spec.run.train, "train", spec.seed, references)
 
 
 def test_runs_that_differ_in_references_alone_see_the_same_batches(tmp_path):
@@ -273,7 +273,7 @@ def test_runs_that_differ_in_references_alone_see_the_same_batches(tmp_path):
     found = seen[40][3]
     assert torch.equal(found["references"][:8], seen[None][0])
     assert len(found["references"].flatten(1).unique(dim=0)) == 40  # all the data, none twice, whatever is mirrored
-    assert found["same"].sum(1).tolist() == [20] * 8
+    assert found["allowed"].sum(1).tolist() == [20] * 8
     assert len(seen[8][3]["references"]) == 8
     with pytest.raises(ValueError, match="41 distinct images are asked for, but only 40 are there"):
         batches(tmp_path, 41)(0)

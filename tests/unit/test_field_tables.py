@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from difftables.common.errors import ConfigError
 from difftables.common.files import save_tensors
@@ -233,7 +232,7 @@ def test_progress_quotes_the_paper(tmp_path):
 def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_path):
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
     monkeypatch.chdir(tmp_path)
-    sampler = next(iter(yaml.safe_load((ROOT / "params.yaml").read_text())["samplers"]))
+    sampler = "momentum"
     rows = {
         "variance": {"run": "exploding"},
         "phases": {"points": "data"},
@@ -241,19 +240,19 @@ def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_pat
     }
     layouts = {kind: {"title": "t", "kind": kind, "rows": [{"id": "a", "label": "a"} | row], "foot": []} for kind, row in rows.items()}
     layouts["phases"]["problem"] = {"points": 40, "dimensions": 3, "width": 1e-4}
-    bound = {kind: {"run": "soft-exploding", "parts": "soft", "steps": [8]} for kind in layouts}
+    bound = {kind: {"run": "exploding", "steps": [8]} for kind in layouts}
     Path("workflow/papers/soft_diffusion/tables.yaml").write_text(json.dumps(layouts))
     Path("workflow/papers/soft_diffusion/claims.yaml").write_text("[]")
-    found = plan.Workflow(params.load(rewritten(("tables", {"soft_diffusion": bound})), "laptop"))
+    found = plan.Workflow(params.load(rewritten(("soft_diffusion/tables", bound)), "laptop"))
     store = "results/laptop/store"
     files = {kind: found.table_inputs("soft_diffusion", kind) for kind in layouts}
-    assert files["variance"]["records"] == [f"{store}/studies/soft-exploding/s0/variance.json"]
+    assert files["variance"]["records"] == [f"{store}/studies/soft_diffusion/exploding/s0/variance.json"]
     assert files["phases"]["data"] == [f"{store}/data/digits.safetensors"]
-    assert files["progress"]["records"] == [f"{store}/records/soft-exploding/s0/{sampler}.json"]
+    assert files["progress"]["records"] == [f"{store}/records/soft_diffusion/exploding/s0/{sampler}.json"]
     assert files["progress"]["floor"] == [f"{store}/records/reference/digits.json"]
     for kind in ("variance", "progress"):
-        assert list(found.table_spec("soft_diffusion", kind).about) == ["soft-exploding"]
-    spec = found.variance_spec("soft-exploding", "0")
+        assert list(found.table_spec("soft_diffusion", kind).about) == ["soft_diffusion/exploding"]
+    spec = found.variance_spec("soft_diffusion/exploding", "0")
     assert spec.evaluation.model_dump() == {"variance_levels": 10, "variance_n": 512}
     assert "references" in type(spec.run).model_fields
 

@@ -113,6 +113,23 @@ def test_a_new_rule_of_sampling_re_runs_nothing(codes, jobs):
     assert codes() == codes({"difftables.sampling.rules": new})
 
 
+def test_a_new_metric_re_runs_the_measurements_of_its_medium_and_what_prints_them(codes, jobs):
+    """A function and an entry; no search and no study measures by it."""
+    module, functions = "difftables.metrics.catalogue", "difftables.metrics.image_metrics"
+    entry = 'IMAGE_METRICS = {\n    "shift": Metric("shift", better="lower", function=image_metrics.shift),'
+    edits = {
+        module: SOURCES[module].replace("IMAGE_METRICS = {", entry, 1),
+        functions: SOURCES[functions] + "\n\ndef shift(samples):\n    return [Measurement(samples.features.mean().item())]\n",
+    }
+    assert all(edits[name] != SOURCES[name] for name in edits)
+    before, after = codes(), codes(edits)
+    changed = {name for name in jobs if before[name] != after[name]}
+    assert {jobs[name][0] for name in changed} == {"measure", "table", "report"}
+    assert {name for name in changed if jobs[name][0] == "measure"} == {
+        name for name in jobs if jobs[name][0] == "measure" and jobs[name][1].medium == "images"
+    }
+
+
 def test_code_in_a_package_and_in_a_module_re_runs_all_that_import_it(codes, jobs):
     before = codes()
     after = codes({"difftables": SOURCES["difftables"] + "\nimport torch\ntorch.use_deterministic_algorithms(True)\n"})

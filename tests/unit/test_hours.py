@@ -51,9 +51,9 @@ def jobs(found):
 
 def test_training_takes_three_forward_passes_a_sample(plans, known):
     found = plans["paper"]
-    training = found.params.runs["cifar-stf-edm-ddpmpp-dsm"].train
-    flops = training.steps * training.batch * 3 * cost(known, found, "cifar-stf-edm-ddpmpp-dsm") * 2
-    job = ("train", {"run": "cifar-stf-edm-ddpmpp-dsm", "seed": "0"})
+    training = found.params.runs["edm/vp-e"].train
+    flops = training.steps * training.batch * 3 * cost(known, found, "edm/vp-e") * 2
+    job = ("train", {"run": "edm/vp-e", "seed": "0"})
     expected = flops / (found.params.resources.teraflops * 1e12) / 3600
     assert gpu_hours.by_rule(found, [job, job], known)["train"] == (2, pytest.approx(2 * expected))
     # 200 million images took the authors about two days on eight V100s, which are slower.
@@ -62,55 +62,64 @@ def test_training_takes_three_forward_passes_a_sample(plans, known):
 
 def test_a_chain_takes_a_call_a_step(plans, known):
     found = plans["paper"]
-    assert drawn(found, known, "celeba", "ddim-strided") == pytest.approx(3 + 5 + 10 + 20 + 50 + 100)
-    assert drawn(found, known, "cifar-stf-vp-dsm", "edm-heun") == pytest.approx(
-        sum(2 * n - 1 for n in found.step_counts("cifar-stf-vp-dsm", "edm-heun"))
-    )
-    assert drawn(found, known, "cifar-stf-ve-dsm", "stf-pc") == pytest.approx(2 * 1000)
-    assert drawn(found, known, "cifar-stf-ve-dsm", "stf-rk45-ve") == gpu_hours.RK45_CALLS
+    assert drawn(found, known, "noise_estimation/celeba", "noise_estimation/ddim-strided") == pytest.approx(3 + 5 + 10 + 20 + 50 + 100)
+    assert drawn(found, known, "edm/vp-a", "edm/heun") == pytest.approx(sum(2 * n - 1 for n in found.step_counts("edm/vp-a", "edm/heun")))
+    assert drawn(found, known, "edm/ve-a", "stable_target_field/pc") == pytest.approx(2 * 1000)
+    assert drawn(found, known, "edm/ve-a", "stable_target_field/rk45-ve") == gpu_hours.RK45_CALLS
 
 
 def test_an_adjusted_chain_asks_the_estimator_between_its_steps(plans, known):
     found = plans["paper"]
-    estimator = found.params.runs["celeba"].estimator.net
-    share = checkpoint_costs.forward(known, estimator, found.evaluated_run("celeba").data) / cost(known, found, "celeba")
-    steps = found.step_counts("celeba", "ddim-adjusted")
-    assert drawn(found, known, "celeba", "ddim-adjusted") == pytest.approx(sum(steps) + share * (sum(steps) - len(steps)))
+    estimator = found.params.runs["noise_estimation/celeba"].estimator.net
+    share = checkpoint_costs.forward(known, estimator, found.evaluated_run("noise_estimation/celeba").data) / cost(
+        known, found, "noise_estimation/celeba"
+    )
+    steps = found.step_counts("noise_estimation/celeba", "noise_estimation/ddim-adjusted")
+    assert drawn(found, known, "noise_estimation/celeba", "noise_estimation/ddim-adjusted") == pytest.approx(
+        sum(steps) + share * (sum(steps) - len(steps))
+    )
 
 
 def test_speech_is_trained_on_segments_and_drawn_as_utterances(plans, known):
     found = plans["paper"]
-    segment, utterance = cost(known, found, "ljspeech"), cost(known, found, "ljspeech", whole=True)
+    segment, utterance = cost(known, found, "noise_estimation/ljspeech"), cost(known, found, "noise_estimation/ljspeech", whole=True)
     assert utterance / segment == pytest.approx(10 * 22050 / (24 * 300))
-    training = found.params.runs["ljspeech"].train
-    assert asked(found, known, "train", run="ljspeech", seed="0") == training.steps * training.batch * 3 * segment
-    assert drawn(found, known, "ljspeech", "wavegrad-full") == pytest.approx(1000 * utterance / segment)
-    assert asked(found, known, "measure", run="ljspeech", seed="0", sampler="wavegrad-full") == 0
+    training = found.params.runs["noise_estimation/ljspeech"].train
+    assert asked(found, known, "train", run="noise_estimation/ljspeech", seed="0") == training.steps * training.batch * 3 * segment
+    assert drawn(found, known, "noise_estimation/ljspeech", "noise_estimation/wavegrad-full") == pytest.approx(1000 * utterance / segment)
+    assert asked(found, known, "measure", run="noise_estimation/ljspeech", seed="0", sampler="noise_estimation/wavegrad-full") == 0
 
 
 def test_a_search_stops_at_its_budget(plans, known):
     found, search = plans["paper"], plans["paper"].params.search.images
-    steps, one = found.step_counts("celeba", "ddim-searched"), cost(known, found, "celeba")
+    steps, one = (
+        found.step_counts("noise_estimation/celeba", "noise_estimation/ddim-searched"),
+        cost(known, found, "noise_estimation/celeba"),
+    )
     features = checkpoint_costs.extraction(found.features())
     tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
     assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
     expected = sum(count * (n * one + features) for n, count in tried.items())
-    assert asked(found, known, "search", run="celeba", seed="0", sampler="ddim-searched") == pytest.approx(expected)
+    assert asked(
+        found, known, "search", run="noise_estimation/celeba", seed="0", sampler="noise_estimation/ddim-searched"
+    ) == pytest.approx(expected)
 
 
 def test_studies_take_levels_times_samples(plans, known):
     found, e = plans["paper"], plans["paper"].params.evaluation.images
-    net = cost(known, found, "imagenet-cosine-hybrid")
-    where = {"run": "imagenet-cosine-hybrid", "seed": "0"}
+    net = cost(known, found, "improved_ddpm/cosine-hybrid")
+    where = {"run": "improved_ddpm/cosine-hybrid", "seed": "0"}
     assert asked(found, known, "likelihood", **where) == e.likelihood_n * 4000 * net
     assert asked(found, known, "gradients", **where) == 3 * e.gradient_batches * e.gradient_batch * 3 * net
-    stable = {"run": "cifar-stf-ve-stf", "seed": "0"}
-    assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "cifar-stf-ve-stf")
-    estimator = checkpoint_costs.forward(known, found.params.runs["celeba"].estimator.net, found.evaluated_run("celeba").data)
-    assert asked(found, known, "errors", run="celeba", seed="0") == e.error_levels * e.error_n * estimator
+    stable = {"run": "stable_target_field/ve-stf", "seed": "0"}
+    assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "stable_target_field/ve-stf")
+    estimator = checkpoint_costs.forward(
+        known, found.params.runs["noise_estimation/celeba"].estimator.net, found.evaluated_run("noise_estimation/celeba").data
+    )
+    assert asked(found, known, "errors", run="noise_estimation/celeba", seed="0") == e.error_levels * e.error_n * estimator
     assert asked(found, known, "reference") == pytest.approx(50000 * 5.7e9)
-    assert asked(found, known, "robustness", run="celeba", seed="0") > e.robustness_schedules * e.robustness_n * 6 * cost(
-        known, found, "celeba"
+    assert asked(found, known, "robustness", run="noise_estimation/celeba", seed="0") > e.robustness_schedules * e.robustness_n * 6 * cost(
+        known, found, "noise_estimation/celeba"
     )
 
 
@@ -128,7 +137,7 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
 
 def test_a_net_that_nobody_counted_is_told(plans, known):
     found = plans["paper"]
-    spec = found.evaluated_run("celeba")
+    spec = found.evaluated_run("noise_estimation/celeba")
     others = {name: value for name, value in known.items() if name != checkpoint_costs.key(spec.net, spec.data)}
     lines = gpu_hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
@@ -148,9 +157,15 @@ def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
 
 @pytest.mark.parametrize(
     ("scale", "name"),
-    [("gpu", "unet-digits"), ("gpu", "digits estimator"), ("gpu", "voice estimator"), ("gpu", "edm-ncsnpp"), ("gpu", "wavegrad-voice"),
-     ("paper", "cifar-cosine")],
-)  # fmt: skip
+    [
+        ("gpu", "noise_estimation/unet-digits"),
+        ("gpu", "noise_estimation/digits estimator"),
+        ("gpu", "noise_estimation/voice estimator"),
+        ("gpu", "edm/ncsnpp"),
+        ("gpu", "noise_estimation/wavegrad-voice"),
+        ("paper", "improved_ddpm/cifar-cosine"),
+    ],
+)
 def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
     net, data = next(pair for called, _, *pair in counting.nets(plans[scale]) if called == name)
     assert counting.count(net, data)[1] == known[checkpoint_costs.key(net, data)]
@@ -158,7 +173,7 @@ def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
 
 def test_a_changed_net_or_shape_has_another_key(monkeypatch):
     monkeypatch.chdir(ROOT)
-    spec = plan.read("laptop").evaluated_run("digits")
+    spec = plan.read("laptop").evaluated_run("noise_estimation/digits")
     net, data = spec.net, spec.data
     wider = Net.model_validate(net.model_dump() | {"width": net.model_extra["width"] + 1})
     assert checkpoint_costs.key(net, data) == checkpoint_costs.key(net, data.model_copy(update={"held_out": 10}))
@@ -178,7 +193,7 @@ def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):
     monkeypatch.chdir(ROOT)
     found = plans["gpu"]
     faster = plan.Workflow(params.load(rewritten(("resources/teraflops", 100.0)), "gpu"))
-    assert faster.train_spec("digits", "0") == found.train_spec("digits", "0")
+    assert faster.train_spec("noise_estimation/digits", "0") == found.train_spec("noise_estimation/digits", "0")
     before, after = (gpu_hours.by_rule(each, jobs(each), known)["train"][1] for each in (found, faster))
     assert after == pytest.approx(before / 2)
 

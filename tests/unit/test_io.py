@@ -6,7 +6,7 @@ import torch
 
 from difftables.common import files as io
 from difftables.data import READERS
-from difftables.data.image_files import folder, split, to_uint8, to_unit
+from difftables.data.image_files import folder, held_out_mask, to_uint8, to_unit
 from difftables.nets.unet import UNet
 
 
@@ -107,12 +107,12 @@ def test_uint8_round_trip_and_nan():
 
 
 def test_split_is_a_partition_that_depends_on_the_seed():
-    mask = split(100, 30, 0)
+    mask = held_out_mask(100, 30, 0)
     assert mask.sum() == 30
-    assert torch.equal(mask, split(100, 30, 0))
-    assert not torch.equal(mask, split(100, 30, 1))
+    assert torch.equal(mask, held_out_mask(100, 30, 0))
+    assert not torch.equal(mask, held_out_mask(100, 30, 1))
     with pytest.raises(ValueError, match="leaves none to train on"):
-        split(10, 10, 0)
+        held_out_mask(10, 10, 0)
 
 
 def test_folder_of_images(tmp_path):

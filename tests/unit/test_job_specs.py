@@ -80,7 +80,7 @@ def test_no_default_is_written(plans, scale):
 
 
 def test_the_places_of_defaults_are_found(plans):
-    spec = plans["smoke"].spec("train", "digits", "0")
+    spec = plans["smoke"].spec("train", "noise_estimation/digits", "0")
     assert ("run", "train", "precision") in defaults(spec, spec.model_dump(mode="json"))
 
 
@@ -99,7 +99,7 @@ def test_a_job_file_is_named_by_what_it_holds(plans, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("change", "place"), [({"tepps": [1]}, "tepps"), ({"n": "3"}, "n"), ({"n": 0}, "n"), ({"batch": 1.5}, "batch")])
 def test_a_spec_with_a_wrong_key_or_value_is_refused(plans, change, place):
-    written = plans["smoke"].written_spec("sample", "digits", "ddim-fitted")
+    written = plans["smoke"].written_spec("sample", "noise_estimation/digits", "noise_estimation/ddim-fitted")
     with pytest.raises(ValidationError) as error:
         SampleSpec.model_validate_json(json.dumps(written | change))
     assert [each["loc"] for each in error.value.errors()] == [(place,)]
@@ -107,10 +107,10 @@ def test_a_spec_with_a_wrong_key_or_value_is_refused(plans, change, place):
 
 def test_further_arguments_of_nets_are_kept(plans):
     """They belong to the net's class, not to its model."""
-    net = plans["smoke"].spec("train", "digits", "0").run.net
+    net = plans["smoke"].spec("train", "noise_estimation/digits", "0").run.net
     assert isinstance(net, Net)
     assert net.model_extra
-    assert plans["smoke"].written_spec("train", "digits", "0")["run"]["net"].keys() == {"kind", *net.model_extra}
+    assert plans["smoke"].written_spec("train", "noise_estimation/digits", "0")["run"]["net"].keys() == {"kind", *net.model_extra}
 
 
 PLANNED = """

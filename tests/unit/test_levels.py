@@ -1,5 +1,6 @@
 """Chosen levels as a schedule file, how they are chosen, and the table that shows them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from difftables.common import registry
 from difftables.common.files import read_json, save_tensors
 from difftables.config.job_specs import LevelsSpec, TableSpec
 from difftables.data import READERS
-from difftables.diffusion import operator_levels, schedules
+from difftables.diffusion import operator_levels
 from difftables.diffusion.level import Level
-from difftables.diffusion.training_schedules import FAMILIES
+from difftables.diffusion.schedule_file import read_nodes, read_schedules, write_schedules
+from difftables.diffusion.training_schedules import TRAINING_SCHEDULES
 from difftables.papers.numbers import Number
 from difftables.planning import plan
 from difftables.report.kinds import RENDERERS
@@ -31,24 +33,24 @@ VP = {"family": "linear", "steps": 1000, "first": 1e-4, "last": 0.02}
 
 
 def soft_levels():
-    return operator_levels.of_nodes(torch.tensor([0.1, 1 / 3, 2.0], dtype=torch.float64), 0.02, 0.2, 0.25)
+    return operator_levels.schedule_of_nodes(torch.tensor([0.1, 1 / 3, 2.0], dtype=torch.float64), 0.02, 0.2, 0.25)
 
 
 def test_a_schedule_file_with_operators_round_trips(tmp_path):
     found = soft_levels()
-    schedules.write(tmp_path / "s.csv", {3: found})
+    write_schedules(tmp_path / "s.csv", {3: found})
     lines = (tmp_path / "s.csv").read_text().splitlines()
     assert lines[0] == "steps,level,alpha,std,strength,beta"
     assert lines[1] == "3,0,1,0.20000000000000001,2,"
     assert lines[-1] == "3,3,1,0,0,"
-    (again,) = schedules.read(tmp_path / "s.csv").values()
+    (again,) = read_schedules(tmp_path / "s.csv").values()
     for name in ("alpha", "std", "strength"):
         assert torch.equal(getattr(again, name), getattr(found, name))
 
 
 def test_a_schedule_file_without_operators_is_what_it_was(tmp_path):
     schedule = Level(*(torch.tensor(values, dtype=torch.float64) for values in ([0.25, 0.5, 1.0], [0.875, 0.5, 0.0])))
-    schedules.write(tmp_path / "s.csv", {2: schedule})
+    write_schedules(tmp_path / "s.csv", {2: schedule})
     assert (tmp_path / "s.csv").read_text() == "steps,level,alpha,std,beta\n2,0,0.25,0.875,0.75\n2,1,0.5,0.5,0.75\n2,2,1,0,\n"
 
 
@@ -57,7 +59,7 @@ def test_a_schedule_file_without_operators_is_what_it_was(tmp_path):
     [
         ("alpha,std,strength\n1,0.2,-1\n1,0,0\n", "strength not negative"),
         ("alpha,std,strength\n1,0.2,nan\n1,0,0\n", "finite"),
-        ("alpha,std,strength\n1,0.2,2\n1,0,1\n", "last level must have std = 0 and strength 0"),
+        ("alpha,std,strength\n1,0.2,2\n1,0,1\n", "the last level must be clean"),
         ("alpha,std,strength\n1,0.2,1\n1,0.2,2\n1,0,0\n", "rises at level 1"),
         ("alpha,std\n1,0.2\n1,0\n", "has one schedule, with the column strength"),
     ],
@@ -65,7 +67,7 @@ def test_a_schedule_file_without_operators_is_what_it_was(tmp_path):
 def test_bad_files_of_levels_are_named(tmp_path, text, message):
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(ValueError, match=rf"bad\.csv.*{message}"):
-        schedules.read_nodes(tmp_path / "bad.csv")
+        read_nodes(tmp_path / "bad.csv")
 
 
 def test_nodes_lie_evenly_in_time_between_the_ends():
@@ -89,14 +91,15 @@ def test_the_smallest_longest_edge_of_any_path():
 
 
 def test_an_epsilon_stands_in_place_of_bisection():
-    assert operator_levels.chosen(DISTANCES, 4, 0.2) == ([0, 1, 3], 0.2)
+    assert operator_levels.choose_path(DISTANCES, 4, 0.2) == ([0, 1, 3], 0.2)
     with pytest.raises(ValueError) as error:
-        operator_levels.chosen(DISTANCES, 4, 0.01)
-    assert str(error.value) == "no path with edges up to 0.01 leads through the candidates; the smallest epsilon that has one is 0.1432"
-    typed = float(str(error.value).rsplit(" ", 1)[1])
-    assert operator_levels.chosen(DISTANCES, 4, typed) == ([0, 1, 3], typed)
-    with pytest.raises(ValueError, match=r"has one is 0\.00001432$"):
-        operator_levels.chosen(DISTANCES * 1e-4, 4, 1e-9)
+        operator_levels.choose_path(DISTANCES, 4, 0.01)
+    numbers = [float(number) for number in re.findall(r"\d+\.\d+", str(error.value))]
+    assert numbers == [0.01, 0.1432]
+    typed = numbers[1]
+    assert operator_levels.choose_path(DISTANCES, 4, typed) == ([0, 1, 3], typed)
+    with pytest.raises(ValueError, match=r"epsilon to 0\.00001432 "):
+        operator_levels.choose_path(DISTANCES * 1e-4, 4, 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +115,8 @@ def test_numbers_above_zero(annotation, value, fits):
 
 
 def test_epsilon_is_an_argument_that_may_be_left_out():
-    assert registry.arguments("diffusion.training_schedules.FAMILIES", "soft-scheduled")["epsilon"] == ("Positive | None", True)
-    assert registry.arguments("diffusion.training_schedules.FAMILIES", "exploding")["lowest"] == ("Positive", False)
+    assert registry.arguments("diffusion.training_schedules.TRAINING_SCHEDULES", "soft-scheduled")["epsilon"] == ("Positive | None", True)
+    assert registry.arguments("diffusion.training_schedules.TRAINING_SCHEDULES", "exploding")["lowest"] == ("Positive", False)
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +141,14 @@ def choose(folder, digits, **changes):
 
 
 def test_the_job_writes_a_schedule_its_record_and_the_same_plot_twice(tmp_path, digits, capsys):
-    folder, again = (choose(tmp_path / name / "soft-blur", digits) for name in ("one", "two"))
+    folder, again = (choose(tmp_path / name / "soft_diffusion/blur", digits) for name in ("one", "two"))
     assert capsys.readouterr().out.startswith("8 of 48 levels, edges up to ")
     record = read_json(folder / "levels.json")["record"]
-    nodes = schedules.read_nodes(folder / "levels.csv")
+    nodes = read_nodes(folder / "levels.csv")
     assert nodes.tolist() == record["nodes"]
     assert (nodes[0], nodes[-1], len(nodes), len(record["edges"])) == (0.01, 2.875, 8, 7)
     assert max(record["edges"]) <= record["longest"]
-    (schedule,) = schedules.read(folder / "levels.csv").values()
+    (schedule,) = read_schedules(folder / "levels.csv").values()
     assert torch.equal(schedule.strength[:-1].flip(0), nodes)
     assert (schedule.std[0].item(), schedule.std[-2].item()) == pytest.approx((0.2, 0.02))
     for suffix in ("csv", "png", "svg"):
@@ -157,7 +160,7 @@ def test_the_job_takes_an_epsilon_or_says_what_would_do(tmp_path, digits, capsys
     capsys.readouterr()
     record = read_json(choose(tmp_path, digits, epsilon=longest) / "levels.json")["record"]
     assert (len(record["nodes"]), record["longest"]) == (8, longest)
-    with pytest.raises(ValueError, match=r"no path with edges up to 0\.001 leads through the candidates; the smallest epsilon"):
+    with pytest.raises(ValueError, match=r"epsilon = 0\.001; set epsilon to 0\.\d+ "):
         choose(tmp_path, digits, epsilon=0.001)
 
 
@@ -166,8 +169,8 @@ def test_training_on_chosen_levels_is_linear_between_the_candidates_themselves(t
     grid = torch.linspace(0.01, 2.875, 48, dtype=torch.float64)
     nodes = grid[[int((grid - node).abs().argmin()) for node in read_json(folder / "levels.json")["record"]["nodes"]]]
     options = {key: value for key, value in SCHEDULE.items() if key != "family"}
-    found = FAMILIES["soft-scheduled"](**options, levels=folder / "levels.csv")
-    wanted = operator_levels.along(nodes, 40, 0.02, 0.2, 0.25)
+    found = TRAINING_SCHEDULES["soft-scheduled"](**options, levels=folder / "levels.csv")
+    wanted = operator_levels.interpolated_schedule(nodes, 40, 0.02, 0.2, 0.25)
     assert torch.equal(found.strength, wanted.strength)
     assert torch.equal(found.std, wanted.std)
 
@@ -211,9 +214,10 @@ def test_a_course_without_runs_has_no_figure():
 
 
 def test_the_table_finds_a_runs_levels_by_their_folder(tmp_path, digits):
-    folder = choose(tmp_path / "schedules" / "blur", digits)
+    folder = choose(tmp_path / "levels" / "soft" / "blur", digits)
     (tmp_path / "reported.csv").write_text(f"{','.join(Number.model_fields)}\np,T,r,d,,,,,,FID,1,,,s\n")
     spec = spec_of({"blur": (SCHEDULE, "blur")})
+    spec["courses"]["blur"]["levels"] = "soft/blur"
     spec = TableSpec.model_validate(spec)
     made, _ = page(spec, {"reported": [tmp_path / "reported.csv"], "data": [digits], "levels": [folder / "levels.csv"]})
     text = made.markdown()

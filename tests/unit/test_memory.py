@@ -6,7 +6,7 @@ from torch import nn
 
 from difftables.common.seeds import generator
 from difftables.config.run import Training
-from difftables.diffusion import schedules
+from difftables.diffusion import training_schedules
 from difftables.diffusion.corruptions import scale
 from difftables.training.loop import train
 from difftables.training.loss_aware import LossAware
@@ -15,7 +15,7 @@ from difftables.training.loss_aware import LossAware
 def trained(path, kill_at=None):
     """Twelve steps with levels drawn by loss, a history of two filled early on, and the weights of two steps kept."""
     torch.manual_seed(0)
-    net, schedule = nn.Linear(4, 4), schedules.from_betas(schedules.scaled_linear(24))[::6]
+    net, schedule = nn.Linear(4, 4), training_schedules.scaled_linear(24)[::6]
     memory = LossAware(schedule, memory=2)
 
     def batch_loss(step):

@@ -175,7 +175,7 @@ def test_what_cannot_be_is_one_line():
         (lambda: NCSNpp(20, 3, 32, LONG, 1, (), 0.0), "4 resolutions needs a multiple of 8 px, not 20"),
         (lambda: small(embedding="sine"), "'positional' or 'fourier', not 'sine'"),
         (lambda: small(classes=4)(torch.zeros(1, 2, 8, 8), torch.zeros(1)), "needs the class of each sample"),
-        (lambda: small()(torch.zeros(1, 2, 8, 8), torch.zeros(1), None, torch.zeros(1, 9)), "set its `augment` to how many"),
+        (lambda: small()(torch.zeros(1, 2, 8, 8), torch.zeros(1), None, torch.zeros(1, 9)), "set its `augment`"),
     ):
         with pytest.raises(ValueError, match=says) as caught:
             call()

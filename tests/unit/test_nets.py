@@ -134,10 +134,10 @@ def test_a_tiny_wavegrad_overfits_one_segment():
     from functools import partial
 
     from difftables.common.seeds import SampleNoise, generator
-    from difftables.diffusion import schedules
+    from difftables.diffusion import training_schedules
+    from difftables.diffusion.beta_families import fitted
     from difftables.diffusion.corruptions import scale
-    from difftables.diffusion.denoiser import edm, given, precondition, sqrt_alpha_bar
-    from difftables.estimation.estimator import fitted
+    from difftables.diffusion.denoiser import bind_condition, edm_coefficients, precondition, sqrt_alpha_bar
     from difftables.sampling.solvers import walk
     from difftables.training import level_densities
     from difftables.training.losses import denoising_loss, inverse_out
@@ -146,8 +146,8 @@ def test_a_tiny_wavegrad_overfits_one_segment():
     torch.manual_seed(0)
     net, t = small_wavegrad(), torch.arange(240) / 240
     x0, mel = 0.3 * (2 * torch.pi * (5 + 10 * t) * t).sin()[None], torch.randn(1, 20, 20)
-    training = schedules.from_betas(schedules.linear(1000, 1e-6, 0.01))
-    denoise = precondition(net, partial(edm, sigma_data=0.2), sqrt_alpha_bar(training))
+    training = training_schedules.linear(1000, 1e-6, 0.01)
+    denoise = precondition(net, partial(edm_coefficients, sigma_data=0.2), sqrt_alpha_bar(training))
     optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
     batch = x0.expand(8, -1)
     for step in range(250):
@@ -165,7 +165,16 @@ def test_a_tiny_wavegrad_overfits_one_segment():
     schedule = fitted(training.alpha_bar[0].item(), 12, 1e-6, "fibonacci")
     with torch.inference_mode():
         noise = randn(torch.empty(1, 240))
-        x = walk(noise, schedule, denoise=given(denoise, mel), corrupt=scale, rule="ddpm-small", noisy_end=False, churn=None, randn=randn)
+        x = walk(
+            noise,
+            schedule,
+            denoise=bind_condition(denoise, mel),
+            corrupt=scale,
+            rule="ddpm-small",
+            noisy_end=False,
+            churn=None,
+            randn=randn,
+        )
     assert (x - x0).square().mean() < 0.2 * x0.square().mean()  # an untrained net gives more than 1
 
 

@@ -6,7 +6,7 @@ from job_files import RUN
 
 from difftables.config.run_spec import RunSpec
 from difftables.config.sampling import Sampling, Walk
-from difftables.diffusion.corruptions import CORRUPTIONS, check, mask_gain
+from difftables.diffusion.corruptions import CORRUPTIONS, check_corruption, mask_gain
 from difftables.diffusion.level import Level
 from difftables.sampling.loaded_run import LoadedRun
 
@@ -19,7 +19,7 @@ def strongest(strength=2.0):
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_ours_pass(name):
-    check(name, CORRUPTIONS[name], strongest(), SHAPE, through=True)
+    check_corruption(name, CORRUPTIONS[name], strongest(), SHAPE, loss_through=True)
 
 
 def hard(x, level):
@@ -50,12 +50,12 @@ def cropped(x, level):
 )
 def test_others_are_refused_in_one_line(operator, message):
     with pytest.raises(ValueError, match=message) as error:
-        check("own", operator, strongest(), SHAPE, through=True)
+        check_corruption("own", operator, strongest(), SHAPE, loss_through=True)
     assert "\n" not in str(error.value)
 
 
 def test_a_hard_mask_is_no_trouble_where_the_loss_sees_every_value():
-    check("own", hard, strongest(), SHAPE, through=False)
+    check_corruption("own", hard, strongest(), SHAPE, loss_through=False)
 
 
 @pytest.mark.parametrize("name", ["blur", "mask"])

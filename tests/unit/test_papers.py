@@ -142,15 +142,16 @@ def test_a_missing_file_is_named(folder, name):
 
 def test_what_another_scale_plays_is_not_run_and_no_mistake(folder):
     """At laptop nothing plays `extra`; at scale paper a run does, though it is null."""
-    text = Path("params.yaml").read_text()
+    path = Path(f"workflow/papers/{IMPROVED}/params.paper.yaml")
+    text = path.read_text()
     first = '    - {id: cosine-vlb-long, label: "L_vlb, importance sampling"'
     folder(IMPROVED, "tables.yaml", first, '    - {id: extra, label: "extra", run: extra}\n' + first)
     assert "'extra'" in refused()
-    raw = text.replace("      imagenet-cosine-vlb-long:", "      imagenet-extra: null\n      imagenet-cosine-vlb-long:", 1)
+    raw = text.replace("\nruns:\n", "\nruns:\n  extra: null\n", 1)
     assert raw != text
-    Path("params.yaml").write_text(raw)
+    path.write_text(raw)
     rows = {each["id"]: each["run"] for each in plan.read("laptop").rows(IMPROVED, "F6")}
-    assert (rows["extra"], rows["cosine-vlb-long"]) == (None, "iddpm-cosine-vlb-long")
+    assert (rows["extra"], rows["cosine-vlb-long"]) == (None, "improved_ddpm/cosine-vlb-long")
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -17,7 +17,7 @@ from torch.distributed import TCPStore
 from difftables.common import parallel
 from difftables.common.errors import ConfigError
 from difftables.common.files import load_tensors, save_tensors
-from difftables.data.image_files import split
+from difftables.data.image_files import held_out_mask
 from difftables.planning import params, plan
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
     """A folder with a hundred and ten made-up images of two classes, where jobs run."""
     monkeypatch.chdir(tmp_path)
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    tensors = {"images": images, "labels": torch.arange(110) % 2, "held_out": split(110, 10, 0)}
+    tensors = {"images": images, "labels": torch.arange(110) % 2, "held_out": held_out_mask(110, 10, 0)}
     save_tensors(Path("data.safetensors"), tensors, {"kind": "data"})
     return tmp_path
 
@@ -48,10 +48,10 @@ def child(rank, size, port, folder, argv, trouble):
     os.dup2(log, 2)
     from difftables.__main__ import main
     from difftables.jobs import job as jobs
+    from difftables.training import batch_loss
     from difftables.training import loop as train
-    from difftables.training import losses
 
-    rate, loss, loop = train.learning_rate, losses.denoising_loss, train.train
+    rate, loss, loop = train.learning_rate, batch_loss.denoising_loss, train.train
 
     def struck(step, numbers):
         if isinstance(trouble, signal.Signals) and rank == 1 and step == 5:
@@ -70,7 +70,7 @@ def child(rank, size, port, folder, argv, trouble):
 
     struck.calls = 0
     train.learning_rate, train.train, jobs.finish = struck, kept, id  # the code is what it was: looking takes a second
-    losses.denoising_loss = broken if trouble == "nan" else loss
+    batch_loss.denoising_loss = broken if trouble == "nan" else loss
     sys.exit(main(argv))
 
 
@@ -114,11 +114,11 @@ MADE_UP = {"reader": "folder", "root": "images"}
 LABELLED = {"target": "stable_field", "references": 24, "data": MADE_UP | {"classes": 2}}
 AWARE = {"schedule": {"steps": 4}, "train": {"batch": 16}}
 CASES = {
-    "plain": ("stf-ve-dsm", "train", {"target": "clean", "references": None}),
-    "stable target": ("stf-ve-dsm", "train", LABELLED),
-    "augmented": ("stf-ve-f", "train", {"train": {"augment": 0.5}}),
-    "drawn by loss": ("iddpm-cosine-vlb-long", "train", AWARE),
-    "estimator": ("digits", "train_estimator", {}),
+    "plain": ("edm/ve-a", "train", {"target": "clean", "references": None}),
+    "stable target": ("edm/ve-a", "train", LABELLED),
+    "augmented": ("edm/ve-f", "train", {"train": {"augment": 0.5}}),
+    "drawn by loss": ("improved_ddpm/cosine-vlb-long", "train", AWARE),
+    "estimator": ("noise_estimation/digits", "train_estimator", {}),
 }
 
 
@@ -141,9 +141,12 @@ def test_two_processes_train_to_what_one_does(folder, case):
 
 def test_two_processes_draw_the_bits_of_one(folder):
     """Ten samples in batches of four, by an ODE whose steps a batch shares and adjusted, with what it all costs."""
-    assert processes(folder, training("net", "stf-ve-dsm", train={"steps": 2}), size=1)[0] == [0]
-    assert processes(folder, training("eps", "digits", train={"steps": 2}), size=1)[0] == [0]
-    for run, sampler, net, steps in (("stf-ve-dsm", "stf-rk45-ve", "net", 1), ("digits", "ddim-oracle", "eps", 3)):
+    assert processes(folder, training("net", "edm/ve-a", train={"steps": 2}), size=1)[0] == [0]
+    assert processes(folder, training("eps", "noise_estimation/digits", train={"steps": 2}), size=1)[0] == [0]
+    for run, sampler, net, steps in (
+        ("edm/ve-a", "stable_target_field/rk45-ve", "net", 1),
+        ("noise_estimation/digits", "noise_estimation/ddim-oracle", "eps", 3),
+    ):
         spec = changed(laptop().sample_spec(run, sampler), {"steps": [steps], "n": 5, "seeds": [0, 1], "batch": 4})
         found = []
         for size in (1, 2):
@@ -154,16 +157,18 @@ def test_two_processes_draw_the_bits_of_one(folder):
             found.append((tensors, meta["counts"][str(steps)]))
         assert all(torch.equal(found[0][0][name], found[1][0][name]) for name in found[0][0])
         assert found[0][1] == found[1][1]
-        assert found[0][1]["network_evaluations"] >= 10 * steps and (found[0][1]["estimator_evaluations"] > 0) == (sampler == "ddim-oracle")
+        assert found[0][1]["network_evaluations"] >= 10 * steps and (found[0][1]["estimator_evaluations"] > 0) == (
+            sampler == "noise_estimation/ddim-oracle"
+        )
 
 
 def test_sigterm_at_one_process_stops_all_and_the_same_command_goes_on(folder):
-    argv = training("whole", "stf-ve-dsm", **LABELLED)
+    argv = training("whole", "edm/ve-a", **LABELLED)
     assert processes(folder, argv)[0] == [0, 0]
     weights, curve = torch.load("found-0.pt")
     codes, logs = processes(folder, argv, trouble=signal.SIGTERM)
     assert codes == [143, 143]
-    assert logs == ["stopped by SIGTERM at step 6; the same command goes on from there\n", ""]
+    assert logs == ["stopped by SIGTERM at step 6; the same command resumes from there\n", ""]
     (state,) = Path(".cache/states").glob("*/state.pt")
     assert torch.load(state, weights_only=True)["step"] == 6
     codes, logs = processes(folder, argv)
@@ -174,7 +179,7 @@ def test_sigterm_at_one_process_stops_all_and_the_same_command_goes_on(folder):
 
 
 def test_what_is_not_finite_at_one_process_stops_all_with_one_line(folder):
-    codes, logs = processes(folder, training("broken", "stf-ve-dsm"), trouble="nan")
+    codes, logs = processes(folder, training("broken", "edm/ve-a"), trouble="nan")
     assert codes == [1, 1]
     lines = "".join(logs).splitlines()
     assert len(lines) == 1 and re.match(r"difftables train: loss nan, gradient norm nan at step 4 \(worst at alpha_bar = 1\)", lines[0])
@@ -182,13 +187,13 @@ def test_what_is_not_finite_at_one_process_stops_all_with_one_line(folder):
 
 
 def test_a_process_that_dies_is_missed_by_the_other(folder):
-    codes, logs = processes(folder, training("dead", "stf-ve-dsm"), trouble=signal.SIGKILL)
+    codes, logs = processes(folder, training("dead", "edm/ve-a"), trouble=signal.SIGKILL)
     assert codes == [1, -signal.SIGKILL]
     assert len(logs[0].splitlines()) == 1 and logs[0].startswith("difftables train: another process of this job no longer answers (")
 
 
 def test_a_batch_that_does_not_divide_is_refused(folder):
-    codes, logs = processes(folder, training("seven", "stf-ve-dsm", references=None, target="clean", train={"batch": 7}))
+    codes, logs = processes(folder, training("seven", "edm/ve-a", references=None, target="clean", train={"batch": 7}))
     assert codes == [1, 1]
     message = "difftables train: train.batch is 7, which 2 processes cannot share; set resources.processes to a divisor\n"
     assert "".join(logs) == message
@@ -197,8 +202,8 @@ def test_a_batch_that_does_not_divide_is_refused(folder):
 def test_no_spec_tells_of_processes(rewritten, monkeypatch):
     monkeypatch.chdir(ROOT)
     many = plan.Workflow(params.load(rewritten(("resources/processes", 2)), "laptop"))
-    assert many.params.resources.processes == 2 and many.train_spec("stf-ve-dsm", "0") == laptop().train_spec("stf-ve-dsm", "0")
-    assert many.sample_spec("stf-ve-dsm", "edm-heun") == laptop().sample_spec("stf-ve-dsm", "edm-heun")
+    assert many.params.resources.processes == 2 and many.train_spec("edm/ve-a", "0") == laptop().train_spec("edm/ve-a", "0")
+    assert many.sample_spec("edm/ve-a", "edm/heun") == laptop().sample_spec("edm/ve-a", "edm/heun")
     with pytest.raises(ConfigError, match=r"resources\.processes"):
         params.load(rewritten(("resources/processes", 0)), "laptop")
 
@@ -224,7 +229,7 @@ def test_a_batch_is_taken_apart_and_its_own_part_leads_the_references():
 
 
 def test_torchrun_runs_a_job_and_one_process_takes_no_torch(folder):
-    argv = training("run", "stf-ve-dsm", train={"steps": 2})
+    argv = training("run", "edm/ve-a", train={"steps": 2})
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "difftables", *argv]
     launch[launch.index("--code") : launch.index("--code") + 2] = []
     found = subprocess.run(launch, capture_output=True, text=True, timeout=120)

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from difftables.diffusion import schedules
+from difftables.diffusion.betas import schedule_from_betas
 from difftables.diffusion.level import Level
+from difftables.diffusion.schedule_file import check_schedule
 from difftables.search.grids import choose, counter_grid, enumerate_grid, grid_search, mean_schedule
 
 
@@ -38,7 +39,7 @@ def test_all_candidates_are_schedules(steps):
     grid = enumerate_grid(steps, (-4.0, -1.0), 9, 5)
     assert len(grid)
     for betas in choose(grid, 20, 0):
-        schedules.check(schedules.from_betas(betas), "candidate")
+        check_schedule(schedule_from_betas(betas), "candidate")
 
 
 def test_choice_depends_on_the_seed_alone():
@@ -71,11 +72,11 @@ def test_search_finds_the_best_candidate_whatever_the_batch(batch):
 def test_mean_schedule_averages_log_noise():
     levels = [Level.variance_preserving(torch.tensor(v)) for v in ([0.1, 0.1], [0.75, 0.36], [0.99, 0.96])]
     found = mean_schedule(levels)
-    schedules.check(found, "mean")
+    check_schedule(found, "mean")
     assert (1 - found.alpha_bar[1]).item() == pytest.approx((0.25 * 0.64) ** 0.5, rel=1e-6)
     assert (1 - found.alpha_bar[2]).item() == pytest.approx((0.01 * 0.04) ** 0.5, rel=1e-5)
 
 
 def test_mean_schedule_is_made_to_fall():
     levels = [Level.variance_preserving(torch.tensor([v])) for v in (0.1, 0.5, 0.4, 0.9)]
-    schedules.check(mean_schedule(levels), "mean")
+    check_schedule(mean_schedule(levels), "mean")

@@ -72,10 +72,10 @@ def test_noise_grows_to_its_maximum_in_a_quarter_of_the_time():
 
 def test_strength_is_linear_in_time_between_nodes():
     """Nodes 0, 1, 4 at t = 0, 1/2, 1; four steps."""
-    found = operator_levels.along(torch.tensor([0.0, 1.0, 4.0]), 4, 0.01, 0.1, 0.25)
+    found = operator_levels.interpolated_schedule(torch.tensor([0.0, 1.0, 4.0]), 4, 0.01, 0.1, 0.25)
     torch.testing.assert_close(found.strength, torch.tensor([4.0, 2.5, 1.0, 0.5, 0.0], dtype=torch.float64))
     with pytest.raises(ValueError, match="must rise"):
-        operator_levels.along(torch.tensor([0.0, 1.0, 1.0]), 4, 0.01, 0.1, 0.25)
+        operator_levels.interpolated_schedule(torch.tensor([0.0, 1.0, 1.0]), 4, 0.01, 0.1, 0.25)
 
 
 @pytest.mark.parametrize("apply", [blur, mask])
@@ -107,11 +107,11 @@ def test_shorter_edges_make_longer_paths_and_squares_would_take_every_node():
 
 def test_bisection_finds_a_path_of_the_wanted_number_of_nodes():
     distances = candidates()
-    path, longest = operator_levels.chosen(distances, 16)
+    path, longest = operator_levels.choose_path(distances, 16)
     assert (len(path), path[0], path[-1]) == (16, 0, 63)
     assert max(float(distances[a, b]) for a, b in pairwise(path)) <= longest
     with pytest.raises(ValueError, match="65 levels cannot be chosen out of 64"):
-        operator_levels.chosen(distances, 65)
+        operator_levels.choose_path(distances, 65)
 
 
 def oracle(x0) -> Denoiser:

@@ -8,8 +8,8 @@ import torch
 import yaml
 
 from difftables.common.errors import ConfigError
-from difftables.diffusion import schedules
 from difftables.diffusion.level import Level
+from difftables.diffusion.schedule_file import check_schedule
 from difftables.planning import params, plan
 from difftables.report.cells import Cell, Reported, latex, markdown, source_of
 from difftables.report.figures import STYLES, Line, colours_of
@@ -39,66 +39,70 @@ def refused(make, *changes):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("soft-blur/lowest", 0.0, "schedules.soft-blur has lowest = 0.0, which is no Positive"),
+        ("blur/lowest", 0.0, "schedules.blur has lowest = 0.0, which is no Positive"),
         ("exploding/lowest", 0.0, "schedules.exploding has lowest = 0.0, which is no Positive"),
-        ("soft-blur/highest", -0.2, "schedules.soft-blur has highest = -0.2, which is no Positive"),
-        ("soft-uniform/reached", 0.0, "schedules.soft-uniform has reached = 0.0, which is no Rate"),
-        ("soft-blur/epsilon", 0.0, "schedules.soft-blur has epsilon = 0.0, which is no Positive | None"),
-        ("soft-blur/lowest", 0.2, "schedules.soft-blur has lowest = 0.2 and highest = 0.2; the noise must grow with time"),
+        ("blur/highest", -0.2, "schedules.blur has highest = -0.2, which is no Positive"),
+        ("uniform/reached", 0.0, "schedules.uniform has reached = 0.0, which is no Rate"),
+        ("blur/epsilon", 0.0, "schedules.blur has epsilon = 0.0, which is no Positive | None"),
+        ("blur/lowest", 0.2, "schedules.blur has lowest = 0.2 and highest = 0.2; the noise must grow with time"),
         ("exploding/lowest", 30.0, "schedules.exploding has lowest = 30 and highest = 20; the noise must grow with time"),
-        ("soft-blur/weakest", 2.875, "schedules.soft-blur has weakest = 2.875 and strongest = 2.875; the operator must grow with time"),
-        ("soft-uniform/weakest", 3.0, "schedules.soft-uniform has weakest = 3 and strongest = 2.875; the operator must grow with time"),
-        ("soft-blur/nodes", 257, "schedules.soft-blur has nodes = 257, which is not between 2 and its 256 candidates"),
-        ("soft-blur/nodes", 1, "schedules.soft-blur has nodes = 1, which is not between 2 and its 256 candidates"),
-        ("soft-blur/candidates", 31, "schedules.soft-blur has nodes = 32, which is not between 2 and its 31 candidates"),
-        ("soft-blur/node", 32, "schedules.soft-blur has no argument 'node'; did you mean 'nodes'?"),
-        ("soft-uniform/nodes", 32, "schedules.soft-uniform has no argument 'nodes'; there is lowest"),
-        ("soft-blur/images", KeyError, "schedules.soft-blur lacks the argument 'images'"),
-        ("soft-blur/levels", "my.csv", "schedules.soft-blur has no argument 'levels'; there is lowest"),
-        ("soft-blur/strongest", 9.0, "schedules.soft-blur.strongest is 9 px, but the images of run 'soft-blur' are 8 px wide; lower it"),
-        ("soft-mask/strongest", 8.1, "schedules.soft-mask.strongest is 8.1 px, but the images of run 'soft-mask' are 8 px wide; lower it"),
+        ("blur/weakest", 2.875, "schedules.blur has weakest = 2.875 and strongest = 2.875; the operator must grow with time"),
+        ("uniform/weakest", 3.0, "schedules.uniform has weakest = 3 and strongest = 2.875; the operator must grow with time"),
+        ("blur/nodes", 257, "schedules.blur has nodes = 257, which is not between 2 and its 256 candidates"),
+        ("blur/nodes", 1, "schedules.blur has nodes = 1, which is not between 2 and its 256 candidates"),
+        ("blur/candidates", 31, "schedules.blur has nodes = 32, which is not between 2 and its 31 candidates"),
+        ("blur/node", 32, "schedules.blur has no argument 'node'; did you mean 'nodes'?"),
+        ("uniform/nodes", 32, "schedules.uniform has no argument 'nodes'; there is lowest"),
+        ("blur/images", KeyError, "schedules.blur lacks the argument 'images'"),
+        ("blur/levels", "my.csv", "schedules.blur has no argument 'levels'; there is lowest"),
+        ("blur/strongest", 9.0, "schedules.blur.strongest is 9 px, but the images of run 'blur' are 8 px wide; lower it"),
+        ("mask/strongest", 8.1, "schedules.mask.strongest is 8.1 px, but the images of run 'mask' are 8 px wide; lower it"),
     ],
 )
 def test_a_soft_schedule_that_cannot_be_is_one_line(edited, key, value, message):
-    assert message in refused(edited, (f"schedules/{key}", value))
+    assert message in refused(edited, (f"soft_diffusion/schedules/{key}", value))
 
 
 def test_an_operator_as_wide_as_the_image_and_as_many_nodes_as_candidates_will_do(edited):
-    found = edited(("schedules/soft-blur/strongest", 8.0), ("schedules/soft-mask/nodes", 256), ("schedules/soft-quiet/nodes", 2))
-    assert [found.train_spec(f"soft-{name}", "0").run.schedule.nodes for name in ("blur", "mask", "quiet")] == [32, 256, 2]
-    wide = edited(("schedules/exploding/highest", 180.0))  # no operator, so nothing to fit into the image
-    assert wide.train_spec("soft-exploding", "0").run.schedule.highest == 180.0
+    found = edited(
+        ("soft_diffusion/schedules/blur/strongest", 8.0),
+        ("soft_diffusion/schedules/mask/nodes", 256),
+        ("soft_diffusion/schedules/quiet/nodes", 2),
+    )
+    assert [found.train_spec(f"soft_diffusion/{name}", "0").run.schedule.nodes for name in ("blur", "mask", "quiet")] == [32, 256, 2]
+    wide = edited(("soft_diffusion/schedules/exploding/highest", 180.0))  # no operator, so nothing to fit into the image
+    assert wide.train_spec("soft_diffusion/exploding", "0").run.schedule.highest == 180.0
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("runs/soft-blur/corruption", "blurr")], "runs.soft-blur.corruption is 'blurr'; did you mean 'blur'?"),
-        ([("runs/soft-blur/seen", "corrupt")], "runs.soft-blur.seen is 'corrupt'; did you mean 'corrupted'?"),
-        ([("runs/soft-blur/prior", "smooth_gausian")], "runs.soft-blur.prior is 'smooth_gausian'; did you mean 'smooth_gaussian'?"),
-        ([("samplers/soft-from-noise/prior", "noise")], "samplers.soft-from-noise.prior is 'noise'; did you mean 'noise_alone'?"),
+        ([("soft_diffusion/runs/blur/corruption", "blurr")], "runs.blur.corruption is 'blurr'; did you mean 'blur'?"),
+        ([("soft_diffusion/runs/blur/loss_through", "corrupt")], "runs.blur.loss_through is 'corrupt'; did you mean 'corrupted'?"),
+        ([("soft_diffusion/runs/blur/prior", "smooth_gausian")], "runs.blur.prior is 'smooth_gausian'; did you mean 'smooth_gaussian'?"),
+        ([("soft_diffusion/samplers/from-noise/prior", "noise")], "samplers.from-noise.prior is 'noise'; did you mean 'noise_alone'?"),
         (
-            [("samplers/soft-naive/schedule", "trailling")],
-            "samplers.soft-naive has schedule 'trailling', neither a .csv file nor known; did",
+            [("soft_diffusion/samplers/naive/schedule", "trailling")],
+            "samplers.naive has schedule 'trailling', neither a .csv file nor known; did",
         ),
         (
-            [("runs/soft-blur/objective", "hybrid"), ("runs/soft-blur/net", "iddpm-8")],
-            "runs.soft-blur has objective hybrid, a bound of plain noise; with corruption blur set it to simple",
+            [("soft_diffusion/runs/blur/objective", "hybrid"), ("soft_diffusion/runs/blur/net", "improved_ddpm/width-3")],
+            "runs.blur has objective hybrid, a bound of plain noise; with corruption blur set it to simple",
         ),
         (
-            [("runs/soft-mask/objective", "vlb"), ("runs/soft-mask/net", "iddpm-8")],
-            "runs.soft-mask has objective vlb, a bound of plain noise; with corruption mask set it to simple",
+            [("soft_diffusion/runs/mask/objective", "vlb"), ("soft_diffusion/runs/mask/net", "improved_ddpm/width-3")],
+            "runs.mask has objective vlb, a bound of plain noise; with corruption mask set it to simple",
         ),
         (
-            [("runs/soft-exploding/schedule", "soft-uniform")],
-            "runs.soft-exploding has corruption 'scale', but the operator grows with its schedule 'soft-uniform'; change one of them",
+            [("soft_diffusion/runs/exploding/schedule", "soft_diffusion/uniform")],
+            "runs.exploding has corruption 'scale', but the operator grows with its schedule 'uniform'; change one of them",
         ),
         (
-            [("runs/soft-mask/schedule", "exploding")],
-            "runs.soft-mask has corruption 'mask', but the operator stays the identity with its schedule 'exploding'; change one of them",
+            [("soft_diffusion/runs/mask/schedule", "exploding")],
+            "runs.mask has corruption 'mask', but the operator stays the identity with its schedule 'exploding'; change one of them",
         ),
-        ([("schedules/soft-blur/images", 0)], "schedules.soft-blur has images = 0, which is no Count"),
-        ([("runs/voice/prior", "smooth_gaussian")], "runs.voice.prior is smooth_gaussian, which is made from images"),
+        ([("soft_diffusion/schedules/blur/images", 0)], "schedules.blur has images = 0, which is no Count"),
+        ([("noise_estimation/runs/voice/prior", "smooth_gaussian")], "runs.voice.prior is smooth_gaussian, which is made from images"),
     ],
 )
 def test_a_soft_run_or_sampler_that_cannot_be_is_one_line(edited, changes, message):
@@ -111,19 +115,19 @@ def test_a_soft_run_or_sampler_that_cannot_be_is_one_line(edited, changes, messa
 )
 def test_noise_is_not_adjusted_where_an_operator_acts(edited, key, value):
     """Though the run has all that an adjustment needs."""
-    own = yaml.safe_load((ROOT / "params.yaml").read_text())["runs"]["digits"]
-    runs = [(f"runs/soft-blur/{part}", own[part]) for part in ("estimator", "adjust", "oracle")]
-    wanted = (
-        "samplers.soft-naive fits or adjusts noise alone, but corruption 'blur' of run 'soft-blur' has a strength beside it; leave `adapt` "
+    own = yaml.safe_load((ROOT / "workflow/papers/noise_estimation/params.yaml").read_text())["runs"]["digits"]
+    runs = [(f"soft_diffusion/runs/blur/{part}", own[part]) for part in ("estimator", "adjust", "oracle")]
+    wanted = "samplers.naive fits or adjusts noise alone, but corruption 'blur' of run 'blur' has a strength beside it; leave `adapt` "
+    assert wanted + "out and use schedule trailing, strided or even" in refused(
+        edited, *runs, (f"soft_diffusion/samplers/naive/{key}", value)
     )
-    assert wanted + "out and use schedule trailing, strided or even" in refused(edited, *runs, (f"samplers/soft-naive/{key}", value))
     edited(*runs)
 
 
 def test_a_table_whose_row_adjusts_noise_on_a_soft_run_is_refused(edited):
     """Bound to the wrong run: the table's samplers are others'."""
-    message = refused(edited, ("tables/noise_estimation/T2", {"run": "soft-blur", "steps": [3]}))
-    assert "-fitted fits or adjusts noise alone, but corruption 'blur' of run 'soft-blur' has a strength beside it" in message
+    message = refused(edited, ("noise_estimation/tables/T2", {"run": "soft_diffusion/blur", "steps": [3]}))
+    assert "-fitted fits or adjusts noise alone, but corruption 'blur' of run 'soft_diffusion/blur' has a strength beside it" in message
 
 
 @pytest.mark.parametrize(
@@ -146,28 +150,37 @@ def test_a_level_without_noise_before_the_end_is_refused():
     """Its operator alone would leave sigma 0 to divide by."""
     std, strength = (torch.tensor(values, dtype=torch.float64) for values in ([0.2, 0.1, 0.0, 0.0], [3.0, 2.0, 1.0, 0.0]))
     with pytest.raises(ValueError, match=r"^mine: level 2 has std = 0 before the end; every corrupted level needs some noise$"):
-        schedules.check(Level.variance_exploding(std, strength), "mine")
-    schedules.check(Level.variance_exploding(std + torch.tensor([0, 0, 1e-9, 0]), strength), "mine")
+        check_schedule(Level.variance_exploding(std, strength), "mine")
+    check_schedule(Level.variance_exploding(std + torch.tensor([0, 0, 1e-9, 0]), strength), "mine")
 
 
 def test_runs_with_one_data_set_schedule_and_corruption_share_their_levels(edited):
     found = edited()
-    shared = found.level_inputs("soft-blur")
-    assert shared == {"levels": ["results/laptop/store/schedules/levels/digits-soft-blur-blur/levels.csv"]}
-    assert found.level_inputs("soft-direct") == found.level_inputs("soft-plain-loss") == shared
-    assert found.level_inputs("soft-mask") == {"levels": ["results/laptop/store/schedules/levels/digits-soft-mask-mask/levels.csv"]}
-    assert found.level_inputs("soft-uniform") == found.level_inputs("soft-exploding") == {}
-    for files in (found.train_inputs("soft-direct"), found.sample_inputs("soft-direct", "0", "soft-momentum")):
+    shared = found.level_inputs("soft_diffusion/blur")
+    assert shared == {"levels": ["results/laptop/store/schedules/levels/soft_diffusion/digits-blur-blur/levels.csv"]}
+    assert found.level_inputs("soft_diffusion/direct") == found.level_inputs("soft_diffusion/plain-loss") == shared
+    assert found.level_inputs("soft_diffusion/mask") == {
+        "levels": ["results/laptop/store/schedules/levels/soft_diffusion/digits-mask-mask/levels.csv"]
+    }
+    assert found.level_inputs("soft_diffusion/uniform") == found.level_inputs("soft_diffusion/exploding") == {}
+    for files in (
+        found.train_inputs("soft_diffusion/direct"),
+        found.sample_inputs("soft_diffusion/direct", "0", "soft_diffusion/momentum"),
+    ):
         assert files["levels"] == shared["levels"]
-    assert "levels" not in found.train_inputs("soft-uniform")
+    assert "levels" not in found.train_inputs("soft_diffusion/uniform")
 
 
 def test_levels_are_chosen_again_for_what_they_depend_on_alone(edited):
-    name, own = "digits-soft-blur-blur", edited().levels_spec("digits-soft-blur-blur")
+    name, own = "soft_diffusion/digits-blur-blur", edited().levels_spec("soft_diffusion/digits-blur-blur")
     assert (own.schedule.nodes, own.corruption, own.levels, own.dataset) == (32, "blur", name, "digits")
-    for change in (("runs/soft-blur/train/lr", 0.5), ("runs/soft-blur/seen", "plain"), ("schedules/soft-mask/nodes", 5)):
+    for change in (
+        ("soft_diffusion/runs/blur/train/lr", 0.5),
+        ("soft_diffusion/runs/blur/loss_through", "plain"),
+        ("soft_diffusion/schedules/mask/nodes", 5),
+    ):
         assert edited(change).levels_spec(name) == own
-    assert edited(("schedules/soft-blur/nodes", 5)).levels_spec(name) != own
+    assert edited(("soft_diffusion/schedules/blur/nodes", 5)).levels_spec(name) != own
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,17 @@ from job_files import RUN
 from difftables.common import registry
 from difftables.config.run_spec import RunSpec
 from difftables.config.sampling import MODELS, Sampling, Solver
-from difftables.diffusion import schedules, training_schedules
+from difftables.diffusion import subschedules, training_schedules
+from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.denoiser import Counted, eps, parts, precondition, switched, timestep_index
-from difftables.diffusion.level import PROCESSES, Level, concatenate, same_process
-from difftables.diffusion.schedules import noisiness
-from difftables.estimation.estimator import fitted
+from difftables.diffusion.denoiser import Counted, eps_coefficients, precondition, split_variance, switched, timestep_index
+from difftables.diffusion.level import PROCESSES, Level, concatenate, corruption_order, same_process
 from difftables.sampling import ode, solvers
 from difftables.sampling.loaded_run import LoadedRun
 from difftables.sampling.rules import RULES
 from difftables.training import level_densities
 
-VP = training_schedules.FAMILIES["linear"](100, first=1e-3, last=0.2)
+VP = training_schedules.TRAINING_SCHEDULES["linear"](100, first=1e-3, last=0.2)
 CHURN = {"amount": 30.0, "lowest": 0.3, "highest": 2.0, "noise": 1.007}
 DRAWN = {
     "walk": {"kind": "walk", "rule": "ddpm-small"},
@@ -40,14 +39,14 @@ def net(x, c_noise):
 class Shapes:
     """A medium of 4 px images without labels."""
 
-    def given(self, part, count):
+    def shape_and_condition(self, part, count):
         return (1, 4, 4), None
 
 
 def loaded(batch=3, **changes):
     """A loaded run whose net is a formula."""
     spec = RunSpec.model_validate(RUN | {"prior": "standard_normal"} | changes)
-    return LoadedRun(spec, Shapes(), VP, None, precondition(net, eps, timestep_index(VP)), torch.device("cpu"), batch)
+    return LoadedRun(spec, Shapes(), VP, None, precondition(net, eps_coefficients, timestep_index(VP)), torch.device("cpu"), batch)
 
 
 def sampling(solver, **more):
@@ -134,9 +133,9 @@ def test_every_solver_has_a_model_and_a_function():
 
 @pytest.mark.parametrize("name", [name for name in DRAWN if "noisy" not in name])
 def test_the_plan_counts_the_calls_that_are_made(name):
-    solver, counted = sampling(DRAWN[name]).solver, Counted(precondition(net, eps, timestep_index(VP)))
+    solver, counted = sampling(DRAWN[name]).solver, Counted(precondition(net, eps_coefficients, timestep_index(VP)))
     x = torch.zeros(2, 1, 4, 4)
-    solvers.bind(solver, VP)(x, schedules.strided(VP, 7), denoise=counted, corrupt=scale, randn=torch.ones_like)
+    solvers.bind(solver, VP)(x, subschedules.strided(VP, 7), denoise=counted, corrupt=scale, randn=torch.ones_like)
     assert counted.calls == solver.calls(7)
 
 
@@ -166,7 +165,7 @@ def two_steps(x, schedule, *, denoise, corrupt, randn):
     history = []
 
     def step(x, now, nxt):
-        x0 = parts(denoise(x, now))[0]
+        x0 = split_variance(denoise(x, now))[0]
         history.append((now.sigma.log(), x0))
         replaced = x0
         if len(history) > 1 and bool((nxt.std > 0).all()):
@@ -214,8 +213,12 @@ def test_each_process_ties_alpha_to_std():
      ("soft", {"lowest": 0.02, "highest": 0.2, "reached": 0.25, "weakest": 0.01, "strongest": 2.0})],
 )  # fmt: skip
 def test_a_schedule_knows_its_process_and_levels_between_its_own_follow_it(family, options):
-    schedule = training_schedules.FAMILIES[family](50, **options)
-    assert schedule.process == training_schedules.PROCESS[family] == registry.text("diffusion.training_schedules.PROCESS", family)
+    schedule = training_schedules.TRAINING_SCHEDULES[family](50, **options)
+    assert (
+        schedule.process
+        == training_schedules.PROCESS_OF_SCHEDULE[family]
+        == registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", family)
+    )
     assert schedule[3:7].process == schedule.process == schedule.to("cpu").expand(51).process
     again = same_process(schedule, schedule.sigma[:-1])
     torch.testing.assert_close(again.alpha, schedule.alpha[:-1])
@@ -223,12 +226,12 @@ def test_a_schedule_knows_its_process_and_levels_between_its_own_follow_it(famil
 
 
 def test_what_is_spaced_or_drawn_between_the_levels_of_sub_vp_is_sub_vp():
-    schedule, stream = training_schedules.FAMILIES["sub-linear"](50, first=1e-3, last=0.2), torch.Generator().manual_seed(0)
+    schedule, stream = training_schedules.TRAINING_SCHEDULES["sub-linear"](50, first=1e-3, last=0.2), torch.Generator().manual_seed(0)
     drawn = [level_densities.DENSITIES[name](schedule, 20, stream) for name in ("log_sigma", "log_normal", "between")]
-    for level in (schedules.power_law(schedule, 9), *drawn):
+    for level in (subschedules.power_law(schedule, 9), *drawn):
         assert level.process == "sub-vp"
         torch.testing.assert_close(level.std, 1 - level.alpha**2)
-    assert bool((noisiness(drawn[0]) <= schedule.sigma[0]).all())
+    assert bool((corruption_order(drawn[0]) <= schedule.sigma[0]).all())
 
 
 def test_levels_of_unknown_process_have_none_between():
@@ -241,4 +244,4 @@ def test_levels_of_unknown_process_have_none_between():
 def test_paths_follow_their_process():
     for name, path in ode.PATHS.items():
         family, options = {"ve": ("exploding", {"lowest": 0.01, "highest": 50.0}), "vp": ("cosine", {})}[ode.PROCESS[name]]
-        assert path(training_schedules.FAMILIES[family](50, **options)).at(0.7).process == ode.PROCESS[name]
+        assert path(training_schedules.TRAINING_SCHEDULES[family](50, **options)).at(0.7).process == ode.PROCESS[name]

@@ -10,9 +10,9 @@ import torch
 from difftables.common.files import save_tensors
 from difftables.config import data as config_data
 from difftables.data import audio, datasets, espeak
-from difftables.data.mel import FLOOR, filters, log_mel, power
+from difftables.data.mel import POWER_FLOOR, log_mel, mel_filters, mel_power
 from difftables.data.speech_files import folder, ljspeech, voice
-from difftables.data.speech_set import Speech
+from difftables.data.speech_set import SpeechSet
 
 RATE = 16000
 SENTENCES = Path("workflow/speech/sentences.txt")
@@ -36,7 +36,7 @@ def spec(**changes):
 def test_a_good_file_gives_its_samples(tmp_path):
     for name, subtype in (("a.wav", "PCM_16"), ("b.flac", "PCM_16"), ("c.wav", "PCM_24"), ("d.wav", "FLOAT")):
         soundfile.write(tmp_path / name, tone(), RATE, subtype=subtype)
-        samples = audio.read(tmp_path / name, RATE)
+        samples = audio.read_recording(tmp_path / name, RATE)
         assert samples.dtype == np.int16
         assert np.abs(samples / 32768 - tone()).max() < 2 / 32768
     assert len(folder(RATE, str(tmp_path))) == 4
@@ -76,7 +76,7 @@ def test_truncated_flac_is_named(tmp_path):
     soundfile.write(tmp_path / "bad.flac", np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
     (tmp_path / "bad.flac").write_bytes((tmp_path / "bad.flac").read_bytes()[:5000])
     with pytest.raises(ValueError, match=r"bad\.flac"):
-        audio.read(tmp_path / "bad.flac", RATE)
+        audio.read_recording(tmp_path / "bad.flac", RATE)
 
 
 @pytest.mark.parametrize("count", [2, 20, 23])
@@ -102,7 +102,7 @@ def test_a_folder_without_audio_and_no_folder(tmp_path):
 def test_convert_resamples_and_mixes_down(tmp_path):
     left = tone(0.5, 48000)
     soundfile.write(tmp_path / "stereo48.wav", np.stack([left, left], 1), 48000)
-    samples = audio.read(tmp_path / "stereo48.wav", RATE, convert=True)
+    samples = audio.read_recording(tmp_path / "stereo48.wav", RATE, convert=True)
     assert len(samples) == RATE // 2
     assert np.abs(samples[100:-100] / 32768 - tone(0.5)[100:-100]).max() < 0.01
 
@@ -143,7 +143,7 @@ def test_two_fresh_processes_give_the_same_bits(tmp_path):
 def test_sentences_twice_or_none(tmp_path):
     path = tmp_path / "s.txt"
     path.write_text("One.\nTwo.\nOne.\n")
-    with pytest.raises(ValueError, match=r"s\.txt: 'One\.' stands there twice"):
+    with pytest.raises(ValueError, match=r"s\.txt: 'One\.' occurs twice"):
         voice(8000, str(path))
     path.write_text("# nothing\n")
     with pytest.raises(ValueError, match="has no sentences"):
@@ -162,7 +162,7 @@ def test_missing_espeak_data_is_one_line(tmp_path, monkeypatch, capsys):
 
 
 def test_mel_shapes_and_filters_of_the_port():
-    weights = filters(22050, 1024, 80, 80.0, 8000.0)
+    weights = mel_filters(22050, 1024, 80, 80.0, 8000.0)
     assert weights.shape == (80, 513)
     assert log_mel(torch.randn(2, 7200), weights, 300).shape == (2, 80, 24)
     assert weights.max() <= 1
@@ -176,7 +176,7 @@ def test_mel_shapes_and_filters_of_the_port():
 
 def test_mel_corners_lie_on_the_htk_scale():
     """The peak of band b is at 700 (10^(m_b / 2595) - 1), m equally spaced."""
-    weights = filters(22050, 4096, 10, 100.0, 8000.0)
+    weights = mel_filters(22050, 4096, 10, 100.0, 8000.0)
     low, high = 2595 * np.log10(1 + np.array([100.0, 8000.0]) / 700)
     peaks = 700 * (10 ** (np.linspace(low, high, 12)[1:-1] / 2595) - 1)
     assert np.abs(weights.argmax(dim=1).numpy() * 22050 / 4096 - peaks).max() < 22050 / 4096
@@ -188,7 +188,7 @@ def test_power_of_a_tone_is_that_of_its_window():
     x = amplitude * torch.sin(2 * torch.pi * k * torch.arange(4096) / fft)[None]
     weights = torch.zeros(1, fft // 2 + 1)
     weights[0, k] = 1
-    assert torch.allclose(power(x, weights, 64)[0, 0, 8:-8], torch.tensor((amplitude / 2 * fft / 2) ** 2), rtol=1e-4)
+    assert torch.allclose(mel_power(x, weights, 64)[0, 0, 8:-8], torch.tensor((amplitude / 2 * fft / 2) ** 2), rtol=1e-4)
 
 
 def test_power_agrees_with_scipy():
@@ -196,18 +196,18 @@ def test_power_agrees_with_scipy():
 
     x = np.random.default_rng(0).normal(0, 0.1, 2048)
     _, _, z = stft(x, nperseg=256, noverlap=192, window="hann", boundary="even", padded=False)
-    mine = power(torch.from_numpy(x)[None], torch.eye(129, dtype=torch.float64), 64)[0]
+    mine = mel_power(torch.from_numpy(x)[None], torch.eye(129, dtype=torch.float64), 64)[0]
     theirs = np.abs(z * 128) ** 2  # SciPy divides by the window's sum
     assert np.allclose(mine[:, 4:-4], theirs[:, 4 : mine.shape[1] - 4], rtol=1e-6)
 
 
 def test_silence_lies_on_the_floor_and_lengths_must_fit():
-    weights = filters(RATE, 256, 20, 60.0, 8000.0)
-    assert torch.allclose(log_mel(torch.zeros(1, 640), weights, 64), torch.full((1, 20, 10), float(np.log10(FLOOR))))
+    weights = mel_filters(RATE, 256, 20, 60.0, 8000.0)
+    assert torch.allclose(log_mel(torch.zeros(1, 640), weights, 64), torch.full((1, 20, 10), float(np.log10(POWER_FLOOR))))
     with pytest.raises(ValueError, match="641 samples gives no mel spectrogram"):
         log_mel(torch.zeros(1, 641), weights, 64)
-    with pytest.raises(ValueError, match="mel bands hold no frequency"):
-        filters(8000, 128, 80, 60.0, 4000.0)
+    with pytest.raises(ValueError, match="mel bands contain no frequency"):
+        mel_filters(8000, 128, 80, 60.0, 4000.0)
 
 
 # -- the medium --------------------------------------------------------------------------------------------------
@@ -219,12 +219,12 @@ def speech(tmp_path):
         soundfile.write(tmp_path / f"{i}.wav", tone(0.2 + 0.05 * i, hertz=200 + 100 * i), RATE)
     s = spec(root=str(tmp_path), held_out=4)
     path = tmp_path / "data.safetensors"
-    save_tensors(path, datasets.read(s), {"kind": "data", "rate": RATE})
-    return datasets.of(s, path, torch.device("cpu"))
+    save_tensors(path, datasets.read_dataset(s), {"kind": "data", "rate": RATE})
+    return datasets.open_dataset(s, path, torch.device("cpu"))
 
 
 def test_segments_come_from_training_utterances_and_fit_their_mel(speech):
-    x0, mel = speech.training(5, torch.Generator().manual_seed(0), False)
+    x0, mel = speech.training_batch(5, torch.Generator().manual_seed(0), False)
     assert x0.shape == (5, 8 * 64)
     assert mel.shape == (5, 20, 8)
     assert torch.equal(mel, speech.mel(x0))
@@ -251,7 +251,7 @@ def test_whole_utterances_are_padded_and_remember_their_length(speech):
     for x, n in zip(x0, lengths, strict=True):
         assert (x[n:] == 0).all()
         assert x[:n].abs().max() > 0.2
-    shape, mel = speech.given("test", 6)  # repeats where there are fewer
+    shape, mel = speech.shape_and_condition("test", 6)  # repeats where there are fewer
     assert shape == x0.shape[1:]
     assert torch.equal(mel[4:], mel[:2])
 
@@ -266,7 +266,7 @@ def test_stored_samples_survive_a_round_trip(speech):
 
 def test_a_data_file_of_another_rate_is_refused(speech, tmp_path):
     with pytest.raises(ValueError, match="has 16000 Hz, the job expects 8000 Hz"):
-        Speech(spec(rate=8000, highest=4000.0), tmp_path / "data.safetensors", torch.device("cpu"))
+        SpeechSet(spec(rate=8000, highest=4000.0), tmp_path / "data.safetensors", torch.device("cpu"))
 
 
 def test_which_steps_are_written_as_audio():

@@ -10,7 +10,7 @@ from job_files import changed, run_job
 
 from difftables.common.errors import ConfigError
 from difftables.common.files import load_tensors, save_tensors
-from difftables.data.image_files import split
+from difftables.data.image_files import held_out_mask
 from difftables.diffusion.level import Level
 from difftables.planning import params, plan
 from difftables.sampling.rules import RULES
@@ -31,42 +31,67 @@ def edited(rewritten, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([("runs/stf-ve-stf/references", 63)], "runs.stf-ve-stf has references = 63, fewer than the batch of 64, which is among them"),
-        ([("runs/stf-ve-dsm/train/distinct", False)], "has references, which are drawn without replacement; set train.distinct: true"),
-        ([("runs/stf-ve-dsm/references", KeyError)], "has one of `target: stable_field` and `references` without the other"),
-        ([("runs/stf-ve-dsm/target", "clean")], "has one of `target: stable_field` and `references` without the other"),
-        ([("runs/stf-ve-dsm/target", "stable")], "did you mean 'stable_field'"),
-        ([("runs/stf-vp-f/references", 256)], "set augment to 0, or target to stable_field_official"),
-        ([("runs/stf-vp-f/train/augment", 1.5)], "runs.stf-vp-f.train.augment"),
-        ([("nets/edm-ddpmpp-augmented/augment", 0)], "runs.stf-vp-f.train.augment needs a net that is told of it; set nets.edm-ddpmpp"),
-        ([("runs/stf-ve-dsm/corruption", "blur")], "has target stable_field, whose weights hold for corruption scale alone, not blur"),
         (
-            [("runs/stf-ve-stf/given", "labels"), ("runs/stf-ve-stf/references", 19), ("runs/stf-ve-dsm/train/batch", 16)],
-            "runs.stf-ve-stf has references = 19 for 10 classes, fewer than two of a class on average",
+            [("stable_target_field/runs/ve-stf/references", 63)],
+            "runs.ve-stf has references = 63, fewer than the batch of 64, which is among them",
         ),
-        ([("samplers/edm-heun/solver/rule", "ddpm-small")], "samplers.edm-heun.solver.rule is no known key"),
-        ([("samplers/edm-heun/solver/chrn", {})], "samplers.edm-heun.solver.chrn is no known key; did you mean 'churn'?"),
-        ([("samplers/edm-heun/solver/kind", "huen")], "samplers.edm-heun.solver.kind is 'huen'; did you mean 'heun'?"),
-        ([("samplers/edm-heun/solver/kind", KeyError)], "samplers.edm-heun.solver.kind is missing"),
-        ([("samplers/ddim-fitted/solver/rule", "dimm")], "samplers.ddim-fitted.solver.rule is 'dimm'; did you mean 'ddim'?"),
-        ([("samplers/ddim-fitted/solver/rule", KeyError)], "samplers.ddim-fitted.solver.rule is missing"),
-        ([("samplers/stf-rk45-ve/steps", [2])], "samplers.stf-rk45-ve has solver rk45"),
+        ([("edm/runs/ve-a/train/distinct", False)], "has references, which are drawn without replacement; set train.distinct: true"),
+        ([("edm/runs/ve-a/references", KeyError)], "has one of `target: stable_field` and `references` without the other"),
+        ([("edm/runs/ve-a/target", "clean")], "has one of `target: stable_field` and `references` without the other"),
+        ([("edm/runs/ve-a/target", "stable")], "did you mean 'stable_field'"),
+        ([("edm/runs/vp-f/references", 256)], "set augment to 0, or target to stable_field_official"),
+        ([("edm/runs/vp-f/train/augment", 1.5)], "runs.vp-f.train.augment"),
+        ([("edm/nets/ddpmpp-augmented/augment", 0)], "runs.vp-f.train.augment needs a net that is told of it; set nets.ddpmpp"),
+        ([("edm/runs/ve-a/corruption", "blur")], "has target stable_field, whose weights hold for corruption scale alone, not blur"),
         (
-            [("samplers/stf-rk45-ve/solver/path", "linear")],
-            "samplers.stf-rk45-ve.solver follows path linear, but run 'stf-ve-dsm' was trained on schedule family 'exploding'",
+            [
+                ("stable_target_field/runs/ve-stf/condition_on", "labels"),
+                ("stable_target_field/runs/ve-stf/references", 19),
+                ("edm/runs/ve-a/train/batch", 16),
+            ],
+            "runs.ve-stf has references = 19 for 10 classes, fewer than two of a class on average",
         ),
-        ([("samplers/stf-pc/solver/churn", {})], "samplers.stf-pc.solver.churn is no known key"),
-        ([("samplers/edm-churn-vp/solver/churn/amount", 0.0)], "samplers.edm-churn-vp.solver.churn.amount"),
-        ([("samplers/soft-momentum/solver", {"kind": "heun"})], "samplers.soft-momentum has solver heun, which is for noise alone"),
-        ([("samplers/soft-momentum/solver", {"kind": "predictor-corrector", "rule": "momentum", "snr": 0.1})], "has solver predictor-cor"),
-        ([("samplers/ddim-adjusted/solver", {"kind": "rk45", "path": "linear"}), ("samplers/ddim-adjusted/steps", [1])], "has adapt"),
-        ([("samplers/ddim-searched/solver", {"kind": "rk45", "path": "linear"}), ("samplers/ddim-searched/steps", [1])], "'searched'"),
-        ([("samplers/ddim-adjusted/solver/churn", CHURN)], "samplers.ddim-adjusted has adapt: estimator"),
-        ([("samplers/ddim-frozen/solver/churn", CHURN)], "samplers.ddim-frozen adjusts its levels sample by sample"),
-        ([("samplers/ddim-strided/solver/rule", "ddpm-learned")], "samplers.ddim-strided.solver reads the variance"),
+        ([("edm/samplers/heun/solver/rule", "ddpm-small")], "samplers.heun.solver.rule is no known key"),
+        ([("edm/samplers/heun/solver/chrn", {})], "samplers.heun.solver.chrn is no known key; did you mean 'churn'?"),
+        ([("edm/samplers/heun/solver/kind", "huen")], "samplers.heun.solver.kind is 'huen'; did you mean 'heun'?"),
+        ([("edm/samplers/heun/solver/kind", KeyError)], "samplers.heun.solver.kind is missing"),
         (
-            [("samplers/edm-euler-ve/schedule", "fitted")],
-            "samplers.edm-euler-ve fits rates of a variance-preserving schedule",
+            [("noise_estimation/samplers/ddim-fitted/solver/rule", "dimm")],
+            "samplers.ddim-fitted.solver.rule is 'dimm'; did you mean 'ddim'?",
+        ),
+        ([("noise_estimation/samplers/ddim-strided/solver/rule", KeyError)], "samplers.ddim-strided.solver.rule is missing"),
+        ([("stable_target_field/samplers/rk45-ve/steps", [2])], "samplers.rk45-ve has solver rk45"),
+        (
+            [("stable_target_field/samplers/rk45-ve/solver/path", "linear")],
+            "samplers.rk45-ve.solver follows path linear, but run 'edm/ve-a' was trained on schedule family 'exploding'",
+        ),
+        ([("stable_target_field/samplers/pc/solver/churn", {})], "samplers.pc.solver.churn is no known key"),
+        ([("edm/samplers/churn-vp/solver/churn/amount", 0.0)], "samplers.churn-vp.solver.churn.amount"),
+        ([("soft_diffusion/samplers/momentum/solver", {"kind": "heun"})], "samplers.momentum has solver heun, which is for noise alone"),
+        (
+            [("soft_diffusion/samplers/momentum/solver", {"kind": "predictor-corrector", "rule": "momentum", "snr": 0.1})],
+            "has solver predictor-cor",
+        ),
+        (
+            [
+                ("noise_estimation/samplers/ddim-adjusted/solver", {"kind": "rk45", "path": "linear"}),
+                ("noise_estimation/samplers/ddim-adjusted/steps", [1]),
+            ],
+            "has adapt",
+        ),
+        (
+            [
+                ("noise_estimation/samplers/ddim-searched/solver", {"kind": "rk45", "path": "linear"}),
+                ("noise_estimation/samplers/ddim-searched/steps", [1]),
+            ],
+            "'searched'",
+        ),
+        ([("noise_estimation/samplers/ddim-adjusted/solver/churn", CHURN)], "samplers.ddim-adjusted has adapt: estimator"),
+        ([("noise_estimation/samplers/ddim-frozen/solver/churn", CHURN)], "samplers.ddim-frozen adjusts its levels sample by sample"),
+        ([("noise_estimation/samplers/ddim-strided/solver/rule", "ddpm-learned")], "samplers.ddim-strided.solver reads the variance"),
+        (
+            [("edm/samplers/euler-ve/schedule", "fitted")],
+            "samplers.euler-ve fits rates of a variance-preserving schedule",
         ),
     ],
 )
@@ -86,14 +111,14 @@ def described(monkeypatch, run, *keys):
 def fit(tmp_path, monkeypatch, name, **changes):
     """Train a run of params.yaml for six steps on 100 made-up images: its weights and what it cost."""
     monkeypatch.chdir(ROOT)
-    spec = plan.read("laptop").train_spec("stf-ve-dsm", "0")
+    spec = plan.read("laptop").train_spec("edm/ve-a", "0")
     short = {"steps": 6, "batch": 8, "warmup": 2, "save_every": 100, "checkpoints": []}
     data = {"data": {"reader": "folder", "root": "images", "classes": changes.pop("classes", None)}}
     spec = changed(spec, {"run": changes | data | {"train": changes.get("train", {}) | short}})
     monkeypatch.chdir(tmp_path)
     images = torch.randint(256, (110, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(110) // 50  # the last 10 are of class 2
-    held = split(110, 10, 0) if spec.run.data.classes is None else torch.arange(110) >= 101
+    held = held_out_mask(110, 10, 0) if spec.run.data.classes is None else torch.arange(110) >= 101
     save_tensors(Path("data.safetensors"), {"images": images, "labels": labels, "held_out": held}, {"kind": "data"})
     job = run_job("train", spec, {"data": "data.safetensors"}, {out: f"{name}.{out}" for out in ("net", "curve")})
     return load_tensors(Path(f"{name}.net"), "net")[0], job.cost["training"]
@@ -110,7 +135,7 @@ def test_one_reference_trains_to_the_bits_of_denoising_score_matching(tmp_path, 
 
 
 def test_an_augmented_run_is_trained_and_told(tmp_path, monkeypatch):
-    net, training = described(monkeypatch, "stf-ve-f", "net", "train")
+    net, training = described(monkeypatch, "edm/ve-f", "net", "train")
     usual, _ = fit(tmp_path, monkeypatch, "usual", net=net, train=training | {"augment": 0.0})
     moved, _ = fit(tmp_path, monkeypatch, "moved", net=net, train=training | {"augment": 0.5})
     assert moved["augment.weight"].shape[1] == 9

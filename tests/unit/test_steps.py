@@ -5,12 +5,13 @@ import torch
 
 from difftables.config.sampling import Walk
 from difftables.data.image_files import to_uint8
-from difftables.diffusion import schedules
+from difftables.diffusion import subschedules
+from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.denoiser import Counted, clipped, eps, precondition, timestep_index
+from difftables.diffusion.denoiser import Counted, clipped, eps_coefficients, precondition, timestep_index
 from difftables.diffusion.level import Level
-from difftables.diffusion.transitions import transition
-from difftables.estimation.estimator import Adjust, fitted
+from difftables.diffusion.transitions import step_variances
+from difftables.estimation.adjustment import Adjust
 from difftables.jobs.sample import need_memory
 from difftables.sampling.generate import generate_samples
 from difftables.sampling.rules import RULES, ancestral, ddim
@@ -61,9 +62,9 @@ def test_against_diffusers(training, rule, eta, variance, steps):
         own = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
         spread = scheduler._get_variance(t) ** 0.5 if t > 0 else 0.0
         x = mean - spread * own + spread * tape.noise[i].double()
-    denoise = precondition(net, eps, timestep_index(training))
+    denoise = precondition(net, eps_coefficients, timestep_index(training))
     found = walk(
-        start, schedules.strided(training, steps), denoise=denoise, corrupt=scale, rule=rule, noisy_end=False, churn=None, randn=tape
+        start, subschedules.strided(training, steps), denoise=denoise, corrupt=scale, rule=rule, noisy_end=False, churn=None, randn=tape
     )
     # diffusers keeps its levels in float32.
     torch.testing.assert_close(found, x, rtol=2e-3, atol=2e-3)
@@ -91,10 +92,10 @@ def test_a_learned_variance_against_diffusers(training, steps):
         own = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
         spread = (0.5 * scheduler._get_variance(t, predicted_variance=answer[:, 1:])).exp() if t > 0 else 0.0
         x = mean - spread * own + spread * tape.noise[i].double()
-    denoise = precondition(both, eps, timestep_index(training), variance=True)
+    denoise = precondition(both, eps_coefficients, timestep_index(training), variance=True)
     found = walk(
         start,
-        schedules.strided(training, steps),
+        subschedules.strided(training, steps),
         denoise=denoise,
         corrupt=scale,
         rule="ddpm-learned",
@@ -114,7 +115,7 @@ def test_eta_one_is_ddpm_with_small_variance():
     now, nxt = levels()
     a, b = ddim(now, nxt, eta=1.0)
     mean, small = ancestral(now, nxt)
-    torch.testing.assert_close(b**2, transition(now, nxt)[1])
+    torch.testing.assert_close(b**2, step_variances(now, nxt)[1])
     torch.testing.assert_close(a, mean)
     torch.testing.assert_close(b, small)
 
@@ -122,7 +123,7 @@ def test_eta_one_is_ddpm_with_small_variance():
 def test_posterior_variance_formula():
     """beta~ = (1 - alpha_bar') / (1 - alpha_bar) beta with beta = 1 - alpha_bar / alpha_bar'."""
     now, nxt = levels()
-    beta, posterior = transition(now, nxt)
+    beta, posterior = step_variances(now, nxt)
     torch.testing.assert_close(beta, 1 - now.alpha_bar / nxt.alpha_bar)
     torch.testing.assert_close(posterior, (1 - nxt.alpha_bar) / (1 - now.alpha_bar) * beta)
     torch.testing.assert_close(RULES["ddpm-large"](now, nxt)[1] ** 2, beta)
@@ -141,7 +142,7 @@ def test_ddpm_mean_is_the_printed_one():
 def test_ddim_with_the_exact_noise_follows_the_marginals(training):
     """With eps known, DDIM lands on alpha' x0 + std' eps, however few the steps."""
     x0, noise = torch.randn(3, 1, 2, 2).double(), torch.randn(3, 1, 2, 2).double()
-    schedule = schedules.strided(training, 5)
+    schedule = subschedules.strided(training, 5)
     x = schedule.alpha[0] * x0 + schedule.std[0] * noise
     found = walk(x, schedule, denoise=lambda x, level: x0, corrupt=scale, rule="ddim", noisy_end=False, churn=None, randn=torch.zeros_like)
     torch.testing.assert_close(found, x0)
@@ -158,7 +159,7 @@ def test_gaussian_data_are_reproduced_in_the_limit_of_many_steps(training):
     stream = torch.Generator().manual_seed(0)
     x = torch.randn(20000, 1, generator=stream, dtype=torch.float64)
     for rule in ("ddim", "ddpm-small"):
-        found = walk(x, schedules.strided(training, 1000), denoise=denoise, corrupt=scale, rule=rule, noisy_end=False, churn=None,
+        found = walk(x, subschedules.strided(training, 1000), denoise=denoise, corrupt=scale, rule=rule, noisy_end=False, churn=None,
                        randn=lambda x: torch.randn(x.shape, generator=stream, dtype=x.dtype))  # fmt: skip
         assert found.var().item() == pytest.approx(s2, rel=0.05)
 
@@ -169,7 +170,7 @@ def test_adjustment_by_the_schedules_own_levels_changes_nothing(training):
     coming = iter(schedule.alpha_bar[1:])
     adjust = Adjust(lambda x: next(coming).expand(len(x)), first=1e-4, family="linear", mode="exact")
     x = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(1)).double()
-    denoise = precondition(net, eps, timestep_index(training))
+    denoise = precondition(net, eps_coefficients, timestep_index(training))
     fixed = walk(x, schedule, denoise=denoise, corrupt=scale, rule="ddim", noisy_end=False, churn=None, randn=torch.zeros_like)
     adjusted = walk(
         x, schedule, denoise=denoise, corrupt=scale, rule="ddim", noisy_end=False, churn=None, randn=torch.zeros_like, adapt=adjust
@@ -210,11 +211,11 @@ def test_samples_do_not_depend_on_the_batch(training):
     """Seeds belong to samples: any split of the keys draws the same images."""
     keys = [("sample", 0, index) for index in range(7)]
     arguments = {
-        "denoise": clipped(precondition(net, eps, timestep_index(training)), 1.0), "corrupt": scale,
+        "denoise": clipped(precondition(net, eps_coefficients, timestep_index(training)), 1.0), "corrupt": scale,
         "prior": lambda randn, like, level: randn(like),
         "solve": ANCESTRAL, "adapt": None, "device": torch.device("cpu"),
     }  # fmt: skip
-    schedule = schedules.strided(training, 6)
+    schedule = subschedules.strided(training, 6)
     whole = generate_samples(keys, (1, 4, 4), schedule, batch=7, **arguments)
     parts = generate_samples(keys, (1, 4, 4), schedule, batch=2, **arguments)
     assert torch.equal(whole.x, parts.x)
@@ -227,7 +228,12 @@ def test_samples_do_not_depend_on_the_batch(training):
     arguments["prior"] = lambda randn, like, level: randn(like) / (len(like) > 1)  # the last batch is of one
     with pytest.raises(FloatingPointError, match=r"6.*sample 0 "):
         generate_samples(
-            keys, (1, 4, 4), schedule, batch=2, keep=to_uint8, **arguments | {"denoise": precondition(net, eps, timestep_index(training))}
+            keys,
+            (1, 4, 4),
+            schedule,
+            batch=2,
+            keep=to_uint8,
+            **arguments | {"denoise": precondition(net, eps_coefficients, timestep_index(training))},
         )
 
 
@@ -245,9 +251,9 @@ def test_a_real_net_moves_a_sample_by_rounding_alone_when_the_batch_changes(trai
     unet = UNet(8, 1, 16, (1, 2), 1, (4,), 0.0).eval()
     for p in unet.parameters():
         torch.nn.init.normal_(p, std=0.05)
-    denoise = clipped(precondition(unet, eps, timestep_index(training)), 1.0)
+    denoise = clipped(precondition(unet, eps_coefficients, timestep_index(training)), 1.0)
     arguments = {"denoise": denoise, "corrupt": scale, "prior": lambda randn, like, level: randn(like), "solve": ANCESTRAL, "adapt": None}
-    keys, schedule = [("sample", 0, index) for index in range(12)], schedules.strided(training, 5)
+    keys, schedule = [("sample", 0, index) for index in range(12)], subschedules.strided(training, 5)
     whole, parts = (generate_samples(keys, (1, 8, 8), schedule, batch=b, device=torch.device("cpu"), **arguments).x for b in (12, 5))
     torch.testing.assert_close(whole, parts, rtol=0, atol=1e-5)
 
@@ -256,7 +262,7 @@ def test_counted_measures_calls_and_levels(training):
     counted = Counted(lambda x, level: x)
     walk(
         torch.ones(3, 1),
-        schedules.strided(training, 4),
+        subschedules.strided(training, 4),
         denoise=counted,
         corrupt=scale,
         rule="ddim",
@@ -265,4 +271,4 @@ def test_counted_measures_calls_and_levels(training):
         randn=torch.zeros_like,
     )
     assert (counted.calls, counted.evaluations) == (4, 12)
-    assert [schedules.timestep(level, training).item() for level in counted.levels] == [750, 500, 250, 0]
+    assert [subschedules.timestep(level, training).item() for level in counted.levels] == [750, 500, 250, 0]

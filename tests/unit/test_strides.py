@@ -9,21 +9,21 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from difftables.common.seeds import generator
-from difftables.diffusion import schedules, timesteps
+from difftables.diffusion import subschedules, timesteps, training_schedules
+from difftables.diffusion.betas import betas_of
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.denoiser import eps, precondition, rescaled_timestep
-from difftables.diffusion.transitions import transition
+from difftables.diffusion.denoiser import eps_coefficients, precondition, rescaled_timestep
+from difftables.diffusion.schedule_file import check_schedule
+from difftables.diffusion.transitions import step_variances
 from difftables.nets.unet import Attention, ResBlock, UNet
 from difftables.sampling.rules import RULES
 from difftables.sampling.solvers import walk
 from difftables.training.losses import denoising_loss, inverse_sigma2
 from difftables.training.targets import clean
 
-RATES = {"scaled-linear": schedules.scaled_linear, "cosine": schedules.cosine}
-
 
 def made(family, total):
-    return schedules.from_betas(RATES[family](total))
+    return training_schedules.TRAINING_SCHEDULES[family](total)
 
 
 def rising(family, total):
@@ -34,7 +34,7 @@ def rising(family, total):
 @pytest.mark.parametrize(("total", "first", "last", "left"), [(1000, 1e-4, 0.02, 4.0358e-5), (4000, 2.5e-5, 0.005, 4.2467e-5)])
 def test_linear_rates_scale_with_the_chain(total, first, last, left):
     """beta from 0.1 / T to 20 / T: their sum is T (0.1 + 20) / (2 T) = 10.05 whatever T is."""
-    betas = schedules.scaled_linear(total)
+    betas = betas_of(training_schedules.scaled_linear(total))
     assert betas[[0, -1]].tolist() == pytest.approx([first, last], rel=1e-12)
     assert betas.sum().item() == pytest.approx(10.05)
     assert rising("scaled-linear", total)[-1].item() == pytest.approx(left, rel=1e-4)
@@ -43,11 +43,10 @@ def test_linear_rates_scale_with_the_chain(total, first, last, left):
 @pytest.mark.parametrize(("total", "first", "left"), [(1000, 4.128422e-5, 2.4288e-9), (4000, 9.865819e-6, 1.5180e-10)])
 def test_cosine_rates(total, first, left):
     """f falls like the square of the distance to its zero at T: the last rate would be 1, and is clipped; the one before is 1 - (1/2)^2."""
-    betas = schedules.cosine(total)
+    betas = betas_of(training_schedules.cosine(total))
     assert betas[0].item() == pytest.approx(first, rel=1e-6)
     assert betas[-2].item() == pytest.approx(0.75, abs=1e-6)
-    assert (betas == 0.999).nonzero().flatten().tolist() == [total - 1]
-    assert schedules.cosine(total, largest=1.0)[-1].item() == pytest.approx(1, abs=1e-12)
+    assert betas[-1].item() == pytest.approx(0.999, rel=1e-12)
     assert rising("cosine", total)[-1].item() == pytest.approx(left, rel=1e-4)
     quarters = [rising("cosine", total)[k * total // 4 - 1].item() for k in (1, 2, 3)]
     assert quarters == pytest.approx([0.847012, 0.493844, 0.144272], abs=1e-6)
@@ -67,8 +66,8 @@ def test_the_two_fixed_variances_differ_at_the_least_noisy_steps_alone(family, r
     """beta~ / beta = (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t) = 1 - alpha_bar_{t-1} beta_t / (1 - alpha_bar_t)."""
     total = 4000
     schedule = made(family, total)
-    beta, posterior = transition(schedule[:-1], schedule[1:])
-    alpha_bar, betas = rising(family, total), RATES[family](total)
+    beta, posterior = step_variances(schedule[:-1], schedule[1:])
+    alpha_bar, betas = rising(family, total), betas_of(schedule)
     for t, ratio in ratios.items():
         found = (posterior / beta)[total - t].item()
         assert found == pytest.approx(ratio, abs=5e-5)
@@ -131,15 +130,15 @@ def test_a_dense_start_is_the_even_stride_and_all_below_t_over_k(total, steps):
 def test_respacing_commutes_with_alpha_bar(family, stride, steps):
     """Rates of the shorter chain are 1 - alpha_bar_S / alpha_bar_S', and their products the levels that were kept."""
     training, kept = made(family, 4000), stride(4000, steps)
-    chain = schedules.at_timesteps(training, kept)
+    chain = subschedules.at_timesteps(training, kept)
     assert len(chain) == steps + 1
-    beta, _ = transition(chain[:-1], chain[1:])
-    torch.testing.assert_close(beta.flip(0), schedules.betas_of(chain), rtol=1e-9, atol=0)
-    torch.testing.assert_close((1 - schedules.betas_of(chain)).cumprod(0), rising(family, 4000)[kept], rtol=1e-8, atol=0)
-    assert schedules.timestep(chain[:-1], training).tolist() == kept[::-1]
-    schedules.check(chain, "strided")
+    beta, _ = step_variances(chain[:-1], chain[1:])
+    torch.testing.assert_close(beta.flip(0), betas_of(chain), rtol=1e-9, atol=0)
+    torch.testing.assert_close((1 - betas_of(chain)).cumprod(0), rising(family, 4000)[kept], rtol=1e-8, atol=0)
+    assert subschedules.timestep(chain[:-1], training).tolist() == kept[::-1]
+    check_schedule(chain, "strided")
     if steps == 4000:
-        torch.testing.assert_close(beta.flip(0), RATES[family](4000), rtol=1e-9, atol=0)
+        torch.testing.assert_close(beta.flip(0), betas_of(made(family, 4000)), rtol=1e-9, atol=0)
     elif family == "cosine" and stride is timesteps.even and steps == 100:
         assert beta[0].item() == pytest.approx(0.9999994, abs=5e-8)  # not clipped again
 
@@ -185,7 +184,7 @@ def test_a_new_net_says_zero_and_a_variance_half_way():
     level, noise = schedule[torch.tensor([10, 40, 70, 99])], torch.randn(4, 1, 8, 8)
     assert net(x0, torch.zeros(4)).shape == (4, 2, 8, 8)
     assert not net(x0, torch.zeros(4)).any()
-    denoise = precondition(net, eps, rescaled_timestep(schedule), variance=True)
+    denoise = precondition(net, eps_coefficients, rescaled_timestep(schedule), variance=True)
     guess, v = denoise(x0, level)
     assert torch.equal(v, torch.full_like(x0, 0.5))
     torch.testing.assert_close(guess, x0 / level.like(x0).alpha)
@@ -255,9 +254,9 @@ def test_only_the_learned_variance_does_not_mind_the_number_of_steps(row):
     """
     family, rule, *expected = row.split()
     for steps, wanted in zip((25, 50, 100, 200, 400, 1000, 4000), expected, strict=True):
-        chain = schedules.at_timesteps(made(family, 4000), (timesteps.whole if rule == "ddim" else timesteps.even)(4000, steps))
+        chain = subschedules.at_timesteps(made(family, 4000), (timesteps.whole if rule == "ddim" else timesteps.even)(4000, steps))
         now, nxt = chain[:-1], chain[1:]
-        beta, posterior = transition(now, nxt)
+        beta, posterior = step_variances(now, nxt)
         true = 1 / ((1 - beta) / beta + 1 / (0.25 * nxt.alpha_bar + nxt.std**2))
         v = ((true / posterior).log() / (beta / posterior).log()).nan_to_num()
         a, b = RULES[rule](now, nxt, *[v] * (rule == "ddpm-learned"))
@@ -272,7 +271,7 @@ def test_only_the_learned_variance_does_not_mind_the_number_of_steps(row):
 @pytest.mark.parametrize(("v", "fixed"), [(0.0, "ddpm-small"), (1.0, "ddpm-large")])
 def test_learned_variance_at_its_ends_is_a_fixed_one(training, v, fixed):
     """Step for step: the denoiser sees the same samples."""
-    chain, x = schedules.at_timesteps(training, timesteps.even(1000, 12)), torch.randn(2, 1, 3, 3, dtype=torch.float64)
+    chain, x = subschedules.at_timesteps(training, timesteps.even(1000, 12)), torch.randn(2, 1, 3, 3, dtype=torch.float64)
 
     def walked(rule, answer):
         stream, seen = generator("walk"), []

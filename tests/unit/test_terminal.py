@@ -43,10 +43,10 @@ def a_run(folder):
     page = f"{folder}/tables/noise/T2.md"
     yield record(LogEvent.RUN_INFO, "Job stats:\n", stats={"table": 1, "train": 2, "sample": 1, "total": 4})
     yield record(LogEvent.JOB_INFO, **started(1, "table", [page, page.replace(".md", ".csv")], paper="noise", table="T2"))
-    yield record(LogEvent.JOB_INFO, **started(2, "train", log=[str(log)], run="digits", seed="0"))
+    yield record(LogEvent.JOB_INFO, **started(2, "train", log=[str(log)], run="noise_estimation/digits", seed="0"))
     yield record(LogEvent.JOB_FINISHED, job_id=1)
     yield record(LogEvent.PROGRESS, done=1, total=4)
-    yield record(LogEvent.JOB_INFO, **started(3, "sample", run="digits", seed="0", sampler="ddim"))
+    yield record(LogEvent.JOB_INFO, **started(3, "sample", run="noise_estimation/digits", seed="0", sampler="ddim"))
     yield record(LogEvent.ERROR, "RuleException:\nCalledProcessError in file ...", logging.ERROR, exception="RuleException")
     yield record(LogEvent.JOB_ERROR, "Error", logging.ERROR, rule_name="train", jobid=2, log=[str(log)], aux={"cluster": "slurm-7.log"})
     yield record(None, "Exiting because a job execution failed", logging.ERROR)

@@ -10,9 +10,19 @@ from torch import nn
 
 from difftables.common.seeds import SampleNoise, generator
 from difftables.config.run import Training
-from difftables.diffusion import schedules
+from difftables.diffusion import subschedules, training_schedules
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.denoiser import Counted, clipped, edm, eps, given, precondition, sqrt_alpha_bar, switched, timestep_index
+from difftables.diffusion.denoiser import (
+    Counted,
+    bind_condition,
+    clipped,
+    edm_coefficients,
+    eps_coefficients,
+    precondition,
+    sqrt_alpha_bar,
+    switched,
+    timestep_index,
+)
 from difftables.diffusion.level import Level
 from difftables.training import level_densities
 from difftables.training.loop import learning_rate, train
@@ -22,7 +32,7 @@ from difftables.training.targets import clean
 
 def test_index_density_draws_training_levels_only(training):
     level = level_densities.index(training, 20000, generator(0))
-    index = schedules.timestep(level, training)
+    index = subschedules.timestep(level, training)
     assert index.float().mean().item() == pytest.approx(499.5, abs=4 * 288.7 / 20000**0.5)
     assert level.std.min() > 0
 
@@ -46,7 +56,7 @@ def test_eps_preconditioning_is_the_printed_x0(training):
 
     level = training[torch.tensor([0, 400, 999])]
     x = torch.randn(3, 1, 4, 4)
-    found = precondition(net, eps, timestep_index(training))(x, level)
+    found = precondition(net, eps_coefficients, timestep_index(training))(x, level)
     a, s = level.like(x).alpha, level.like(x).std
     torch.testing.assert_close(found, (x - s * 0.5 * x) / a, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(seen["x"], x)
@@ -62,7 +72,7 @@ def test_weighted_x0_error_is_the_eps_error(training):
     def net(x, c):
         return torch.tanh(x)
 
-    denoise = precondition(net, eps, timestep_index(training))
+    denoise = precondition(net, eps_coefficients, timestep_index(training))
     found = denoising_loss(x0, level, noise, denoise=denoise, corrupt=scale, target=clean, weight=inverse_sigma2)
     x = level.like(x0).alpha * x0 + level.like(x0).std * noise
     torch.testing.assert_close(found, (net(x, None) - noise).square().flatten(1).mean(1), rtol=1e-6, atol=1e-9)
@@ -70,7 +80,7 @@ def test_weighted_x0_error_is_the_eps_error(training):
 
 @pytest.fixture
 def wavegrad_training():
-    return schedules.from_betas(schedules.linear(1000, 1e-6, 0.01))
+    return training_schedules.linear(1000, 1e-6, 0.01)
 
 
 def test_weighted_absolute_x0_error_is_the_eps_error(wavegrad_training):
@@ -83,7 +93,7 @@ def test_weighted_absolute_x0_error_is_the_eps_error(wavegrad_training):
         seen["x"], seen["c"], seen["cond"] = x, c_noise, cond
         return torch.tanh(x)
 
-    denoise = precondition(net, eps, sqrt_alpha_bar(wavegrad_training))
+    denoise = precondition(net, eps_coefficients, sqrt_alpha_bar(wavegrad_training))
     found = denoising_loss(
         x0, level, noise, denoise=denoise, corrupt=scale, target=clean, weight=inverse_sigma, penalty=torch.abs, cond=mel
     )
@@ -98,7 +108,7 @@ def test_edm_preconditioning_has_unit_inputs_and_targets():
     """For data and noise independent: var(c_in u) = 1, and var of the net's target (x0 - c_skip u) / c_out is 1."""
     sigma_data = 0.09
     for sigma in (1e-3, 0.05, 0.09, 1.0, 12.0):
-        skip, out, inner = (c.item() for c in edm(torch.tensor([sigma], dtype=torch.float64), sigma_data))
+        skip, out, inner = (c.item() for c in edm_coefficients(torch.tensor([sigma], dtype=torch.float64), sigma_data))
         assert inner**2 * (sigma_data**2 + sigma**2) == pytest.approx(1)
         assert ((1 - skip) ** 2 * sigma_data**2 + skip**2 * sigma**2) / out**2 == pytest.approx(1)
         level = Level(torch.tensor([1.0]).double(), torch.tensor([sigma]).double())
@@ -120,8 +130,8 @@ def test_what_a_batch_is_given_passes_through_clip_and_count():
 
     counted = Counted(clipped(denoise, 5.0))
     x, level = torch.ones(2), Level.clean(2)
-    assert given(counted, torch.tensor([3.0, 9.0]))(x, level).tolist() == [3, 5]
-    assert given(counted, None)(x, level).tolist() == [1, 1]
+    assert bind_condition(counted, torch.tensor([3.0, 9.0]))(x, level).tolist() == [3, 5]
+    assert bind_condition(counted, None)(x, level).tolist() == [1, 1]
     assert (counted.calls, counted.evaluations) == (2, 4)
 
 
@@ -273,11 +283,11 @@ def test_streams_depend_on_their_keys_alone():
 
 
 def test_two_nets_take_turns_at_the_ends():
-    schedule, x = schedules.from_betas(schedules.cosine(4000)), torch.zeros(2, 1)
+    schedule, x = training_schedules.cosine(4000), torch.zeros(2, 1)
     both = switched(lambda x, level: "ends", lambda x, level: "middle", schedule, 0.025)
     found = {t: both(x, schedule[3999 - t]) for t in (0, 99, 100, 2000, 3899, 3900, 3999)}
     assert [t for t in found if found[t] == "ends"] == [0, 99, 3900, 3999]
-    with pytest.raises(ValueError, match="one level at a time"):
+    with pytest.raises(ValueError, match="one timestep at a time"):
         both(x, schedule[torch.tensor([0, 2000])])
 
 

@@ -7,7 +7,7 @@ import pytest
 from plan_of_copy import Copy
 
 T2 = "workflow/papers/noise_estimation/tables.yaml"
-SAMPLERS = "params.yaml"
+SAMPLERS = "workflow/papers/noise_estimation/params.yaml"
 TABLE = ["table/noise_estimation/T2"]
 
 
@@ -130,7 +130,7 @@ def stripes(size: int, channels: int) -> tuple[Tensor, Tensor]:
     after = copy.jobs()
     changed = {name for name in before if before[name] != after[name]}
     assert after.keys() == before.keys()
-    assert {"data/digits", "train/digits/0"} <= changed
+    assert {"data/digits", "train/noise_estimation/digits/0"} <= changed
     assert not {name for name in changed if "voice" in name.split("/")}
     program = "from difftables.data import READERS; images, labels = READERS['stripes'](8, 1); print(*images.shape, len(labels))"
     assert copy.run(program).split() == ["200", "1", "8", "8", "200"]

@@ -209,7 +209,7 @@ class Speech(Frozen):
         return self
 
     def _empty_bands(self) -> int:
-        """Mel bands without a bin of the Fourier transform inside their triangle; data.mel.filters refuses those."""
+        """Mel bands without a bin of the Fourier transform inside their triangle; data.mel.mel_filters refuses those."""
         low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (self.lowest, self.highest))
         mels = [low + (high - low) * i / (self.bands + 1) for i in range(self.bands + 2)]
         corners = [700 * (10 ** (mel / 2595) - 1) * self.fft / self.rate for mel in mels]  # in bins

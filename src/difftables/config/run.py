@@ -26,12 +26,14 @@ class Schedule(BaseModel):
     """A training schedule by its family; the other keys are arguments of its function."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
-    family: Annotated[str, one_of("diffusion.training_schedules.FAMILIES")]
+    family: Annotated[str, one_of("diffusion.training_schedules.TRAINING_SCHEDULES")]
     steps: Annotated[int, Field(ge=2)]
 
     @model_validator(mode="after")
     def _arguments_fit(self) -> "Schedule":
-        _arguments_fit(self.model_extra or {}, "diffusion.training_schedules.FAMILIES", self.family, ("steps", *registry.SET_BY_JOB))
+        _arguments_fit(
+            self.model_extra or {}, "diffusion.training_schedules.TRAINING_SCHEDULES", self.family, ("steps", *registry.SET_BY_JOB)
+        )
         if self.family == "scaled-linear" and self.steps <= 20:
             raise ValueError(f"has steps = {self.steps}; scaled-linear ends at the rate 20 / steps, which must stay below 1")
         given = self.model_extra or {}
@@ -100,7 +102,7 @@ class Training(Frozen):
 class Adjustment(Frozen):
     """How the schedule follows the estimate while sampling."""
 
-    family: Annotated[str, one_of("estimation.estimator.FAMILIES")] = "linear"
+    family: Annotated[str, one_of("diffusion.beta_families.BETA_FAMILIES")] = "linear"
     mode: Literal["taylor", "exact"] = "exact"
     first_beta: Fraction
     estimate_on: Literal["after_noise", "before_noise"] = "after_noise"

@@ -165,7 +165,7 @@ class Sampler(Sampling):
     """A row of a table: how samples are drawn, how many steps and seeds, and what it takes in place of its run's."""
 
     prior: Annotated[str, one_of("diffusion.priors.PRIORS")] | None = None  # where sampling starts
-    family: Annotated[str, one_of("estimation.estimator.FAMILIES")] | None = None  # of fitted and refitted rates
+    family: Annotated[str, one_of("diffusion.beta_families.BETA_FAMILIES")] | None = None  # of fitted and refitted rates
     steps: Annotated[list[PositiveInt], Some, Once] | None = None  # in place of the table's
     seeds: Seeds | None = None  # in place of the evaluation's
 

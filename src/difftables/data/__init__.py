@@ -1,4 +1,4 @@
-"""Data sets: readers give samples as integers; one split serves training, search and metrics."""
+"""Data: readers that turn files into integer tensors, and data sets that turn these into batches."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ READERS: Variants[Callable[..., tuple[Tensor, Tensor]]] = {
     "imagenet64": imagenet64,
     "lsun": lsun,
 }
-# What is known of a reader's data without reading them: a plan compares it with params.yaml, before any job.
+# Facts of published data sets, which the plan compares with params.yaml before any job.
 HOLDS: dict[str, dict[str, int]] = {
     "digits": {"samples": 1797, "size": 8, "channels": 1, "classes": 10},
     "cifar10": {"samples": 60_000, "size": 32, "channels": 3, "classes": 10},

@@ -1,4 +1,4 @@
-"""Readers of published archives of images, unpacked: uint8 images, [N, C, H, W], and integer labels, [N]."""
+"""Readers of unpacked archives of published images: uint8 images, [N, C, H, W], and integer labels, [N]."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from difftables.data import faults
-from difftables.data.image_files import squared
+from difftables.data.image_files import cropped_square
 
 CIFAR10_BATCHES = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # a label and the red, green and blue planes
@@ -24,20 +24,20 @@ def cifar10(size: int, channels: int, root: str) -> tuple[Tensor, Tensor]:
     """The 60,000 images of CIFAR-10, binary version: the training batches, then the test batch, for a split without a seed.
 
     Raises: ValueError for another size or number of channels, or naming the batches that are missing or damaged.
-    Source: Krizhevsky 2009; the binary version, since the one for Python is pickled and would run whatever is in it.
+    Source: Krizhevsky 2009; the binary version, since unpickling the one for Python would run any code in it.
     """
     if (size, channels) != (32, 3):
-        raise ValueError(f"CIFAR-10 is 32x32 px with 3 channels, not {size}x{size} with {channels}; mend data.* in params.yaml")
+        raise ValueError(f"CIFAR-10 is 32x32 px with 3 channels, not {size}x{size} with {channels}; correct the data set in params.yaml")
     parts, problems = list[Tensor](), list[str]()
     for path in (Path(root) / name for name in CIFAR10_BATCHES):
         if not path.is_file():
-            problems.append(f"{path} does not exist; is the archive CIFAR-10's binary version? mend `archive` or `root` in params.yaml")
+            problems.append(f"{path} does not exist; it is in CIFAR-10's binary version; correct `archive` or `root` in params.yaml")
             continue
-        found = np.fromfile(path, np.uint8)
-        if not len(found) or len(found) % CIFAR10_RECORD or found[::CIFAR10_RECORD].max() > 9:
-            problems.append(f"{path} is no batch of CIFAR-10; delete what lies around it and run snakemake again")
+        content = np.fromfile(path, np.uint8)
+        if not len(content) or len(content) % CIFAR10_RECORD or content[::CIFAR10_RECORD].max() > 9:
+            problems.append(f"{path} is no batch of CIFAR-10; delete its folder and run snakemake again")
             continue
-        parts.append(torch.from_numpy(found).view(-1, CIFAR10_RECORD))
+        parts.append(torch.from_numpy(content).view(-1, CIFAR10_RECORD))
     faults.refuse(problems, "files")
     records = torch.cat(parts)
     return records[:, 1:].reshape(-1, 3, 32, 32).contiguous(), records[:, 0].long()
@@ -46,8 +46,8 @@ def cifar10(size: int, channels: int, root: str) -> tuple[Tensor, Tensor]:
 def imagenet64(size: int, channels: int, root: str) -> tuple[Tensor, Tensor]:
     """The training images of downsampled ImageNet, train_data_batch_1.npz to train_data_batch_10.npz anywhere below a folder.
 
-    Args: size: whichever of its sizes the files have.
-    Raises: ValueError naming the batches that are missing, or the file that is no batch.
+    Args: size: of the images in the files, one of the published sizes.
+    Raises: ValueError naming the batches that are missing, the file that is no batch, or for more images than fit into memory.
     Source: Chrabaszcz, Loshchilov and Hutter 2017.
     """
     paths = {int(re.sub(r"\D", "", path.stem)): path for path in Path(root).rglob("train_data_batch_*.npz")}
@@ -65,13 +65,13 @@ def imagenet64(size: int, channels: int, root: str) -> tuple[Tensor, Tensor]:
             raise ValueError(f"{paths[i]} holds {data.dtype} {list(data.shape)}, no {size}x{size} images with {channels} channels")
         images[start : start + len(labels)] = torch.from_numpy(data).reshape(-1, channels, size, size)
         start += len(labels)
-    return images, torch.from_numpy(np.concatenate(parts).astype(np.int64)) - 1  # theirs begin with 1
+    return images, torch.from_numpy(np.concatenate(parts).astype(np.int64)) - 1  # their labels start at 1
 
 
 def lsun(size: int, channels: int, root: str, limit: int | None = None) -> tuple[Tensor, Tensor]:
-    """One category of LSUN, an LMDB of encoded images in the order of its keys: the largest centred square, resized.
+    """The largest centred square, resized, of the images of one LSUN category, an LMDB in the order of its keys.
 
-    Args: limit: the first so many alone; keys are hashes of the images, so that this is a draw without order.
+    Args: limit: only the first so many; keys are hashes of the images, so that these are a random subset.
     Raises: ValueError without a database, for more images than fit into memory, or naming the images that cannot be read.
     Source: Yu et al. 2015.
     """
@@ -79,7 +79,7 @@ def lsun(size: int, channels: int, root: str, limit: int | None = None) -> tuple
     from PIL import Image
 
     if not (Path(root) / "data.mdb").is_file():
-        raise ValueError(f"{root} is no LMDB; mend `archive` or `root` in params.yaml")
+        raise ValueError(f"{root} is no LMDB; correct `archive` or `root` in params.yaml")
     with lmdb.open(root, readonly=True, lock=False, readahead=False) as environment, environment.begin() as transaction:
         count = min(transaction.stat()["entries"], limit or sys.maxsize)
         _need_memory(root, count, size, channels, "; set `limit` of this data set in params.yaml to fewer images")
@@ -88,7 +88,7 @@ def lsun(size: int, channels: int, root: str, limit: int | None = None) -> tuple
         for i, (key, value) in enumerate(islice(transaction.cursor(), count)):
             try:
                 with Image.open(BytesIO(value)) as file:
-                    images[i] = squared(file, size, channels)
+                    images[i] = cropped_square(file, size, channels)
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 problems.append(f"{root}: image {key!r} cannot be read ({error}); delete {root} and run snakemake again")
         faults.refuse(problems, "images")
@@ -104,11 +104,11 @@ def _read(path: Path, name: str) -> np.ndarray:
         raise ValueError(f"{path} has no plain array {name!r} ({error}); download it again") from None
 
 
-def _need_memory(root: str, count: int, size: int, channels: int, mend: str = "") -> None:
-    """Raise ValueError where a data set, which is held in memory, would not fit: LSUN's bedrooms at 256 px take 596 GB."""
-    needed, there = count * channels * size * size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+def _need_memory(root: str, count: int, size: int, channels: int, advice: str = "; use a machine with more memory") -> None:
+    """Raise ValueError where a data set would not fit into memory, where it is held whole: LSUN's bedrooms at 256 px take 596 GB."""
+    needed, available = count * channels * size * size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
         raise ValueError(
             f"{root}: {count:,} images of {size}x{size} px take {needed / 1e9:.0f} GB of memory, "
-            f"and this machine has {there / 1e9:.0f} GB{mend}"
+            f"and this machine has {available / 1e9:.0f} GB{advice}"
         )

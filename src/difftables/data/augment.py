@@ -1,4 +1,4 @@
-"""Augmentation that does not leak: what was done to an image is told to the net, and sampling asks for images to which nothing was done."""
+"""Non-leaky augmentation: the net receives the transform of each training image as labels, and samples are drawn with zero labels."""
 
 import math
 
@@ -40,8 +40,8 @@ def inverse(scale: Tensor, turn: Tensor, stretch: Tensor, axis: Tensor, shift: T
     return torch.cat([linear, -linear @ shift[:, :, None]], dim=2)
 
 
-def draw(count: int, probability: float, size: tuple[int, int], stream: torch.Generator) -> tuple[Tensor, Tensor]:
-    """What is done to each of some images: an affine map, after the flips, and the labels that tell of both.
+def random_transforms(count: int, probability: float, size: tuple[int, int], stream: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A random transform for each of `count` images: flips, then an affine map, and the labels that encode both.
 
     | operation, in this order | chance        | what                                            | labels           |
     |--------------------------|---------------|-------------------------------------------------|------------------|
@@ -53,22 +53,22 @@ def draw(count: int, probability: float, size: tuple[int, int], stream: torch.Ge
     |                          |               | r ~ U(-pi, pi) with probability 1/2, else r = 0 |                  |
     | translation              | p             | by 0.125 size (w, w'), w and w' ~ N(0, 1)       | w, w'            |
 
-    An operation that is not applied has labels of zero. The numbers drawn are the same for each p: what is done at a small one is
-    done at a larger one too, in the same way. Labels of (w, r) are those of (-w, r + pi), though one stretches where the other
-    shrinks; that is the paper's doing.
+    An operation that is not applied has labels of zero. The random numbers are the same for each p, so that the operations at a small p
+    are among those at a larger one. As in the paper, (w, r) and (-w, r + pi) have the same labels, though one stretches where the other
+    shrinks.
 
     Args: probability: p; size: height and width in pixels.
-    Returns: the inverse of each map, from places in the augmented image to places in the image, in pixels (right, down) from the
-        centre, float64, [count, 2, 3]; labels, float32, [count, 9]. Both where the stream is.
+    Returns: the inverse of each map, from positions in the augmented image to positions in the image, in pixels (right, down) from the
+        centre, float64, [count, 2, 3]; labels, float32, [count, 9]. Both on the device of the stream.
     Raises: ValueError when p is no probability.
     Source: Karras et al. 2022 (EDM), App. F; Karras et al. 2020 (StyleGAN2-ADA).
     """
     if not 0 <= probability <= 1:
         raise ValueError(f"the probability of an augmentation is in [0, 1], not {probability}")
-    # All numbers at once and before any is looked at: how many there are depends on the count alone.
+    # All numbers at once, so that the stream advances by a number that depends only on the count.
     uniform = torch.rand(10, count, generator=stream, dtype=torch.float64, device=stream.device)
     normal = torch.randn(4, count, generator=stream, dtype=torch.float64, device=stream.device)
-    considered, scaled, turned, stretched, shifted = uniform[:5] < probability
+    flip_allowed, scaled, turned, stretched, shifted = uniform[:5] < probability
     mirrored, upturned, tilted = uniform[5:8] < 0.5
     turn, axis = math.pi * (2 * uniform[8:] - 1)
     scale = torch.where(scaled, normal[0], 0.0)
@@ -77,7 +77,7 @@ def draw(count: int, probability: float, size: tuple[int, int], stream: torch.Ge
     axis = torch.where(tilted, axis, 0.0)
     shift = torch.where(shifted, normal[2:], 0.0)
     labels = torch.stack(
-        [mirrored, considered & upturned, scale, turn.cos() - 1, turn.sin(), stretch * axis.cos(), stretch * axis.sin(), *shift], dim=1
+        [mirrored, flip_allowed & upturned, scale, turn.cos() - 1, turn.sin(), stretch * axis.cos(), stretch * axis.sin(), *shift], dim=1
     )
     scale, stretch = SIZES * scale, SIZES * stretch
     height, width = size
@@ -85,37 +85,37 @@ def draw(count: int, probability: float, size: tuple[int, int], stream: torch.Ge
     return inverse(scale, turn, stretch, axis, pixels), labels.float()
 
 
-def execute(x: Tensor, matrix: Tensor) -> Tensor:
+def resampled(x: Tensor, matrix: Tensor) -> Tensor:
     """Images, [B, C, H, W], resampled: y(p) = x(M [p, 1]), p in pixels (right, down) from the centre; bicubic, reflected at the borders.
 
-    Args: matrix: M, [B, 2, 3], the inverse of what is to be done.
+    Args: matrix: M, [B, 2, 3], the inverse of the transform.
     """
     height, width = x.shape[-2:]
     matrix = matrix.to(x)[:, None, None]
     right = torch.arange(width, device=x.device, dtype=x.dtype)[None, :, None] - (width - 1) / 2
     down = torch.arange(height, device=x.device, dtype=x.dtype)[:, None, None] - (height - 1) / 2
-    # Written out rather than as a product of matrices, which a GPU may round to ten bits: that is a visible part of a pixel.
-    places = matrix[..., 0] * right + matrix[..., 1] * down + matrix[..., 2]
-    grid = places * torch.tensor([2 / width, 2 / height], device=x.device, dtype=x.dtype)
+    # Written out rather than as a product of matrices, which a GPU may round to ten bits: a visible fraction of a pixel.
+    positions = matrix[..., 0] * right + matrix[..., 1] * down + matrix[..., 2]
+    grid = positions * torch.tensor([2 / width, 2 / height], device=x.device, dtype=x.dtype)
     return F.grid_sample(x, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
 
 
 def augment(x: Tensor, probability: float, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Images, [B, C, H, W], each flipped and then mapped as `draw` says, and what tells of it, [B, 9]; x itself stays as it is.
+    """Images, [B, C, H, W], transformed as in `random_transforms`, and their labels, [B, 9]; x is not changed.
 
-    Flips move pixels. Images that are at most flipped are not resampled, so that those with labels of zero keep their bits.
+    Images that are at most flipped are not resampled, so that those with labels of zero keep their bits.
 
-    Args: probability: p of `draw`; stream: where all numbers come from, on whatever device.
+    Args: probability: p of `random_transforms`; stream: of all random numbers, on any device.
     Raises: ValueError when p is no probability.
     Source: Karras et al. 2022 (EDM), App. F; Karras et al. 2020 (StyleGAN2-ADA).
     Departs: one bicubic resampling, which may leave [-1, 1] by a little; theirs samples images that a sym6 wavelet filter has doubled
         in size, and filters again on the way back, and so blurs less when it enlarges and aliases less when it shrinks.
     """
-    matrices, labels = draw(len(x), probability, (x.shape[-2], x.shape[-1]), stream)
+    matrices, labels = random_transforms(len(x), probability, (x.shape[-2], x.shape[-1]), stream)
     mirrored, upturned = (labels[:, i, None, None, None].to(x.device) > 0 for i in (0, 1))
     x = torch.where(mirrored, x.flip(-1), x)
     x = torch.where(upturned, x.flip(-2), x)
     which = labels[:, 2:].any(dim=1).nonzero()[:, 0]
-    if len(which):  # grids of no images are refused
-        x[which.to(x.device)] = execute(x[which.to(x.device)], matrices[which])
+    if len(which):  # grid_sample refuses an empty batch
+        x[which.to(x.device)] = resampled(x[which.to(x.device)], matrices[which])
     return x, labels.to(x.device)

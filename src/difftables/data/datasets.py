@@ -1,4 +1,4 @@
-"""What a data set's medium decides: batches for training, what sampling is given, and how samples are stored."""
+"""From a data set's section of params.yaml to its tensors, and from its file to an ImageSet or a SpeechSet."""
 
 from pathlib import Path
 from typing import Any
@@ -8,20 +8,20 @@ from torch import Tensor
 
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
-from difftables.data.image_set import Images
-from difftables.data.speech_set import Speech
+from difftables.data.image_set import ImageSet
+from difftables.data.speech_set import SpeechSet
 
 Data = config_data.Images | config_data.Speech
-MEDIA: Variants[type[Any]] = {"images": Images, "speech": Speech}  # each takes a data set of its own medium
+DATASETS: Variants[type[Any]] = {"images": ImageSet, "speech": SpeechSet}  # by medium
 
 
-def read(data: Data) -> dict[str, Tensor]:
-    """All samples of a data set as its reader gives them, and which are held out."""
-    tensors: dict[str, Tensor] = MEDIA[data.medium].read(data)
+def read_dataset(data: Data) -> dict[str, Tensor]:
+    """All samples of a data set, as integers, and which of them are held out; see `read` of its class."""
+    tensors: dict[str, Tensor] = DATASETS[data.medium].read(data)
     return tensors
 
 
-def of(data: Data, path: Path | None, device: torch.device) -> Images | Speech:
-    """The medium of a data set.  Args: path: its file; None where nothing will be read from it."""
-    medium: Images | Speech = MEDIA[data.medium](data, path, device)
-    return medium
+def open_dataset(data: Data, path: Path | None, device: torch.device) -> ImageSet | SpeechSet:
+    """A data set with its batches on a device.  Args: path: its file; None where no sample is read."""
+    dataset: ImageSet | SpeechSet = DATASETS[data.medium](data, path, device)
+    return dataset

@@ -1,7 +1,7 @@
 """A synthetic voice: sentences spoken by espeak-ng through ctypes.
 
 Run as a program, `python -m difftables.data.espeak SENTENCES OUT.npz`: a second sentence in one process does not sound
-like the same one in a fresh process, so that each corpus is made by a process of its own, in the file's order.
+like the same one in a fresh process, so that each corpus is spoken by one fresh process, in the file's order.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ SYNCHRONOUS, CHARACTERS_UTF8 = 2, 1  # AUDIO_OUTPUT_SYNCHRONOUS, espeakCHARS_UTF
 def read_sentences(path: Path) -> list[str]:
     """The lines of a text file that are neither empty nor comments.
 
-    Raises: ValueError naming the file when it has none, or the lines that stand there twice.
+    Raises: ValueError naming the file without sentences, or the lines that occur twice.
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
@@ -31,7 +31,7 @@ def read_sentences(path: Path) -> list[str]:
     if not sentences:
         raise ValueError(f"{path} has no sentences; write one a line")
     twice = [repr(sentence) for sentence, count in Counter(sentences).items() if count > 1]
-    faults.refuse([f"{path}: {sentence} stands there twice; training and test would share it" for sentence in twice], "sentences")
+    faults.refuse([f"{path}: {sentence} occurs twice; remove one, or training and test may share it" for sentence in twice], "sentences")
     return sentences
 
 
@@ -51,7 +51,7 @@ def speak(sentences: list[str]) -> list[np.ndarray]:
         raise ValueError(f"espeak-ng's data are missing: {folder / 'phontab'} does not exist; install espeakng-loader again")
     rate = library.espeak_Initialize(SYNCHRONOUS, 0, str(folder.parent).encode(), 0)
     if rate != RATE:
-        raise ValueError(f"espeak-ng did not start: it answered {rate} in place of {RATE} Hz; install espeakng-loader again")
+        raise ValueError(f"espeak-ng did not start: it returned {rate} in place of {RATE} Hz; install espeakng-loader again")
     if library.espeak_SetVoiceByName(VOICE) != 0:
         raise ValueError(f"espeak-ng has no voice {VOICE.decode()}; install espeakng-loader again")
     parts: list[np.ndarray] = []

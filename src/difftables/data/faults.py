@@ -1,12 +1,12 @@
-"""Files that cannot be used, named together: whoever mends a folder of thousands wants to hear of all of them at once."""
+"""Unusable files, reported together: who repairs a folder of thousands needs all names at once."""
 
 from collections.abc import Sequence
 
-SHOWN = 20  # files that are named; the rest is counted
+SHOWN = 20  # files that are named; the others are counted
 
 
 def refuse(faults: Sequence[str], what: str) -> None:
-    """Raise ValueError for files that cannot be used: a line for each of the first SHOWN, and how many more there are.
+    """Raise ValueError if there are unusable files: a line for each of the first SHOWN, and how many more there are.
 
     Args: faults: one line a file, with its path and what to do; what: what the files are, e.g. "images".
     """

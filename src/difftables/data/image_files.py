@@ -24,7 +24,7 @@ def digits(size: int, channels: int) -> tuple[Tensor, Tensor]:
     from sklearn.datasets import load_digits
 
     if (size, channels) != (8, 1):
-        raise ValueError(f"digits are 8x8 px with 1 channel, not {size}x{size} with {channels}; mend data.digits in params.yaml")
+        raise ValueError(f"digits are 8x8 px with 1 channel, not {size}x{size} with {channels}; correct data.digits in params.yaml")
     bunch = load_digits()
     images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)
     return images[:, None], torch.from_numpy(bunch.target).long()
@@ -40,25 +40,25 @@ def folder(size: int, channels: int, root: str, crop: Sequence[int] | None = Non
 
     paths = sorted(path for path in Path(root).rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
-        raise ValueError(f"no images ({', '.join(sorted(SUFFIXES))}) below {root}; put them there or mend `root` in params.yaml")
+        raise ValueError(f"no images ({', '.join(sorted(SUFFIXES))}) below {root}; put them there or correct `root` in params.yaml")
     classes = sorted({path.parent for path in paths})
     images = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
     problems = list[str]()
     for i, path in enumerate(paths):
         try:
             with Image.open(path) as file:
-                images[i] = squared(file, size, channels, crop)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow's word for a damaged PNG is SyntaxError
+                images[i] = cropped_square(file, size, channels, crop)
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow raises SyntaxError for a damaged PNG
             problems.append(f"{path} cannot be read as an image ({error}); replace or delete it")
     faults.refuse(problems, "images")
     return images, torch.tensor([classes.index(path.parent) for path in paths])
 
 
-def squared(image: "Image", size: int, channels: int, crop: Sequence[int] | None = None) -> Tensor:
-    """A picture of Pillow's as uint8, [C, size, size]: a square of it, resized with an antialiased filter.
+def cropped_square(image: "Image", size: int, channels: int, crop: Sequence[int] | None = None) -> Tensor:
+    """A square of a Pillow image as uint8, [C, size, size], resized with an antialiased filter.
 
     Args: crop: centre x, centre y and half side in px; None takes the largest centred square.
-    Raises: ValueError where the crop reaches beyond the picture, which would be filled with black.
+    Raises: ValueError where the crop reaches beyond the image, which Pillow would fill with black.
     """
     import numpy as np
     from PIL.Image import Resampling
@@ -67,17 +67,17 @@ def squared(image: "Image", size: int, channels: int, crop: Sequence[int] | None
     x, y, half = crop or (image.width // 2, image.height // 2, min(image.size) // 2)
     box = (x - half, y - half, x + half, y + half)
     if min(box) < 0 or box[2] > image.width or box[3] > image.height:
-        raise ValueError(f"its {image.width}x{image.height} px do not hold the crop {list(crop or ())}")
+        raise ValueError(f"its {image.width}x{image.height} px do not contain the crop {list(crop or ())}")
     # Cropped first: a resize with a box lets pixels from outside it bleed into the edge.
     image = image.crop(box).resize((size, size), Resampling.BICUBIC)
     return torch.from_numpy(np.array(image)).reshape(size, size, channels).permute(2, 0, 1)
 
 
-def split(count: int, held_out: int, seed: int | None) -> Tensor:
-    """True where a sample is kept from training, [count].
+def held_out_mask(count: int, held_out: int, seed: int | None) -> Tensor:
+    """Whether each sample is held out of training, [count].
 
-    Args: seed: of the draw; None keeps the last ones, which is the published test set where a reader has that at its end.
-    Raises: ValueError when nothing would be left to train on.
+    Args: seed: of a random draw; None holds out the last ones, which are the published test set where a reader puts it last.
+    Raises: ValueError when none would be left to train on.
     """
     from difftables.common.seeds import generator
 
@@ -94,7 +94,7 @@ def split(count: int, held_out: int, seed: int | None) -> Tensor:
 def check_labels(labels: Tensor, classes: int) -> None:
     """Raise ValueError unless every label is in 0 .. classes - 1."""
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}, but data.*.classes says {classes}; mend it")
+        raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}, but data.*.classes is {classes}; correct it")
 
 
 def to_unit(images: Tensor) -> Tensor:

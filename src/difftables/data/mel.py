@@ -1,21 +1,22 @@
-"""The mel spectrogram a vocoder is given."""
+"""Mel spectrograms, the condition of a vocoder."""
 
 from functools import cache
 
 import torch
 from torch import Tensor
 
-FLOOR = 1e-5  # of a band's power
+POWER_FLOOR = 1e-5  # of a mel band
 
 
 @cache
-def filters(rate: int, fft: int, bands: int, lowest: float, highest: float) -> Tensor:
+def mel_filters(rate: int, fft: int, bands: int, lowest: float, highest: float) -> Tensor:
     """Triangular filters on the mel scale, [bands, fft / 2 + 1], each of height one.
 
     mel(f) = 2595 log10(1 + f / 700), corners equally spaced in mel between `lowest` and `highest`
 
-    Raises: ValueError when a band is so narrow that no bin of the Fourier transform lies in it.
-    Source: the HTK scale without normalisation, as the port of WaveGrad by Vovk has it.
+    Args: rate, lowest, highest: in Hz; fft: points of the Fourier transform.
+    Raises: ValueError when a band is so narrow that it contains no bin of the Fourier transform.
+    Source: the HTK scale without normalisation, as in the port of WaveGrad by Vovk.
     """
     ends = 2595 * torch.log10(1 + torch.tensor([lowest, highest], dtype=torch.float64) / 700)
     mels = torch.linspace(ends[0].item(), ends[1].item(), bands + 2, dtype=torch.float64)
@@ -26,11 +27,11 @@ def filters(rate: int, fft: int, bands: int, lowest: float, highest: float) -> T
     weights = torch.minimum(rising, falling).clamp(min=0)
     empty = int((weights.sum(dim=1) == 0).sum())
     if empty:
-        raise ValueError(f"{empty} of {bands} mel bands hold no frequency of a {fft}-point transform at {rate} Hz; lower `bands`")
+        raise ValueError(f"{empty} of {bands} mel bands contain no frequency of a {fft}-point transform at {rate} Hz; lower `bands`")
     return weights.float()
 
 
-def power(x: Tensor, weights: Tensor, hop: int) -> Tensor:
+def mel_power(x: Tensor, weights: Tensor, hop: int) -> Tensor:
     """Power in mel bands, [B, bands, T / hop], of waveforms, [B, T]; a Hann window as long as the transform, centred frames.
 
     Raises: ValueError for a length that is no multiple of the hop.
@@ -46,7 +47,7 @@ def power(x: Tensor, weights: Tensor, hop: int) -> Tensor:
 def log_mel(x: Tensor, weights: Tensor, hop: int) -> Tensor:
     """log10 of the power in mel bands, [B, bands, T / hop], of waveforms in [-1, 1], [B, T].
 
-    Departs: the port sets log10(0) to 0, which is a loud band; a synthetic voice is silent for whole frames, so power is
-    held above 1e-5 instead.
+    Departs: the port sets log10(0) to 0, which is a loud band; here power is at least 1e-5, since a synthetic voice is silent for whole
+    frames.
     """
-    return power(x, weights, hop).clamp(min=FLOOR).log10()
+    return mel_power(x, weights, hop).clamp(min=POWER_FLOOR).log10()

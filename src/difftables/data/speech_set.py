@@ -1,4 +1,4 @@
-"""Speech: int16 in files, [-1, 1) in nets; a vocoder is given the mel spectrogram of an utterance."""
+"""A set of utterances: int16 in its file, [-1, 1) in nets; a vocoder receives the mel spectrogram of an utterance."""
 
 from functools import cached_property
 from pathlib import Path
@@ -9,24 +9,25 @@ from torch import Tensor
 from difftables.common.files import load_tensors
 from difftables.config import data as config_data
 from difftables.data import SPEECH_READERS
-from difftables.data.image_files import split
-from difftables.data.mel import filters, log_mel
+from difftables.data.image_files import held_out_mask
+from difftables.data.mel import log_mel, mel_filters
 
 FULL_SCALE = 32768
 
 
-class Speech:
+class SpeechSet:
     """Utterances of one data set.
 
-    Held-out utterances are shared out by `part`: `test` takes them from the first on, for the tables; `search` and `frozen`
-    from the last on, so that no schedule is chosen on what it is measured on.
+    Held-out utterances are divided by `part`: `test` takes them from the first on, for the tables; `search` and `frozen` from the last
+    on, so that no schedule is chosen on the utterances that measure it.
 
-    Args: spec: of the data set; path: its file.
+    Args: path: its file.
+    Raises: ValueError without a file, or for one of another rate.
     """
 
     def __init__(self, spec: config_data.Speech, path: Path | None, device: torch.device) -> None:
         if path is None:
-            raise ValueError("speech needs the data file: its mel spectrograms are what the net is given")
+            raise ValueError("speech needs its data file, for the mel spectrograms that the net receives; pass its path")
         self.spec, self.device = spec, device
         self.tensors, meta = load_tensors(path, "data")
         if meta["rate"] != spec.rate:
@@ -34,26 +35,26 @@ class Speech:
 
     @staticmethod
     def read(spec: config_data.Speech) -> dict[str, Tensor]:
-        """All utterances in one int16 vector, where each starts, how long it is, and the held-out mask."""
+        """All utterances in one int16 vector, the start and length of each, and the held-out mask, [N].  Raises: as the reader."""
         options = {key: getattr(spec, key) for key in ("root", "sentences") if getattr(spec, key) is not None}
         options |= {"convert": True} if spec.convert else {}
         utterances = SPEECH_READERS[spec.reader](spec.rate, **options)
-        lengths = torch.tensor([len(each) for each in utterances])
+        lengths = torch.tensor([len(utterance) for utterance in utterances])
         return {
             "audio": torch.cat(utterances),
             "starts": lengths.cumsum(0) - lengths,
             "lengths": lengths,
-            "held_out": split(len(utterances), spec.held_out, spec.seed),
+            "held_out": held_out_mask(len(utterances), spec.held_out, spec.seed),
         }
 
     @cached_property
     def weights(self) -> Tensor:
         """Mel filters, [bands, fft / 2 + 1]."""
-        return filters(self.spec.rate, self.spec.fft, self.spec.bands, self.spec.lowest, self.spec.highest).to(self.device)
+        return mel_filters(self.spec.rate, self.spec.fft, self.spec.bands, self.spec.lowest, self.spec.highest).to(self.device)
 
     @cached_property
     def indices(self) -> dict[str, Tensor]:
-        """Which utterances belong to each part, training and held_out."""
+        """Indices of the utterances of each part, training and held_out."""
         held = self.tensors["held_out"].bool()
         return {"training": (~held).nonzero()[:, 0], "held_out": held.nonzero()[:, 0]}
 
@@ -62,28 +63,28 @@ class Speech:
         return log_mel(x, self.weights, self.spec.hop)
 
     def cut(self, which: Tensor, offset: Tensor, length: int) -> Tensor:
-        """`length` samples of utterances `which`, from `offset` on, in [-1, 1); zeros beyond their ends; [B, length]."""
-        place = offset[:, None] + torch.arange(length)
-        inside = (place >= 0) & (place < self.tensors["lengths"][which][:, None])
-        index = (self.tensors["starts"][which][:, None] + place).clamp(0, len(self.tensors["audio"]) - 1)
+        """`length` samples of utterances `which`, [B], from `offset`, [B], on, in [-1, 1); zeros beyond their ends; [B, length]."""
+        position = offset[:, None] + torch.arange(length)
+        inside = (position >= 0) & (position < self.tensors["lengths"][which][:, None])
+        index = (self.tensors["starts"][which][:, None] + position).clamp(0, len(self.tensors["audio"]) - 1)
         return torch.where(inside, self.tensors["audio"][index].float() / FULL_SCALE, 0.0).to(self.device)
 
-    def training(self, count: int, stream: torch.Generator, flip: bool) -> tuple[Tensor, Tensor]:
-        """A batch of random segments of training utterances, [count, segment hop], and their mel spectrograms."""
+    def training_batch(self, count: int, stream: torch.Generator, flip: bool) -> tuple[Tensor, Tensor]:
+        """Random segments of training utterances, [count, segment hop], and their mel spectrograms.  Args: flip: ignored."""
         indices = self.indices["training"]
         which = indices[torch.randint(len(indices), (count,), generator=stream)]
         length = self.spec.segment * self.spec.hop
-        room = (self.tensors["lengths"][which] - length).clamp(min=0)
-        offset = (torch.rand(count, generator=stream, dtype=torch.float64) * (room + 1)).long()
+        latest = (self.tensors["lengths"][which] - length).clamp(min=0)
+        offset = (torch.rand(count, generator=stream, dtype=torch.float64) * (latest + 1)).long()
         x0 = self.cut(which, offset, length)
         return x0, self.mel(x0)
 
     def clean(self, part: str = "training", count: int | None = None) -> Tensor:
-        """Not for speech.  Raises: ValueError."""
-        raise ValueError("this start of sampling is made from images; speech has none")
+        """Raise ValueError: no prior is made from utterances."""
+        raise ValueError("this prior is made from images, but the data set is speech; choose another `prior` for the run")
 
     def excerpts(self, part: str, count: int) -> tuple[Tensor, Tensor]:
-        """The first `count` utterances of a part, [count, T], and how long each is, [count].
+        """The first `count` utterances of a part, [count, T], and the length of each, [count].
 
         T is a multiple of the hop: a training segment for `search`, else `excerpt` seconds, or the longest held-out utterance.
         """
@@ -98,8 +99,8 @@ class Speech:
         offset = ((lengths[which] - length) // 2).clamp(min=0)
         return self.cut(which, offset, length), lengths[which].clamp(max=length)
 
-    def given(self, part: str, count: int) -> tuple[tuple[int, ...], Tensor]:
-        """Shape of a sample, and the mel spectrograms of `count` utterances of a part; they repeat where there are fewer."""
+    def shape_and_condition(self, part: str, count: int) -> tuple[tuple[int, ...], Tensor]:
+        """Shape of a sample, and the conditions of `count` samples: mel spectrograms of a part, repeated where it has fewer utterances."""
         x0, _ = self.excerpts(part, min(count, len(self.indices["held_out"])))
         mel = self.mel(x0)
         return x0.shape[1:], mel.repeat(-(-count // len(mel)), 1, 1)[:count]

@@ -1,4 +1,4 @@
-"""From a net F to a denoiser D(x, level), the estimate of x0; wrappers that clip and count."""
+"""Denoisers: from a net F to D(x, level), the estimate of x0; wrappers that clip, combine and count."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,13 +10,14 @@ from torch import Tensor
 from difftables.common.variants import Variants
 from difftables.config.run_spec import RunSpec
 from difftables.diffusion.level import Level, shape
-from difftables.diffusion.schedules import timestep
+from difftables.diffusion.subschedules import timestep
 
 Net = Callable[..., Tensor]  # F(x, c_noise) or F(x, c_noise, cond)
-Denoiser = Callable[..., Any]  # D(x, level) or D(x, level, cond=...) to x0, or to (x0, v) where the net learned the variance
+Condition = Tensor | tuple[Tensor | None, ...] | None  # of a batch, [B, ...]: classes, mel spectrograms, augmentation labels
+Denoiser = Callable[..., Any]  # D(x, level) or D(x, level, cond=...) to x0, or to (x0, v) with a learned variance
 
 
-def eps(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+def eps_coefficients(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
     """(c_skip, c_out, c_in) of a net that predicts the noise: 1, -sigma, 1 / sqrt(1 + sigma^2).
 
     Source: Karras et al. 2022 (EDM), Table 1, column VP; the same as Ho et al. 2020, Eq. 15.
@@ -24,7 +25,7 @@ def eps(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]
     return torch.ones_like(sigma), -sigma, (1 + sigma**2).rsqrt()
 
 
-def edm(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+def edm_coefficients(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
     """(c_skip, c_out, c_in) that give the net inputs and targets of unit variance, for data of std sigma_data.
 
     c_skip = sigma_data^2 / (sigma^2 + sigma_data^2),  c_out = sigma sigma_data c_in,  c_in = 1 / sqrt(sigma^2 + sigma_data^2)
@@ -35,26 +36,27 @@ def edm(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]
     return (sigma_data * inner) ** 2, sigma * sigma_data * inner, inner
 
 
-def residual(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
-    """(c_skip, c_out, c_in) = 1, 1, 1: the net says what to add to x.  Source: Soft Diffusion (Daras et al. 2022), h = phi + x."""
+def residual_coefficients(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in) = 1, 1, 1: the net predicts what to add to x.  Source: Soft Diffusion (Daras et al. 2022), h = phi + x."""
     return torch.ones_like(sigma), torch.ones_like(sigma), torch.ones_like(sigma)
 
 
-def exploding(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
-    """(c_skip, c_out, c_in) = 1, sigma, 1 of a net that predicts minus the noise and sees x as it is.
+def exploding_coefficients(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in) = 1, sigma, 1 of a net that predicts minus the noise from x, unscaled.
 
     Source: Karras et al. 2022 (EDM), Table 1, column VE.
     """
     return torch.ones_like(sigma), sigma, torch.ones_like(sigma)
 
 
-def direct(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
-    """(c_skip, c_out, c_in) = 0, 1, 1: the net says the clean sample itself."""
+def direct_coefficients(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in) = 0, 1, 1: the net predicts the clean sample."""
     return torch.zeros_like(sigma), torch.ones_like(sigma), torch.ones_like(sigma)
 
 
 PRECONDITIONINGS: Variants[Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
-    "eps": eps, "edm": edm, "exploding": exploding, "residual": residual, "direct": direct,
+    "eps": eps_coefficients, "edm": edm_coefficients, "exploding": exploding_coefficients, "residual": residual_coefficients,
+    "direct": direct_coefficients,
 }  # fmt: skip
 
 
@@ -108,74 +110,76 @@ CONDITIONINGS: Variants[Callable[[Level], Callable[[Level], Tensor]]] = {
 }
 
 
-def parts(answer: Any) -> tuple[Tensor, Tensor | None]:
-    """What a denoiser says, as (x0, v); v, [B, ...], is None for a net without variance channels."""
-    return answer if isinstance(answer, tuple) else (answer, None)
+def split_variance(output: Any) -> tuple[Tensor, Tensor | None]:
+    """A denoiser's output as (x0, v), each [B, ...]; v is None for a net without variance channels."""
+    return output if isinstance(output, tuple) else (output, None)
 
 
 def precondition(net: Net, coefficients: Callable, c_noise: Callable[[Level], Tensor], variance: bool = False) -> Denoiser:
     """D = c_skip u + c_out F(c_in u; c_noise), u = x / alpha.
 
     Args:
-        net: F(x, c_noise, cond), [B, ...], [B] and what the net is given besides to [B, ...]; without cond where D gets none.
+        net: F(x, c_noise, cond), [B, ...], [B] and the condition to [B, ...]; called without cond where D receives none.
         coefficients: one of PRECONDITIONINGS, its sigma_data bound.
-        c_noise: level, [B], to what the net is told of it, [B].
-        variance: whether the second half of the net's channels, u, speaks of the variance: v = (u + 1) / 2.
-    Returns: D(x, level, cond), cond a tensor or several of them; [B, ...], or with `variance` (D, v).
-    Source of v: Improved DDPM's released code; the paper leaves the (u + 1) / 2 out.
+        c_noise: one of CONDITIONINGS, bound to a schedule: level, [B], to the net's second input, [B].
+        variance: whether the second half of the net's channels, w, encodes the variance: v = (w + 1) / 2.
+    Returns: D(x, level, cond), cond a tensor or several; [B, ...], or with `variance` (D, v).
+    Source of v: Improved DDPM's released code; the paper omits the (w + 1) / 2.
     """
 
-    def denoise(x: Tensor, level: Level, cond: Tensor | tuple[Tensor | None, ...] | None = None) -> Any:
+    def denoise(x: Tensor, level: Level, cond: Condition = None) -> Any:
         skip, out, inner = coefficients(level.sigma)
-        given = () if cond is None else cond if isinstance(cond, tuple) else (cond,)
-        answer = net(shape(inner / level.alpha, x) * x, c_noise(level).expand(len(x)).to(x.device), *given)
-        answer, raw = answer.chunk(2, dim=1) if variance else (answer, None)
-        x0 = shape(skip / level.alpha, x) * x + shape(out, x) * answer
-        return x0 if raw is None else (x0, (raw.to(x.dtype) + 1) / 2)
+        conditions = () if cond is None else cond if isinstance(cond, tuple) else (cond,)
+        output = net(shape(inner / level.alpha, x) * x, c_noise(level).expand(len(x)).to(x.device), *conditions)
+        output, w = output.chunk(2, dim=1) if variance else (output, None)
+        x0 = shape(skip / level.alpha, x) * x + shape(out, x) * output
+        return x0 if w is None else (x0, (w.to(x.dtype) + 1) / 2)
 
     return denoise
 
 
-def given(function: Callable, cond: Tensor | tuple[Tensor | None, ...] | None) -> Callable:
-    """A denoiser or an adjustment told what a batch is given besides; as it is where that is nothing."""
+def bind_condition(function: Callable, cond: Condition) -> Callable:
+    """A denoiser or an adjustment with a batch's condition bound; unchanged where there is none."""
     return function if cond is None else partial(function, cond=cond)
 
 
 def clipped(denoise: Denoiser, limit: float) -> Denoiser:
     """D with its estimate held in [-limit, limit]."""
 
-    def held(x: Tensor, level: Level, **cond: Tensor) -> Any:
-        x0, v = parts(denoise(x, level, **cond))
+    def clip(x: Tensor, level: Level, **cond: Tensor) -> Any:
+        x0, v = split_variance(denoise(x, level, **cond))
         x0 = x0.clamp(-limit, limit)
         return x0 if v is None else (x0, v)
 
-    return held
+    return clip
 
 
-def switched(ends: Denoiser, middle: Denoiser, schedule: Level, share: float) -> Denoiser:
-    """Two denoisers as one: `ends` for the first and the last `share` of the training levels, `middle` between.
+def switched(edges: Denoiser, middle: Denoiser, schedule: Level, edge_fraction: float) -> Denoiser:
+    """Two denoisers as one: `edges` for the cleanest and the noisiest fraction of the training levels, `middle` between.
 
-    t in [0, share T) or [T - share T, T)
+    t in [0, f T) or [T - f T, T),  f = edge_fraction
+
+    Raises: ValueError for a batch at several timesteps.
 
     Source: Nichol and Dhariwal 2021 (Improved DDPM), App. D: 100 of T = 4000 timesteps at each end.
     """
     steps = len(schedule) - 1
-    edge = max(1, round(share * steps))
+    edge = max(1, round(edge_fraction * steps))
 
     def denoise(x: Tensor, level: Level, **cond: Tensor) -> Any:
         t = timestep(level, schedule)
         if not bool((t == t[0]).all()):
-            raise ValueError("an ensemble of two nets takes one level at a time")
-        return (ends if t[0] < edge or t[0] >= steps - edge else middle)(x, level, **cond)
+            raise ValueError("an ensemble of two nets takes samples of one timestep at a time; use a sampler without `adapt`")
+        return (edges if t[0] < edge or t[0] >= steps - edge else middle)(x, level, **cond)
 
     return denoise
 
 
 class Counted:
-    """D that counts its network evaluations, calls times samples, and remembers the levels it was asked for.
+    """D that counts its network evaluations, calls times samples, and remembers the levels of its calls.
 
-    `calls` is the measured NFE of one chain; `levels` holds the levels used, one entry per call, each [B] or [1]; `outside` is the
-    share of v outside [0, 1] at each call, for a net that learned the variance.
+    `calls` is the measured NFE of one batch; `levels` holds the level of each call, [B] or [1]; `outside` the share of v outside
+    [0, 1] at each call, for a net with a learned variance.
     """
 
     def __init__(self, denoise: Denoiser) -> None:
@@ -187,14 +191,14 @@ class Counted:
         self.calls += 1
         self.evaluations += len(x)
         self.levels.append(level)
-        answer = self.denoise(x, level, **cond)
-        v = parts(answer)[1]
+        output = self.denoise(x, level, **cond)
+        v = split_variance(output)[1]
         if v is not None:
             self.outside.append(((v < 0) | (v > 1)).float().mean())
-        return answer
+        return output
 
 
 def run_denoiser(run: RunSpec, net: torch.nn.Module, training: Level) -> Denoiser:
-    """D of a run around its net.  Args: training: the schedule that the run is trained on."""
+    """D of a run around its net.  Args: training: the schedule of the run's training."""
     coefficients = partial(PRECONDITIONINGS[run.precondition], sigma_data=run.sigma_data)
     return precondition(net, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))

@@ -13,9 +13,9 @@ from difftables.common.variants import Variants
 class Level:
     """Signal gain, noise and operator strength of a corruption, x = A x0 + std n, float64 until they meet a sample.
 
-    Args: alpha, std: [K], one entry per sample of a batch, or per level of a schedule; strength: [K], of the corruption's
-        operator in its own unit, 0 for the identity and where none is given; process: the key of PROCESSES that ties alpha to std,
-        "" where none is known to, as for levels read from a file.
+    Args: alpha, std: [K], one entry per sample of a batch, or per level of a schedule; strength: [K], of the corruption's operator, in
+        the operator's unit, 0 for the identity, which is the default; process: the key of PROCESSES that ties alpha to std, "" for
+        levels without one, such as those read from a file.
     Raises: ValueError when they differ in shape.
     """
 
@@ -51,7 +51,7 @@ class Level:
 
     @classmethod
     def clean(cls, count: int = 1) -> "Level":
-        """The end of every chain, whatever its process: alpha = 1, std = 0, strength = 0."""
+        """The last level of every schedule, whatever its process: alpha = 1, std = 0, strength = 0."""
         return cls(torch.ones(count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64))
 
     @property
@@ -64,8 +64,8 @@ class Level:
         """std / alpha, the noise level of the EDM paper."""
         return self.std / self.alpha
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> "Level":
-        """The level with alpha, std and strength changed alike."""
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Level":
+        """The level with one function applied to alpha, std and strength."""
         return Level(change(self.alpha), change(self.std), change(self.strength), self.process)
 
     def __len__(self) -> int:
@@ -74,15 +74,15 @@ class Level:
     def __getitem__(self, index: int | slice | Tensor) -> "Level":
         if isinstance(index, int):
             index = slice(index, index + 1 or None)
-        return self.each(lambda values: values[index])
+        return self.map(lambda values: values[index])
 
     def to(self, device: torch.device | str) -> "Level":
         """The same levels on another device."""
-        return self.each(lambda values: values.to(device))
+        return self.map(lambda values: values.to(device))
 
     def expand(self, count: int) -> "Level":
-        """One level for `count` samples; levels that already number `count` stay as they are."""
-        return self if len(self) == count else self.each(lambda values: values.expand(count))
+        """One level for `count` samples, [count]; `count` levels stay as they are."""
+        return self if len(self) == count else self.map(lambda values: values.expand(count))
 
     def like(self, x: Tensor) -> "Shaped":
         """Entries shaped [B, 1, ...] in the dtype and on the device of x, [B, ...]."""
@@ -104,8 +104,8 @@ def shape(values: Tensor, x: Tensor) -> Tensor:
 
 
 def concatenate(levels: list[Level]) -> Level:
-    """Levels one after another; their process is that of all that have one, clean levels having none, or "" where those differ."""
-    processes = {each.process for each in levels if each.process}
+    """Levels one after another; their process is the one that all share, clean levels aside, or "" where they differ."""
+    processes = {level.process for level in levels if level.process}
     alpha, std, strength = (torch.cat(values) for values in zip(*((e.alpha, e.std, e.strength) for e in levels), strict=True))
     return Level(alpha, std, strength, processes.pop() if len(processes) == 1 else "")
 
@@ -129,8 +129,13 @@ PROCESSES: Variants[Callable[[Tensor], Level]] = {
 def same_process(schedule: Level, sigma: Tensor) -> Level:
     """Levels of noise level sigma, [K], in the process of a schedule.
 
-    Raises: ValueError for a schedule whose process is not known.
+    Raises: ValueError for a schedule without a process.
     """
     if schedule.process not in PROCESSES:
-        raise ValueError("a schedule of unknown process has no level between its own; take it from one of the schedules' families")
+        raise ValueError("a schedule without a process, e.g. from a file, has no level between its levels; use one of TRAINING_SCHEDULES")
     return PROCESSES[schedule.process](sigma)
+
+
+def corruption_order(level: Level) -> Tensor:
+    """sigma + strength, [K]: falls along every schedule, whether its noise, its operator or both fall."""
+    return level.sigma + level.strength

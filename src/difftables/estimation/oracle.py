@@ -1,20 +1,20 @@
-"""The noise-level estimator that training aims at, computed from the data instead of learnt."""
+"""The exact minimiser of the estimator's loss, computed from the data instead of learnt."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from difftables.data.mel import power
+from difftables.data.mel import mel_power
 from difftables.diffusion.level import Level
-from difftables.estimation.estimator import FLOOR, alpha_bar_of, log_noise
+from difftables.estimation.estimator import NOISE_FLOOR, alpha_bar_of, log_noise
 
 
 class Kernel:
     """Gaussian kernel N(0, h^2 S) of a density estimate, in the eigenbasis of S.
 
     Args: variances: h^2 times the eigenvalues of S, [d]; basis: eigenvectors as columns, [d, d], or None for the
-        pixels themselves (S diagonal).
+        pixels (S diagonal).
     """
 
     def __init__(self, variances: Tensor, basis: Tensor | None = None) -> None:
@@ -26,12 +26,12 @@ class Kernel:
 
 
 def fit_kernel(data: Tensor, centres: int, shrinkage: float, full: bool) -> Kernel:
-    """A kernel of the shape of the data's covariance, as wide as leave-one-out likelihood says.
+    """A kernel shaped like the data's covariance, of the width that maximises the leave-one-out likelihood.
 
     S = (1 - shrinkage) Cov + shrinkage tr(Cov) / d I;  h maximises sum_i log mean_{j != i} N(y_i; y_j, h^2 S)
 
-    Args: data: [N, d]; centres: how many of the samples carry the density; full: whether pixels may correlate (an
-        eigenproblem of size d).
+    Args: data: [N, d]; centres: number of samples in the density, the first ones; full: whether pixels may correlate (an eigenproblem
+        of size d).
     """
     data = data.double().cpu()
     d = data.shape[1]
@@ -53,7 +53,7 @@ class Oracle:
 
     Args: centres: y, clean samples, [R, ...]; levels: of the training density, [L]; prior: how likely each is, [L],
         not necessarily summing to one.
-    Source: ours; no paper has this row.
+    Source: ours; no paper reports it.
     """
 
     def __init__(self, centres: Tensor, levels: Level, prior: Tensor, kernel: Kernel) -> None:
@@ -66,8 +66,8 @@ class Oracle:
         scores = []
         for alpha, std in zip(self.levels.alpha.tolist(), self.levels.std.tolist(), strict=True):
             variance = (std**2 + alpha**2 * self.kernel.variances).to(x.device)
-            white, known = x / variance.sqrt(), alpha * self.centres / variance.sqrt()
-            logits = white @ known.T - known.square().sum(dim=1) / 2
+            white, centres = x / variance.sqrt(), alpha * self.centres / variance.sqrt()
+            logits = white @ centres.T - centres.square().sum(dim=1) / 2
             scores.append(logits.logsumexp(dim=1) - white.square().sum(dim=1) / 2 - variance.log().sum() / 2)
         scores_and_prior = torch.stack(scores, dim=1) + self.prior.to(x).log()
         weight = scores_and_prior.softmax(dim=1)
@@ -75,17 +75,17 @@ class Oracle:
 
 
 class MelOracle:
-    """alpha_bar of a noisy utterance by maximum likelihood, when the mel spectrogram of the clean one is known.
+    """alpha_bar of a noisy utterance by maximum likelihood, where the mel spectrogram of the clean one is known.
 
-    Noise adds power to a band, so that the band powers of x have the mean m(l) = alpha_l^2 M + std_l^2 W, with M those of
-    the clean utterance and W those of white noise; taken as exponentially distributed,
+    Noise adds power to a band: the band powers of x have the mean m(l) = alpha_l^2 M + std_l^2 W, with M those of the clean
+    utterance and W those of white noise. Taken as exponentially distributed,
 
     alpha_bar(x) = argmax_l  - sum_{b, t} w_b (ln m_bt(l) + P_bt / m_bt(l)),  w_b = (sum_k f_bk)^2 / sum_k f_bk^2
 
     where w_b counts the independent bins in a band. Two passes over COUNT levels, evenly spaced in log sigma, the second
-    between the neighbours of the best of the first. It needs no phase and no training.
+    between the neighbours of the best level of the first. It needs no phase and no training.
 
-    Args: weights: mel filters f, [bands, fft / 2 + 1]; hop: of the frames; training: the schedule whose levels bound the answer.
+    Args: weights: mel filters f, [bands, fft / 2 + 1]; hop: samples of a frame; training: the schedule whose levels bound the estimate.
     Source: ours; the likelihood is Whittle's, for the short-time spectrum of a Gaussian signal.
     """
 
@@ -100,28 +100,27 @@ class MelOracle:
 
     def __call__(self, x: Tensor, mel: Tensor) -> Tensor:
         """alpha_bar, [B], of x, [B, T], and the log10 mel power of the clean utterance, [B, bands, T / hop]."""
-        found, clean = power(x, self.weights, self.hop).double(), 10 ** mel.double()
+        noisy, clean = mel_power(x, self.weights, self.hop).double(), 10 ** mel.double()
         low = torch.full((len(x),), self.ends[1], dtype=torch.float64, device=x.device)
         high = torch.full_like(low, self.ends[0])
         for _ in range(2):
             step = (high - low) / (self.COUNT - 1)
-            scores = torch.stack([self._score(found, clean, low + i * step) for i in range(self.COUNT)], dim=1)
+            scores = torch.stack([self._score(noisy, clean, low + i * step) for i in range(self.COUNT)], dim=1)
             best = low + scores.argmax(dim=1) * step
             low, high = (best - step).clamp(min=self.ends[1]), (best + step).clamp(max=self.ends[0])
-        return (1 / (1 + (2 * best).exp())).clamp(self.lowest, 1 - FLOOR)
+        return (1 / (1 + (2 * best).exp())).clamp(self.lowest, 1 - NOISE_FLOOR)
 
-    def _score(self, found: Tensor, clean: Tensor, log_sigma: Tensor) -> Tensor:
-        """Log-likelihood, [B], of band powers at one level for each sample."""
+    def _score(self, noisy: Tensor, clean: Tensor, log_sigma: Tensor) -> Tensor:
+        """Log-likelihood, [B], of the noisy band powers, [B, bands, frames], at one level for each sample."""
         alpha2 = (1 / (1 + (2 * log_sigma).exp()))[:, None, None]
         mean = alpha2 * clean + (1 - alpha2) * self.white[:, None]
-        return -(self.bins[:, None] * (mean.log() + found / mean)).sum(dim=(1, 2))
+        return -(self.bins[:, None] * (mean.log() + noisy / mean)).sum(dim=(1, 2))
 
 
 def leave_one_out_bandwidth(data: Tensor) -> float:
     """h that maximises sum_i log mean_{j != i} N(y_i; y_j, h^2 I), over 60 values; data: [R, d].
 
-    The grid reaches from a quarter of the typical distance to the nearest neighbour, per dimension, to the spread
-    of the whole set.
+    The grid runs from a quarter of the mean distance to the nearest neighbour, per dimension, to the spread of the whole set.
     """
     d = data.shape[1]
     distance2 = torch.cdist(data, data).double() ** 2

@@ -6,8 +6,8 @@ from difftables.jobs.job import Job
 def run(job: Job) -> None:
     """spec: DataSpec.  In: maybe sentences.  Out: data."""
     from difftables.common.files import save_tensors
-    from difftables.data import datasets
+    from difftables.data.datasets import read_dataset
 
     spec = job.spec.data
     meta = {"kind": "data"} | ({"rate": spec.rate} if spec.medium == "speech" else {})
-    save_tensors(job.output("data"), datasets.read(spec), meta)
+    save_tensors(job.output("data"), read_dataset(spec), meta)

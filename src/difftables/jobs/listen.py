@@ -9,11 +9,11 @@ def run(job: Job) -> None:
 
     from difftables.common.files import load_tensors
     from difftables.data.audio import write_wav
-    from difftables.data.speech_set import Speech
+    from difftables.data.speech_set import SpeechSet
     from difftables.papers.folder import heard
 
     spec, folder = job.spec, job.output("audio")
-    speech, count = Speech(spec.data, job.input("data"), torch.device("cpu")), spec.listen
+    speech, count = SpeechSet(spec.data, job.input("data"), torch.device("cpu")), spec.listen
     x0, lengths = speech.excerpts("test", count)
     for i, utterance in enumerate(speech.stored(x0)):
         write_wav(folder / f"reference-{i}.wav", utterance[: lengths[i]].numpy(), spec.data.rate)

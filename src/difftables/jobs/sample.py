@@ -11,13 +11,13 @@ def run(job: Job) -> None:
     import torch
 
     from difftables.common.files import load_tensors, save_tensors
-    from difftables.diffusion import schedules
+    from difftables.diffusion.schedule_file import read_schedules
     from difftables.sampling.loaded_run import load_run
 
     spec, seeds, n = job.spec, job.spec.seeds, job.spec.n
     old, meta = load_tensors(job.output("samples"), "samples") if job.before["columns"] else ({}, {})
     file = job.maybe("schedules")
-    levels = {steps: schedules.read(file).get(steps) for steps in spec.steps} if file else dict.fromkeys(spec.steps)
+    levels = {steps: read_schedules(file).get(steps) for steps in spec.steps} if file else dict.fromkeys(spec.steps)
     columns = {
         steps: job.column(
             steps, [each.tolist() for each in (level.alpha, level.std, level.strength)] if level else None, apart=("schedules",)
@@ -31,7 +31,7 @@ def run(job: Job) -> None:
     job.cost = {steps: job.before["cost"][steps] for steps in kept}
     keys = [("sample", seed, index) for seed in seeds for index in range(n)]
     loaded = load_run(spec.run, job.files, job.device, spec.batch)
-    one = loaded.medium.stored(torch.zeros(1, *loaded.medium.given("test", 1)[0])).nbytes
+    one = loaded.medium.stored(torch.zeros(1, *loaded.medium.shape_and_condition("test", 1)[0])).nbytes
     need_memory((len(spec.steps) + 1) * len(keys) * one)  # all step counts, one of them in parts
     for steps in wanted:
         generated, adjust = loaded.generate(keys, spec.sampler, steps, file, part="test", repeats=len(seeds), keep=loaded.medium.stored)

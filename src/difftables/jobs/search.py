@@ -9,14 +9,14 @@ def run(job: Job) -> None:
     A step count whose schedule lies there already, found with the same spec, code and inputs, is not searched again.
     """
     from difftables.common.files import read_json, write_json
-    from difftables.diffusion import schedules
+    from difftables.diffusion.schedule_file import read_schedules, write_schedules
     from difftables.metrics.scorers import SEARCH, ScorerInputs
     from difftables.sampling.loaded_run import load_run
     from difftables.search.methods import METHODS
 
     spec, method, columns = job.spec, METHODS[job.spec.method], job.before["columns"]
     job.columns = {str(steps): job.column(steps) for steps in spec.steps}
-    levels = schedules.read(job.output("schedules")) if columns else {}
+    levels = read_schedules(job.output("schedules")) if columns else {}
     records = read_json(job.output("record"))["records"] if columns else {}
     wanted = [steps for steps in spec.steps if columns.get(str(steps)) != job.columns[str(steps)]]
     if wanted:
@@ -33,5 +33,5 @@ def run(job: Job) -> None:
         records[str(steps)] = record
         print(f"{spec.method}, {steps} steps: {record}", flush=True)
     job.seeds = {"search": spec.search.seed}
-    schedules.write(job.output("schedules"), {steps: levels[steps] for steps in spec.steps})
+    write_schedules(job.output("schedules"), {steps: levels[steps] for steps in spec.steps})
     write_json(job.output("record"), {"method": spec.method, "records": {str(steps): records[str(steps)] for steps in spec.steps}})

@@ -1,40 +1,26 @@
-"""Rule train_estimator: fit the net that reads the noise level off a sample."""
+"""Rule train_estimator: fit the net that estimates the noise level of a sample."""
 
 from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: run (data, schedule, corruption, estimator), seed.  In: data.  Out: net, curve, record."""
+    """spec: TrainEstimatorSpec.  In: data, maybe levels.  Out: net, curve."""
     import torch
-    from torch import Tensor
 
     from difftables.common.parallel import join
     from difftables.common.seeds import generator
-    from difftables.diffusion.corruptions import CORRUPTIONS
-    from difftables.diffusion.level import Level
+    from difftables.data.datasets import open_dataset
     from difftables.diffusion.training_schedules import training_schedule
-    from difftables.estimation.estimator import estimator_loss
-    from difftables.jobs.train import fit, training_batches
+    from difftables.estimation.batch_loss import estimator_batch_loss
+    from difftables.jobs.train import fit
     from difftables.nets.build import build_net
-    from difftables.training import level_densities
-    from difftables.training.losses import PENALTIES
+    from difftables.training.batches import training_batches
 
-    spec, device = job.spec.run, job.device
+    spec, seed, device = job.spec.run, job.spec.seed, job.device
     world = join(device.type)
-    torch.manual_seed(generator("init-estimator", job.spec.seed).initial_seed())
+    torch.manual_seed(generator("init-estimator", seed).initial_seed())
     net = build_net(spec.estimator.net, spec.data).to(device)
-    estimate = world.average_gradients(net)
-    training = training_schedule(spec.schedule, job.maybe("levels"))
-    corrupt, density = CORRUPTIONS[spec.corruption], level_densities.of(spec.estimator.density, training)
-    penalty = PENALTIES[spec.estimator.penalty]
-    batch = training_batches(job, "train-estimator", spec.estimator.train)
-
-    def batch_loss(step: int) -> tuple[Tensor, Level]:
-        x0, _, stream, _ = batch(step)
-        level = density(training, len(x0), stream)
-        noise = world.shard(torch.randn(x0.shape, generator=stream)).to(device)
-        x0, level = world.shard(x0), world.shard(level)
-        x = corrupt(x0, level) + level.like(x0).std * noise
-        return estimator_loss(estimate(x), level, penalty), level
-
+    schedule = training_schedule(spec.schedule, job.maybe("levels"))
+    batches = training_batches(open_dataset(spec.data, job.input("data"), device), spec.estimator.train, "train-estimator", seed)
+    batch_loss = estimator_batch_loss(spec, world.average_gradients(net), schedule, batches, world=world, device=device)
     fit(job, net, batch_loss, spec.estimator.train, "estimator")

@@ -8,14 +8,14 @@ import re
 from difftables.metrics import image_metrics, speech_metrics
 from difftables.metrics.metric import Metric
 
-OF_IMAGES = {
+IMAGE_METRICS = {
     "fd": image_metrics.FRECHET_DISTANCE,
     "kid": Metric("KID", "{features}", "", "lower", image_metrics.kernel_distance),
     "precision": Metric("precision", "precision (k={k})", "share", "higher", image_metrics.precision, "k[1-9][0-9]*"),
     "recall": Metric("recall", "recall (k={k})", "share", "higher", image_metrics.recall, "k[1-9][0-9]*"),
     "is": Metric("IS", "IS ({splits} splits)", "", "higher", image_metrics.inception_score),
 }
-OF_SPEECH = {
+SPEECH_METRICS = {
     "pesq": speech_metrics.PESQ,
     "stoi": Metric("STOI", better="higher", function=speech_metrics.stoi),
     "estoi": Metric("ESTOI", better="higher", function=speech_metrics.estoi),
@@ -23,8 +23,8 @@ OF_SPEECH = {
     "log-mel": Metric("log-mel", "log-mel distance", "log10 power", "lower", speech_metrics.log_mel_distance),
 }
 METRICS = {
-    **OF_IMAGES,
-    **OF_SPEECH,
+    **IMAGE_METRICS,
+    **SPEECH_METRICS,
     # nets and samplers
     "nll": Metric("NLL", unit="bits/dim", better="lower"),
     "nfe": Metric("NFE", unit="calls"),

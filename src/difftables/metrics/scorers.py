@@ -15,7 +15,7 @@ from difftables.metrics.metric import Score, scores
 
 if TYPE_CHECKING:
     from difftables.config.job_specs import Measures
-    from difftables.data.speech_set import Speech
+    from difftables.data.speech_set import SpeechSet
     from difftables.metrics.image_metrics import ImageSamples
 
 SearchScorer = Callable[[Tensor], float]  # lower is better
@@ -82,20 +82,20 @@ def robustness_images(inputs: ScorerInputs) -> Scorer:
 
 def table_images(inputs: ScorerInputs) -> Scorer:
     """All metrics of images, against the training images."""
-    from difftables.metrics.catalogue import OF_IMAGES
+    from difftables.metrics.catalogue import IMAGE_METRICS
 
     with_features = image_samples(inputs, "train")
-    return lambda images: scores(OF_IMAGES, with_features(images))
+    return lambda images: scores(IMAGE_METRICS, with_features(images))
 
 
 # -- speech ------------------------------------------------------------------------------------------------------
 
 
-def _speech(inputs: ScorerInputs) -> "Speech":
-    from difftables.data.speech_set import Speech
+def _speech(inputs: ScorerInputs) -> "SpeechSet":
+    from difftables.data.speech_set import SpeechSet
 
     assert isinstance(inputs.data, config_data.Speech), "scorers are chosen by the medium"
-    return Speech(inputs.data, inputs.files["data"], torch.device("cpu"))
+    return SpeechSet(inputs.data, inputs.files["data"], torch.device("cpu"))
 
 
 def search_speech(inputs: ScorerInputs) -> SearchScorer:
@@ -126,11 +126,11 @@ def robustness_speech(inputs: ScorerInputs) -> Scorer:
 
 def table_speech(inputs: ScorerInputs) -> Scorer:
     """All metrics of speech, of the test utterances."""
-    from difftables.metrics.catalogue import OF_SPEECH
+    from difftables.metrics.catalogue import SPEECH_METRICS
     from difftables.metrics.speech_metrics import SpeechSamples
 
     speech = _speech(inputs)
-    return lambda audio: scores(OF_SPEECH, SpeechSamples(speech, audio, inputs.threads))
+    return lambda audio: scores(SPEECH_METRICS, SpeechSamples(speech, audio, inputs.threads))
 
 
 SEARCH: Variants[Callable[[ScorerInputs], SearchScorer]] = {"images": search_images, "speech": search_speech}

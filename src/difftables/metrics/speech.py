@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from difftables.data.audio import SILENT, read, resampled
+from difftables.data.audio import SILENT, read_recording, resampled
 
 CEPSTRA = 13
 SHORTEST = 0.25  # s, of PESQ
@@ -39,7 +39,7 @@ class Clip:
     @classmethod
     def from_file(cls, path: Any, rate: int) -> "Clip":
         """A clip from a WAV or FLAC file.  Raises: ValueError unless its header has `rate`."""
-        return cls.from_int16(read(path, rate), rate)
+        return cls.from_int16(read_recording(path, rate), rate)
 
 
 def check(*, ref: Clip, est: Clip) -> None:

@@ -11,7 +11,7 @@ from difftables.metrics.metric import Measurement, Metric
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from difftables.data.speech_set import Speech
+    from difftables.data.speech_set import SpeechSet
     from difftables.metrics.speech import Clip
 
 
@@ -22,7 +22,7 @@ class SpeechSamples:
     Args: audio: int16, [N, T]; threads: of the metrics that take long; only: names of the waveform metrics to compute, None for all.
     """
 
-    speech: "Speech"
+    speech: "SpeechSet"
     audio: "Tensor"
     threads: int = 1
     only: Sequence[str] | None = None
@@ -65,15 +65,15 @@ class SpeechSamples:
         return [unscorable(ref=ref, est=est) for ref, est in self.pairs]
 
 
-def mel_powers(speech: "Speech", x: "Tensor") -> Any:
+def mel_powers(speech: "SpeechSet", x: "Tensor") -> Any:
     """Mel power, [B, bands, frames], of stored or clean waveforms, [B, T], held above the floor."""
     import torch
 
-    from difftables.data.mel import FLOOR, power
+    from difftables.data.mel import POWER_FLOOR, mel_power
     from difftables.data.speech_set import FULL_SCALE
 
     x = x.float() / FULL_SCALE if x.dtype == torch.int16 else x
-    return power(x, speech.weights, speech.spec.hop).clamp(min=FLOOR).double().numpy()
+    return mel_power(x, speech.weights, speech.spec.hop).clamp(min=POWER_FLOOR).double().numpy()
 
 
 def mean(values: Sequence[float | str], variant: str = "", **settings: str | int) -> Measurement:

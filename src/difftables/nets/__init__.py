@@ -1,4 +1,4 @@
-"""Networks: plain F(x, c_noise, cond), ignorant of diffusion. The pipeline gives what the data decide, params.yaml the rest."""
+"""Nets: F(x, c_noise, cond), which know nothing of diffusion; sizes follow from the data set, all else is set in params.yaml."""
 
 from collections.abc import Callable
 

@@ -13,7 +13,7 @@ from difftables.nets import NETS
 
 
 def build_net(spec: Net, data: Images | Speech) -> nn.Module:
-    """A network by its kind; the data set decides size and channels, or bands and hop, where the network takes them."""
+    """An untrained net by its kind; size, channels and classes, or bands and hop, are those of the data set, where its class takes them."""
     kind = NETS[spec.kind]
     accepted = inspect.signature(kind).parameters
     shape = {"bands": data.bands, "hop": data.hop} if isinstance(data, Speech) else image_shape(data)
@@ -21,19 +21,19 @@ def build_net(spec: Net, data: Images | Speech) -> nn.Module:
 
 
 def image_shape(data: Images) -> dict[str, int]:
-    """Arguments of a net that a set of images decides; 0 classes where the net receives no labels."""
+    """Arguments of a net that follow from a set of images; 0 classes where the net receives no labels."""
     return {"size": data.size, "channels": data.channels, "classes": data.classes or 0}
 
 
-def load_net(spec: Net, data: Images | Speech, path: Path, kind: str, device: torch.device, at: int | None = None) -> nn.Module:
-    """A trained network from its file, ready to evaluate.
+def load_net(spec: Net, data: Images | Speech, path: Path, kind: str, device: torch.device, step: int | None = None) -> nn.Module:
+    """A trained net from its file, ready to evaluate.
 
-    Args: kind: what the file must hold, `net` or `estimator`; at: a training step whose weights were kept; None: the last.
+    Args: kind: that the file must have, `net` or `estimator`; step: of training, whose weights were kept; None: the last.
     Raises: ValueError naming a file that is damaged, or of another net.
     """
     net = build_net(spec, data)
     tensors, _ = load_tensors(path, kind)
-    prefix = kept_at(at) if at is not None else ""
+    prefix = kept_at(step) if step is not None else ""
     last = {name: value for name, value in tensors.items() if not name.startswith(kept_at())}
     tensors = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)} if prefix else last
     load_into(net, tensors, path)

@@ -1,4 +1,4 @@
-"""NCSN++ and DDPM++ (Song et al. 2021, score SDE; Karras et al. 2022, EDM): a plain F(x, c_noise, cond), ignorant of diffusion."""
+"""NCSN++ and DDPM++ (Song et al. 2021, score SDE; Karras et al. 2022, EDM), as one net F(x, c_noise, cond)."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from difftables.nets.unet import sinusoid
 
 FOURIER_SCALE = 16.0
-FOURIER_SEED = 0  # of the fixed weights: every net of one width has the same, in whatever run
-SMALL = 1e-5  # Xavier gain of last layers, next to zero
+FOURIER_SEED = 0  # of the fixed frequencies: the same for all nets of one width
+SMALL = 1e-5  # Xavier gain of last layers, almost zero
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
@@ -24,7 +24,7 @@ class Fourier(nn.Module):
 
     Args: c_noise: [B].  Returns: [B, 2 width].
     Source: Song et al. 2021.
-    Departs: the f_k come from a fixed seed instead of from the run's, and are in no checkpoint, which holds parameters only.
+    Departs: the f_k come from a fixed seed instead of the run's, and are not in checkpoints, which hold only parameters.
     """
 
     frequencies: Tensor
@@ -54,13 +54,13 @@ class _Filter(nn.Module):
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0] if fir else [1.0, 1.0])
         self.register_buffer("kernel", torch.outer(taps, taps) / taps.sum() ** 2, persistent=False)
 
-    def each(self, channels: int) -> Tensor:
-        """The kernel as weights of a convolution with one group a channel, [channels, 1, K, K]."""
+    def depthwise(self, channels: int) -> Tensor:
+        """The kernel as weights of a depthwise convolution, [channels, 1, K, K]."""
         return self.kernel.expand(channels, 1, -1, -1)
 
 
 class HalveChannels(_Filter):
-    """Halve height and width, each channel by itself.
+    """Halve height and width of each channel.
 
     y[i] = sum_j a_j x[2i + j - (K/2 - 1)], in both directions, x = 0 outside; without `fir` the mean of 2 x 2 pixels.
 
@@ -69,11 +69,11 @@ class HalveChannels(_Filter):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.each(x.shape[1]), stride=2, padding=len(self.kernel) // 2 - 1, groups=x.shape[1])
+        return F.conv2d(x, self.depthwise(x.shape[1]), stride=2, padding=len(self.kernel) // 2 - 1, groups=x.shape[1])
 
 
 class DoubleChannels(_Filter):
-    """Double height and width, each channel by itself: four times the transpose of `HalveChannels`.
+    """Double height and width of each channel: four times the transpose of `HalveChannels`.
 
     y[m] = 2 sum_i a_(m + K/2 - 1 - 2i) x[i], in both directions; without `fir` the nearest neighbour.
 
@@ -82,14 +82,14 @@ class DoubleChannels(_Filter):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv_transpose2d(x, 4 * self.each(x.shape[1]), stride=2, padding=len(self.kernel) // 2 - 1, groups=x.shape[1])
+        return F.conv_transpose2d(x, 4 * self.depthwise(x.shape[1]), stride=2, padding=len(self.kernel) // 2 - 1, groups=x.shape[1])
 
 
 class HalveConv(_Filter):
     """Filter, then a convolution of stride 2; [B, C, H, W] to [B, C', H/2, W/2].
 
     Source: Song et al. 2021.
-    Departs: without `fir` the 2 x 2 mean filters here too, as in EDM's code; score SDE's then has the strided convolution alone.
+    Departs: without `fir` it filters by the 2 x 2 mean, as in EDM's code; score SDE's then has only the strided convolution.
     """
 
     def __init__(self, inner: int, outer: int, fir: bool) -> None:
@@ -97,7 +97,7 @@ class HalveConv(_Filter):
         self.conv = _xavier(nn.Conv2d(inner, outer, 3, stride=2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.conv2d(x, self.each(x.shape[1]), padding=len(self.kernel) // 2, groups=x.shape[1]))
+        return self.conv(F.conv2d(x, self.depthwise(x.shape[1]), padding=len(self.kernel) // 2, groups=x.shape[1]))
 
 
 def _xavier(layer: Layer, gain: float = 1.0) -> Layer:
@@ -137,7 +137,7 @@ class SpatialAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """The residual block of DDPM or, with `resample`, of BigGAN: [B, C, H, W] to [B, C', H', W'], then attention, if asked for.
+    """The residual block of DDPM or, with `resample`, of BigGAN: [B, C, H, W] to [B, C', H', W'], then `attention`.
 
     h = conv(r(silu(norm(x)))) + W silu(e);  x <- join(skip(r(x)), conv(dropout(silu(norm(h)))))
 
@@ -172,7 +172,7 @@ class NCSNpp(nn.Module):
     Both names of the papers are settings of this one net, with width 128, 4 blocks and attention at 16:
 
     - NCSN++: embedding fourier, fir, residual_input.  DDPM++: none of the three.  All have rescale and biggan.
-    - score SDE: mult 1, 2, 2, 2; dropout 0.1.  Its NCSN++ of CelebA-64 has the positional embedding, told the number of the level.
+    - score SDE: mult 1, 2, 2, 2; dropout 0.1.  Its NCSN++ of CelebA-64 has the positional embedding of the level's index.
     - EDM: mult 2, 2, 2 at 32 px and 1, 2, 2, 2 at 64 px; augment 9; dropout 0.13 (CIFAR-10), 0.05 (FFHQ), 0.25 (AFHQv2).
 
     Args:
@@ -188,13 +188,13 @@ class NCSNpp(nn.Module):
         biggan: whether resampling is inside residual blocks, or by a convolution between them.
         rescale: whether every sum of two branches is divided by sqrt(2).
         residual_input: whether the input, halved again and again, is added on the way down ("progressive input: residual").
-        augment: numbers that tell of a sample's augmentation, 0 for none; without them a net of such sees zeros.
+        augment: number of augmentation labels of a sample, 0 for none; a call without labels has labels of zero.
         classes: number of classes; `cond`, [B], int64, then names each sample's class. 0 for none.
-    Raises: ValueError when `size` cannot be halved often enough, the embedding is unknown, a class is asked for and not given,
-        or augmentation labels are given and not asked for.
+    Raises: ValueError when `size` cannot be halved often enough or the embedding is unknown; in a call, for a missing class, or for
+        augmentation labels without `augment`.
     Source: Song et al. 2021; Karras et al. 2022 (EDM) for augment and classes.
     Departs: no output skips and no concatenation of the input pyramid (score SDE's `progressive`, and `cat`), which no setting
-        above has; the division of the output by sigma and the logarithm of sigma are the preconditioning's.
+        above uses; the preconditioning divides the output by sigma and takes the logarithm of sigma.
     """
 
     def __init__(
@@ -208,42 +208,42 @@ class NCSNpp(nn.Module):
             raise ValueError(f"an NCSN++ of {len(mult)} resolutions needs a multiple of {2**last} px, not {size}")
         if embedding not in ("positional", "fourier"):
             raise ValueError(f"embedding is 'positional' or 'fourier', not {embedding!r}")
-        told, inside = width if embedding == "positional" else 2 * width, 4 * width
+        embedded, inside = width if embedding == "positional" else 2 * width, 4 * width
         self.width, self.rescale = width, rescale
         self.fourier = Fourier(width) if embedding == "fourier" else None
-        self.classes = _xavier(nn.Linear(classes, told)) if classes else None
-        self.augment = _xavier(nn.Linear(augment, told, bias=False)) if augment else None
-        self.embed = nn.Sequential(_xavier(nn.Linear(told, inside)), nn.SiLU(), _xavier(nn.Linear(inside, inside)))
+        self.classes = _xavier(nn.Linear(classes, embedded)) if classes else None
+        self.augment = _xavier(nn.Linear(augment, embedded, bias=False)) if augment else None
+        self.embed = nn.Sequential(_xavier(nn.Linear(embedded, inside)), nn.SiLU(), _xavier(nn.Linear(inside, inside)))
         self.inlet = _xavier(nn.Conv2d(channels, width, 3, padding=1))
 
         def block(inner: int, outer: int, resample: nn.Module | None = None, attend: bool = False) -> Block:
             return Block(inner, outer, inside, dropout, rescale, resample, attend)
 
-        here, skips, source = width, [width], channels
+        features, skips, source = width, [width], channels
         self.down, self.shrink, self.pyramid = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for i, m in enumerate(mult):
             if i > 0:
-                self.shrink.append(block(here, here, HalveChannels(fir)) if biggan else HalveConv(here, here, fir))
+                self.shrink.append(block(features, features, HalveChannels(fir)) if biggan else HalveConv(features, features, fir))
                 if residual_input:
-                    self.pyramid.append(HalveConv(source, here, fir))
-                    source = here
-                skips.append(here)
-            sizes = [here, *[width * m] * blocks]
-            here, attend = sizes[-1], size >> i in attention
+                    self.pyramid.append(HalveConv(source, features, fir))
+                    source = features
+                skips.append(features)
+            sizes = [features, *[width * m] * blocks]
+            features, attend = sizes[-1], size >> i in attention
             self.down.append(nn.ModuleList([block(a, b, attend=attend) for a, b in pairwise(sizes)]))
             skips += sizes[1:]
-        self.middle = nn.ModuleList([block(here, here, attend=True), block(here, here)])
+        self.middle = nn.ModuleList([block(features, features, attend=True), block(features, features)])
         self.up, self.enlarge = nn.ModuleList(), nn.ModuleList()
         for i, m in reversed(list(enumerate(mult))):
             if i < last:
-                between = nn.Sequential(DoubleChannels(fir), _xavier(nn.Conv2d(here, here, 3, padding=1)))
-                self.enlarge.append(block(here, here, DoubleChannels(fir)) if biggan else between)
+                between = nn.Sequential(DoubleChannels(fir), _xavier(nn.Conv2d(features, features, 3, padding=1)))
+                self.enlarge.append(block(features, features, DoubleChannels(fir)) if biggan else between)
             level = nn.ModuleList()
             for k in range(blocks + 1):
-                level.append(block(here + skips.pop(), width * m, attend=k == blocks and size >> i in attention))
-                here = width * m
+                level.append(block(features + skips.pop(), width * m, attend=k == blocks and size >> i in attention))
+                features = width * m
             self.up.append(level)
-        self.norm, self.outlet = _norm(here), _xavier(nn.Conv2d(here, channels, 3, padding=1), SMALL)
+        self.norm, self.outlet = _norm(features), _xavier(nn.Conv2d(features, channels, 3, padding=1), SMALL)
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None, augment: Tensor | None = None) -> Tensor:
         e = self._embedded(c_noise, cond, augment)
@@ -268,18 +268,18 @@ class NCSNpp(nn.Module):
         return self.outlet(F.silu(self.norm(h)))
 
     def _embedded(self, c_noise: Tensor, cond: Tensor | None, augment: Tensor | None) -> Tensor:
-        """What the blocks are told, [B, 4 width]: the level, plus W (one-hot sqrt(classes)) + b, plus W' augment."""
-        told = sinusoid(c_noise, self.width) if self.fourier is None else self.fourier(c_noise)
+        """The embedding that all blocks receive, [B, 4 width], of the level, plus W (one-hot sqrt(classes)) + b, plus W' augment."""
+        embedded = sinusoid(c_noise, self.width) if self.fourier is None else self.fourier(c_noise)
         if self.classes is not None:
             if cond is None:
-                raise ValueError("a net with classes needs the class of each sample; set the run's `given: labels`")
+                raise ValueError("a net with classes needs the class of each sample; set the run's `condition_on: labels`")
             count = self.classes.in_features
-            told = told + self.classes(F.one_hot(cond, count).to(told.dtype) * math.sqrt(count))
+            embedded = embedded + self.classes(F.one_hot(cond, count).to(embedded.dtype) * math.sqrt(count))
         if augment is not None:
             if self.augment is None:
-                raise ValueError("a net without augmentation labels was given some; set its `augment` to how many there are")
-            told = told + self.augment(augment.to(told.dtype))
-        return self.embed(told)
+                raise ValueError("a net without `augment` received augmentation labels; set its `augment` to their number")
+            embedded = embedded + self.augment(augment.to(embedded.dtype))
+        return self.embed(embedded)
 
 
 def _resized(part: nn.Module, h: Tensor, e: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class TasNet(nn.Module):
 
     Args: width: channels of the encoder; hidden: of the blocks; repeats, blocks: dilations 1, 2, .. 2^(blocks - 1), `repeats` times.
     Source: San-Roman et al. 2021 (encoder and mask of Conv-TasNet, Luo and Mesgarani 2019, then a fully connected layer and a
-        mean over blocks); the sizes are ours: the paper's are unknown.
+        mean over blocks); the sizes are ours, since the paper does not state them.
     """
 
     def __init__(self, width: int = 64, hidden: int = 128, repeats: int = 2, blocks: int = 6, kernel: int = 16) -> None:

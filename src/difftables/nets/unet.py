@@ -1,4 +1,4 @@
-"""The U-Nets of DDPM (Ho et al. 2020) and Improved DDPM: a plain F(x, c_noise, cond), ignorant of diffusion."""
+"""The U-Nets of DDPM (Ho et al. 2020) and Improved DDPM (Nichol and Dhariwal 2021), as one net F(x, c_noise, cond)."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def sinusoid(c_noise: Tensor, width: int) -> Tensor:
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    """32 groups as in the papers' nets; narrow ones have at least 4 channels a group."""
+    """32 groups as in the papers' nets; in narrow ones at least 4 channels a group."""
     groups = 32 if channels >= 64 and channels % 32 == 0 else min(32, max(1, channels // 4))
     while channels % groups:
         groups -= 1
@@ -31,7 +31,7 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 def _start_at_zero(layer: nn.Conv2d) -> None:
-    """The last layer of each residual branch adds nothing at first, as in the DDPM code."""
+    """Zero weights and biases: a residual branch adds nothing at first, as in the DDPM code."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -56,12 +56,12 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
-        told = self.project(F.silu(embedding))[:, :, None, None]
+        modulation = self.project(F.silu(embedding))[:, :, None, None]
         if self.scale_shift:
-            scale, shift = told.chunk(2, dim=1)
+            scale, shift = modulation.chunk(2, dim=1)
             h = self.norm2(h) * (1 + scale) + shift
         else:
-            h = self.norm2(h + told)
+            h = self.norm2(h + modulation)
         h = self.conv2(self.drop(F.silu(h)))
         return self.skip(x) + h
 
@@ -123,10 +123,10 @@ class UNet(nn.Module):
         dropout: dropout probability inside the residual blocks.
         heads: of the attention.
         scale_shift: whether the level scales and shifts the second norm of a block, or is added before it.
-        variance: whether there are as many channels again that speak of the variance.
+        variance: whether the output has as many channels again, for the variance.
         classes: number of classes; `cond`, [B], int64, then names each sample's class. 0 for none.
-        extra: channels of a low-resolution image `low`, which is enlarged bilinearly and joined with the input (an upsampler's).
-    Raises: ValueError when `size` cannot be halved often enough, or a class is asked for and not given.
+        extra: channels of a low-resolution image `low`, which is enlarged bilinearly and joined with the input (of an upsampler).
+    Raises: ValueError when `size` cannot be halved often enough; in a call, for a missing class.
     Source: Ho et al. 2020, App. B; Nichol and Dhariwal 2021 (Improved DDPM) for all after dropout.
     Departs: the level is embedded as in DDPM's code in both; Improved DDPM's has the cosines first and w_k = 10000^(-k / half).
     """
@@ -149,35 +149,35 @@ class UNet(nn.Module):
             parts: list[nn.Module] = [ResBlock(inner, outer, embedding, dropout, scale_shift)]
             return nn.ModuleList([*parts, Attention(outer, heads)] if pixels in attention else parts)
 
-        here, skips, pixels = width, [width], size
+        features, skips, pixels = width, [width], size
         self.down = nn.ModuleList()
         for i, m in enumerate(mult):
             for _ in range(blocks):
-                self.down.append(block(here, width * m, pixels))
-                here = width * m
-                skips.append(here)
+                self.down.append(block(features, width * m, pixels))
+                features = width * m
+                skips.append(features)
             if i + 1 < len(mult):
-                self.down.append(nn.ModuleList([Down(here)]))
-                skips.append(here)
+                self.down.append(nn.ModuleList([Down(features)]))
+                skips.append(features)
                 pixels //= 2
-        ends = [ResBlock(here, here, embedding, dropout, scale_shift) for _ in range(2)]
-        self.middle = nn.ModuleList([ends[0], Attention(here, heads), ends[1]])
+        ends = [ResBlock(features, features, embedding, dropout, scale_shift) for _ in range(2)]
+        self.middle = nn.ModuleList([ends[0], Attention(features, heads), ends[1]])
         self.up = nn.ModuleList()
         for i, m in reversed(list(enumerate(mult))):
             for _ in range(blocks + 1):
-                self.up.append(block(here + skips.pop(), width * m, pixels))
-                here = width * m
+                self.up.append(block(features + skips.pop(), width * m, pixels))
+                features = width * m
             if i > 0:
-                self.up.append(nn.ModuleList([Up(here)]))
+                self.up.append(nn.ModuleList([Up(features)]))
                 pixels *= 2
-        self.norm, self.outlet = _norm(here), nn.Conv2d(here, channels * (1 + variance), 3, padding=1)
+        self.norm, self.outlet = _norm(features), nn.Conv2d(features, channels * (1 + variance), 3, padding=1)
         _start_at_zero(self.outlet)
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None, low: Tensor | None = None) -> Tensor:
         e = self.embed(sinusoid(c_noise, self.width))
         if self.classes is not None:
             if cond is None:
-                raise ValueError("a net with classes needs the class of each sample; set the run's `given: labels`")
+                raise ValueError("a net with classes needs the class of each sample; set the run's `condition_on: labels`")
             e = e + self.classes(cond)
         if low is not None:
             x = torch.cat([x, F.interpolate(low, size=x.shape[-2:], mode="bilinear", align_corners=False)], dim=1)

@@ -1,4 +1,4 @@
-"""WaveGrad: the noise of a waveform, from the waveform, its mel spectrogram and its noise level."""
+"""WaveGrad (Chen et al. 2020): the noise of a waveform from the waveform, its noise level and its mel spectrogram."""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ LEVEL_FACTOR = 5000.0
 def level_embedding(sqrt_alpha_bar: Tensor, channels: int) -> Tensor:
     """[sin, cos](5000 sqrt(alpha_bar) 10^(-4 k / d)), k = 0 .. d - 1, d = channels / 2; [B] to [B, channels].
 
-    Source: WaveGrad (Chen et al. 2020); the factor 5000 as in the port by Vovk, without which neighbouring levels
-    look alike.
+    Source: WaveGrad (Chen et al. 2020); the factor 5000 as in the port by Vovk, since without it neighbouring levels have almost the
+    same embedding.
     """
     half = channels // 2
     scales = LEVEL_FACTOR * 10 ** (-4 * torch.arange(half, dtype=torch.float64, device=sqrt_alpha_bar.device) / half)
@@ -24,9 +24,9 @@ def level_embedding(sqrt_alpha_bar: Tensor, channels: int) -> Tensor:
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3, dilation: int = 1) -> nn.Conv2d:
-    """A convolution over time that keeps the length, with orthogonal weights and no bias to begin with.
+    """A convolution over time that keeps the length, with orthogonal weights and zero biases at first.
 
-    Waveforms are images of height one here, [B, C, 1, T]: with few channels, torch's CPU kernels for two dimensions in
+    Waveforms are images of height one, [B, C, 1, T]: with few channels, torch's CPU kernels for two dimensions in
     channels-last order are up to three times faster than those for one.
     """
     layer = nn.Conv2d(inputs, outputs, (1, kernel), padding=(0, dilation * (kernel // 2)), dilation=(1, dilation))
@@ -37,7 +37,7 @@ def conv(inputs: int, outputs: int, kernel: int = 3, dilation: int = 1) -> nn.Co
 
 
 def resize(x: Tensor, scale: float) -> Tensor:
-    """Linear resampling in time."""
+    """x, [B, C, 1, T], resampled linearly in time, [B, C, 1, scale T]."""
     return x if scale == 1 else F.interpolate(x, scale_factor=(1.0, float(scale)), mode="bilinear", align_corners=False)
 
 
@@ -77,7 +77,7 @@ class Up(nn.Module):
 
 
 class Down(nn.Module):
-    """A residual block that lowers the rate of the waveform's features."""
+    """A residual block that first lowers the rate of the waveform's features."""
 
     def __init__(self, inputs: int, outputs: int, factor: int) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class WaveGrad(nn.Module):
     Args:
         bands: of the mel spectrogram.
         hop: samples of a mel frame, the product of `factors`.
-        factors: up-sampling factor of each block; the waveform's path goes the same way down, but for the first.
+        factors: up-sampling factor of each block; the waveform's path is down-sampled by all but the first, in reverse.
         up: channels of the up-sampling blocks.
         down: channels of the waveform's path, the stem first; one fewer than `up` after it.
         mel: channels of the first convolution on the mel spectrogram.

@@ -10,7 +10,7 @@ from difftables.papers.tables import Table
 
 Spec = dict[str, Any]
 Problem = tuple[str, str]  # place in a table, and what is wrong there
-MEASURED = (*catalogue.OF_IMAGES, *catalogue.OF_SPEECH, "nll", "nfe")  # what a column of a summary may have
+MEASURED = (*catalogue.IMAGE_METRICS, *catalogue.SPEECH_METRICS, "nll", "nfe")  # what a column of a summary may have
 
 
 def twice(names: Iterable[str]) -> list[str]:
@@ -26,8 +26,8 @@ def problems_of(layout: Spec, numbers: list[Number]) -> Iterator[Problem]:
     yield from _columns(layout, numbers)
     yield from _quoted(layout, numbers)
     for metric in layout.get("metrics", []):
-        if catalogue.split(metric) not in [(known, "") for known in catalogue.OF_SPEECH]:
-            yield "", f"metrics has {metric!r}, which no speech is measured by{nearest(metric, catalogue.OF_SPEECH)}"
+        if catalogue.split(metric) not in [(known, "") for known in catalogue.SPEECH_METRICS]:
+            yield "", f"metrics has {metric!r}, which no speech is measured by{nearest(metric, catalogue.SPEECH_METRICS)}"
     names = [row["id"] for row in layout.get("rows", []) if "run" in row]
     for row in layout.get("ratio", []):
         if row not in names:

@@ -70,7 +70,7 @@ class TableOfRows(Table):
 class Grid(TableOfRows):
     """Samples of images at several step counts."""
 
-    METRICS = tuple(catalogue.OF_IMAGES)
+    METRICS = tuple(catalogue.IMAGE_METRICS)
 
     about: bool = False
     quotes: list[Quoted] = Field(default_factory=list)
@@ -96,7 +96,7 @@ class Images(Grid):
 class Speech(TableOfRows):
     """All metrics of speech at one step count."""
 
-    METRICS = tuple(catalogue.OF_SPEECH)
+    METRICS = tuple(catalogue.SPEECH_METRICS)
 
     kind: Literal["speech"]
     shown: PositiveInt

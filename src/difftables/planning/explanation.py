@@ -83,15 +83,16 @@ def reason(scale: str, cell: Line) -> str:
     from difftables.planning.plan import read
 
     plan, where = read(scale), f"tables.{cell['paper']}.{cell['table']}"
+    located = plan.params.files.located
     bound = plan.params.tables.get(cell["paper"], {}).get(cell["table"])
     if bound is None:
-        return f"params.yaml no longer has {where} at scale {scale}"
+        return f"there is no {where} at scale {scale}"
     if bound.run is None:
-        return f"{where}.run is null in params.yaml at scale {scale}"
+        return located(f"{where}.run is null at scale {scale}")
     for row in rows_of(plan.rows(cell["paper"], cell["table"]), cell):
         left = {row.get("sampler"), row.get("adjusted")} & plan.params.left_out
         if left:
-            return f"samplers.{left.pop()} is null in params.yaml at scale {scale}"
+            return located(f"samplers.{left.pop()} is null at scale {scale}")
         if row["run"] is None:
             return f"there is no run {row['part']!r} at scale {scale}, which row {row['id']} of {where} asks for"
     return f"its row has a run at scale {scale}, whose records have nothing for this cell"

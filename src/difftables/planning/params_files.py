@@ -4,6 +4,7 @@ A paper's files name its own runs, samplers, nets and schedules by NAME, another
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from pathlib import Path
@@ -76,20 +77,38 @@ class Files:
         match = KEY.search(message)
         if match is None or message.startswith((str(PAPERS), "scales/", "params.yaml")):
             return message
-        steps = _steps(match[0])
-        found = next((layer for end in range(len(steps), 0, -1) if (layer := self.where(*steps[:end]))), None)
-        if found is None:
-            return message
-        text = message if found.paper is None else re.sub(rf"(?<![\w/.-]){found.paper}/|(?<=\.){found.paper}/", "", message)
-        return f"{found.file}: {text.replace(f'tables.{found.paper}.', 'tables.')}"
+        steps = tuple(match[0].rstrip(".").split("."))
+        for end in range(len(steps), 0, -1):
+            if (found := self.origin(steps[:end])) is not None:
+                layer, path = found
+                text = message.replace(".".join(steps[:end]), ".".join(path), 1)
+                if layer.paper is not None:
+                    text = re.sub(rf"(?<![\w/-]){layer.paper}/", "", text).replace(f"tables.{layer.paper}.", "tables.")
+                return f"{layer.file}: {text}"
+        return message
+
+    def origin(self, path: tuple[str, ...]) -> tuple[Layer, tuple[str, ...]] | None:
+        """The file and the place where the value of a key is written: its own, or that of the entry from which it takes it over."""
+        for place in self.lineage(path):
+            if (layer := self.where(*place)) is not None:
+                return layer, place
+        return None
+
+    def lineage(self, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """A key, then the same key of each entry from which its entry takes over values, the nearest first."""
+        yield path
+        seen = {path[1:2]}
+        while len(path) > 2 and path[0] in NAMED:
+            entry = reduce(merge, [layer.raw[path[0]][path[1]] for layer in self.layers if _has(layer.raw, path[:2])], None)
+            parent = parent_of(entry)
+            if parent is None or (parent[1],) in seen:
+                return
+            path = (path[0], parent[1], *path[2:])
+            seen.add(path[1:2])
+            yield path
 
 
 KEY = re.compile(rf"\b(?:{'|'.join((*NAMED, 'tables', 'evaluation', 'search', 'data', 'features', 'downloads', 'resources'))})\.[\w/.-]+")
-
-
-def _steps(key: str) -> list[str]:
-    """The steps of a key such as runs.PAPER/NAME.train.lr."""
-    return key.rstrip(".").split(".")
 
 
 def _has(raw: Any, path: tuple[str, ...]) -> bool:
@@ -101,8 +120,8 @@ def _has(raw: Any, path: tuple[str, ...]) -> bool:
 
 
 def merge(base: Any, override: Any) -> Any:
-    """Mappings are merged key by key; everything else is replaced."""
-    if isinstance(base, dict) and isinstance(override, dict):
+    """Mappings are merged key by key; everything else is replaced, as is a mapping by one of another `kind`: its keys are others."""
+    if isinstance(base, dict) and isinstance(override, dict) and override.get("kind") in (None, base.get("kind")):
         return {**base, **{key: merge(base.get(key), value) for key, value in override.items()}}
     return override
 

@@ -67,7 +67,7 @@ class Workflow(ResultFiles):
 
     def prior_inputs(self, run: str, prior: str | None) -> Files:
         """What the start of sampling is made from: images, for some.  Args: prior: in place of the run's."""
-        made = (prior or self.params.runs[run].prior) in registry.names("diffusion.priors.FROM_DATA")
+        made = (prior or self.params.runs[run].prior) in registry.names("diffusion.priors.IMAGES_OF_PRIOR")
         return {"data": [self.data_file(run)]} if made else {}
 
     def level_inputs(self, run: str) -> Files:

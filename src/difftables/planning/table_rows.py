@@ -29,6 +29,14 @@ class TableRows:
         self.params = params
         self.papers = {paper: read_paper(paper) for paper in params.tables}
         self.layouts = {name: paper.layouts for name, paper in self.papers.items()}
+        try:
+            self._check()
+        except ConfigError as error:
+            raise ConfigError(params.files.located(str(error))) from None
+
+    def _check(self) -> None:
+        """Raise ConfigError where tables, runs and samplers do not fit together."""
+        params = self.params
         for each in self.papers.values():
             self._check_names(each)
         for run, _, sampler in self.sampled_rows():
@@ -207,7 +215,7 @@ class TableRows:
             why = f"run {run!r} has an edge_run, which takes" if edge is not None else f"solver {solver.kind} takes"
             raise ConfigError(f"samplers.{name} adjusts its levels sample by sample, but {why} one level at a time; use a fixed schedule")
         family = self.params.schedules[self.params.runs[run].schedule].family
-        process = registry.text("diffusion.training_schedules.PROCESS", family)
+        process = registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", family)
         if process != "vp" and (fitted or row.schedule in METHODS):
             raise ConfigError(
                 f"samplers.{name} fits rates of a variance-preserving schedule, but run {run!r} was trained on schedule family {family!r}; "
@@ -234,7 +242,7 @@ class TableRows:
             raise ConfigError(
                 f"runs.{name} has corruption {run.corruption!r}, but the {grows} with its schedule {run.schedule!r}; change one of them"
             )
-        if data.medium != "images" and run.prior in registry.names("diffusion.priors.FROM_DATA"):
+        if data.medium != "images" and run.prior in registry.names("diffusion.priors.IMAGES_OF_PRIOR"):
             raise ConfigError(f"runs.{name}.prior is {run.prior}, which is made from images, but data.{run.data} has none")
         if data.medium == "images" and run.corruption in ("blur", "mask") and strongest > data.size:
             raise ConfigError(
@@ -257,9 +265,9 @@ class TableRows:
         # Those shipped in workflow/ are read by the tests; reading takes torch, and torch takes two seconds to import.
         if not path.endswith(".csv") or path.startswith("workflow/"):
             return
-        from difftables.diffusion import schedules
+        from difftables.diffusion.schedule_file import read_schedules
 
-        found = schedules.read(Path(path))
+        found = read_schedules(Path(path))
         for count in steps:
             if count not in found:
                 raise ValueError(f"samplers.{name}.schedule: {path} has no schedule of {count} steps, which a table asks for")

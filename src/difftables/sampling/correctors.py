@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from difftables.diffusion.denoiser import Denoiser, parts
+from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import Level, shape
-from difftables.diffusion.schedules import timestep
+from difftables.diffusion.subschedules import timestep
 
 Randn = Callable[[Tensor], Tensor]
 
@@ -54,7 +54,7 @@ class LangevinStep:
     def __call__(self, x: Tensor, now: Level) -> tuple[Tensor, Level]:
         """x after the step, at the same level."""
         level, noise = now.like(x), self.randn(x)
-        score = (level.alpha * parts(self.denoise(x, now))[0] - x) / level.std**2
+        score = (level.alpha * split_variance(self.denoise(x, now))[0] - x) / level.std**2
         ratio = noise.flatten(1).norm(dim=1) / score.flatten(1).norm(dim=1)
         size = shape(2 * self.rate(now).to(x) * (self.snr * ratio) ** 2, x)
         return x + size * score + (2 * size).sqrt() * noise, now

@@ -10,7 +10,7 @@ from torch import Tensor
 from difftables.common.arithmetic import sum_in_order
 from difftables.common.parallel import World
 from difftables.common.seeds import SampleNoise
-from difftables.diffusion.denoiser import Counted, Denoiser, given
+from difftables.diffusion.denoiser import Counted, Denoiser, bind_condition
 from difftables.diffusion.level import Level
 from difftables.diffusion.priors import Randn
 from difftables.sampling.solvers import Levels, Solve
@@ -56,8 +56,8 @@ def generate_batch(
     Args: schedule, cond, solve, start: of `generate_samples`; a schedule that is a list may have a level per sample.
     """
     x = prior(randn, torch.empty(count, *shape, device=device), schedule[0] if start is None else start)
-    adapting = {} if adapt is None else {"adapt": given(adapt, cond)}
-    return solve(x, schedule, denoise=given(denoise, cond), corrupt=corrupt, randn=randn, **adapting)
+    adapting = {} if adapt is None else {"adapt": bind_condition(adapt, cond)}
+    return solve(x, schedule, denoise=bind_condition(denoise, cond), corrupt=corrupt, randn=randn, **adapting)
 
 
 @torch.inference_mode()

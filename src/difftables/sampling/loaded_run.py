@@ -14,15 +14,15 @@ from difftables.common.seeds import SampleNoise
 from difftables.config.run_spec import RunSpec
 from difftables.config.sampling import Sampling
 from difftables.data import datasets
-from difftables.data.image_set import Images
-from difftables.data.speech_set import Speech
+from difftables.data.image_set import ImageSet
+from difftables.data.speech_set import SpeechSet
 from difftables.diffusion.corruptions import CORRUPTIONS, Corruption
 from difftables.diffusion.denoiser import Denoiser, clipped, run_denoiser, switched
 from difftables.diffusion.level import Level
-from difftables.diffusion.priors import FROM_DATA, PRIORS, Known
+from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs
 from difftables.diffusion.training_schedules import training_schedule
-from difftables.estimation.estimator import Adjust
-from difftables.estimation.level_sources import ESTIMATES, adjustment
+from difftables.estimation.adjustment import Adjust, make_adjustment
+from difftables.estimation.level_sources import ESTIMATES
 from difftables.nets.build import load_net
 from difftables.sampling.generate import ALONE, Generated, generate_batch, generate_samples
 from difftables.sampling.sampling_schedules import first_schedule
@@ -40,7 +40,7 @@ class LoadedRun:
     """
 
     spec: RunSpec
-    medium: Images | Speech
+    medium: ImageSet | SpeechSet
     training: Level
     net: nn.Module
     denoise: Denoiser
@@ -55,10 +55,10 @@ class LoadedRun:
         return CORRUPTIONS[self.spec.corruption]
 
     @cached_property
-    def prior_inputs(self) -> Known:
+    def prior_inputs(self) -> PriorInputs:
         """What the run's prior is made from."""
-        part = FROM_DATA.get(self.spec.prior)
-        return Known(self.corrupt, self.medium.clean(part) if part else None)
+        part = IMAGES_OF_PRIOR.get(self.spec.prior)
+        return PriorInputs(self.corrupt, self.medium.clean(part) if part else None)
 
     def prior(self, randn: Callable[[Tensor], Tensor], like: Tensor, level: Level) -> Tensor:
         """Draws from the run's prior, [B, ...].  Args: like: empty samples, [B, ...]; level: the noisiest."""
@@ -70,7 +70,7 @@ class LoadedRun:
             return None
         assert self.spec.adjust is not None, "the plan asks such a run for its adjustment"
         estimate = ESTIMATES[sampler.adapt](self.spec, self.training, dict(self.files), self.device)
-        return adjustment(self.spec.adjust, estimate, sampler.estimate_on, family)
+        return make_adjustment(self.spec.adjust, estimate, sampler.estimate_on, family)
 
     def first_schedule(self, sampler: Sampling, steps: int, file: Path | None = None) -> Level:
         """The schedule that a sampler starts with, N + 1 levels.  Raises: ValueError for one that lacks the strengths of an operator."""
@@ -89,7 +89,7 @@ class LoadedRun:
             often the conditions repeat, one after another; keep: of `generate_samples`.
         """
         adapt = self.adjustment(sampler)
-        shape, cond = self.medium.given(part, len(keys) // repeats)
+        shape, cond = self.medium.shape_and_condition(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         generated = generate_samples(
             keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
@@ -113,7 +113,7 @@ class LoadedRun:
         if not sampler.solver.walks:
             raise ValueError(f"solver {sampler.solver.kind} visits no schedule, so that none can be compared; use another solver")
         count = len(keys)
-        shape, cond = self.medium.given(part, count // repeats)
+        shape, cond = self.medium.shape_and_condition(part, count // repeats)
         at_once = schedules if sampler.solver.per_sample and self.spec.edge_run is None else 1
         cond = None if cond is None else cond.repeat(at_once * repeats, *[1] * (cond.dim() - 1)).to(self.device)
         batches = []
@@ -140,7 +140,7 @@ def load_run(spec: RunSpec, files: Mapping[str, Path], device: torch.device, bat
     Raises: ValueError naming a file that is damaged, or of another net.
     """
     world = join(device.type)
-    medium = datasets.of(spec.data, files.get("data"), device)
+    medium = datasets.open_dataset(spec.data, files.get("data"), device)
     training = training_schedule(spec.schedule, files.get("levels"))
     net, denoise = _denoiser(spec, files["net"], training, device)
     if spec.edge_run is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from difftables.common.variants import Variants
-from difftables.diffusion.denoiser import Denoiser, parts
+from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import PROCESSES, Level
 
 
@@ -94,7 +94,7 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
         state = torch.as_tensor(flat, dtype=torch.float64).reshape(x.shape)
         level = path.at(t).to(x.device)
         sample = state.to(x.device, x.dtype)
-        eps = (sample - level.like(sample).alpha * parts(denoise(sample, level))[0]) / level.like(sample).std
+        eps = (sample - level.like(sample).alpha * split_variance(denoise(sample, level))[0]) / level.like(sample).std
         alpha = level.alpha.item()
         return (path.fading(t) * state + alpha * path.slope(t) * eps.double().cpu()).flatten().numpy()
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from difftables.common.variants import Variants
 from difftables.diffusion.level import Level, shape
-from difftables.diffusion.transitions import transition
+from difftables.diffusion.transitions import step_variances
 
 Rule = Callable[..., tuple[Tensor, Tensor]]  # (now, nxt) to (a, b); (now, nxt, v) for a rule that reads the variance that the net predicts
 
@@ -20,7 +20,7 @@ def ancestral(now: Level, nxt: Level, mix: float = 0.0) -> tuple[Tensor, Tensor]
 
     Source: Ho et al. 2020, Eqs. 6-7 and Sec. 3.2.
     """
-    beta, posterior = transition(now, nxt)
+    beta, posterior = step_variances(now, nxt)
     return now.alpha / nxt.alpha * nxt.std**2 / now.std, (beta**mix * posterior ** (1 - mix)).sqrt()
 
 
@@ -33,7 +33,7 @@ def learned(now: Level, nxt: Level, v: Tensor | None) -> tuple[Tensor, Tensor]:
     """
     if v is None:
         raise ValueError("rule ddpm-learned needs a net with variance channels; set `variance: true` in the net's section and train it")
-    beta, posterior = transition(now, nxt)
+    beta, posterior = step_variances(now, nxt)
     low, high = (shape(each.clamp(min=1e-30).log(), v.double()) for each in (posterior, beta))
     return now.alpha / nxt.alpha * nxt.std**2 / now.std, (0.5 * torch.lerp(low, high, v.double())).exp()
 
@@ -43,7 +43,7 @@ def ddim(now: Level, nxt: Level, eta: float = 0.0) -> tuple[Tensor, Tensor]:
 
     Source: Song et al. 2021 (DDIM), Eqs. 12 and 16.
     """
-    variance = eta**2 * transition(now, nxt)[1]
+    variance = eta**2 * step_variances(now, nxt)[1]
     return (nxt.std**2 - variance).clamp(min=0).sqrt(), variance.sqrt()
 
 

@@ -6,34 +6,35 @@ from pathlib import Path
 from difftables.common.variants import Variants
 from difftables.config.run import Adjustment
 from difftables.config.sampling import Sampling
-from difftables.diffusion import schedules, timesteps
+from difftables.diffusion import subschedules, timesteps
+from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.level import Level
-from difftables.estimation.estimator import fitted
+from difftables.diffusion.schedule_file import read_schedules
 
 
 def strided(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """A sub-sequence of the training schedule."""
-    return schedules.strided(training, steps)
+    return subschedules.strided(training, steps)
 
 
 def even(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Evenly spaced timesteps with both ends, rounded: the stride of Improved DDPM."""
-    return schedules.at_timesteps(training, timesteps.even(len(training) - 1, steps))
+    return subschedules.at_timesteps(training, timesteps.even(len(training) - 1, steps))
 
 
 def whole_stride(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """One integer stride from timestep 0: `ddimN` of Improved DDPM's code."""
-    return schedules.at_timesteps(training, timesteps.whole(len(training) - 1, steps))
+    return subschedules.at_timesteps(training, timesteps.whole(len(training) - 1, steps))
 
 
 def trailing(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Timesteps evenly spaced from the noisiest level down, without timestep 0."""
-    return schedules.at_timesteps(training, timesteps.trailing(len(training) - 1, steps))
+    return subschedules.at_timesteps(training, timesteps.trailing(len(training) - 1, steps))
 
 
 def power_law(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     """Evenly spaced in sigma^(1/7) between the ends of the training schedule: EDM's grid."""
-    return schedules.power_law(training, steps)
+    return subschedules.power_law(training, steps)
 
 
 def of_family(steps: int, training: Level, adjust: Adjustment) -> Level:
@@ -57,11 +58,11 @@ def first_schedule(sampler: Sampling, steps: int, training: Level, adjust: Adjus
     Raises: ValueError for a file without a schedule of so many steps.
     """
     if sampler.sections:
-        return schedules.at_timesteps(training, timesteps.sections(len(training) - 1, sampler.sections))
+        return subschedules.at_timesteps(training, timesteps.sections(len(training) - 1, sampler.sections))
     if sampler.schedule in SCHEDULES:
         return SCHEDULES[sampler.schedule](steps, training, adjust)
     path = file if file is not None else Path(sampler.schedule)
-    by_steps = schedules.read(path)
+    by_steps = read_schedules(path)
     if steps not in by_steps:
         raise ValueError(f"{path} has schedules of {', '.join(map(str, by_steps))} steps, not of {steps}; add one, or ask for those steps")
     return by_steps[steps]

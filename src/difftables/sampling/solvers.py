@@ -16,7 +16,7 @@ from torch import Tensor
 
 from difftables.common.variants import Variants
 from difftables.config.sampling import AnySolver, Churn, PathSolver
-from difftables.diffusion.denoiser import Denoiser, parts
+from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import Level, shape
 from difftables.sampling import ode
 from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langevin_rate
@@ -58,7 +58,7 @@ def step_of(rule: str, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, noi
     wants_v = "v" in signature(function).parameters
 
     def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-        x0, v = parts(denoise(x, now))
+        x0, v = split_variance(denoise(x, now))
         noise = (x - corrupt(x0, now)) / now.like(x).std
         # Variances are small differences: taken in float64, and only then cast to the dtype of x.
         a, b = function(now, nxt, v=v) if wants_v else function(now, nxt)
@@ -101,11 +101,11 @@ def heun(
     """
 
     def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-        x0 = parts(denoise(x, now))[0]
+        x0 = split_variance(denoise(x, now))[0]
         noise = (x - corrupt(x0, now)) / now.like(x).std
         down = corrupt(x0, nxt) + shape(ddim(now, nxt)[0], x) * noise
         if bool((nxt.std > 0).all()):
-            noise_down = (down - corrupt(parts(denoise(down, nxt))[0], nxt)) / nxt.like(x).std
+            noise_down = (down - corrupt(split_variance(denoise(down, nxt))[0], nxt)) / nxt.like(x).std
             down = euler(x, now, nxt, 0.5 * (noise + noise_down))
         return down, down
 

@@ -24,7 +24,7 @@ def searched(
     """
     import torch
 
-    from difftables.diffusion.schedules import from_betas
+    from difftables.diffusion.betas import schedule_from_betas
     from difftables.search import grids
 
     calls = sampler.solver.calls(steps)
@@ -54,7 +54,7 @@ def searched(
         "grid": len(whole), "candidates": len(candidates), "network_evaluations": best.evaluations,
         "best": finite[0], "median": finite[len(finite) // 2], "seconds": round(best.seconds, 2),
     }  # fmt: skip
-    return from_betas(best.betas), cost
+    return schedule_from_betas(best.betas), cost
 
 
 def samples_of_candidates(search: "Search", steps: int, calls: int) -> int:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from difftables.common.seeds import generator
 from difftables.common.variants import Variants
+from difftables.diffusion.betas import schedule_from_betas
 from difftables.diffusion.level import Level, concatenate
-from difftables.diffusion.schedules import from_betas
 
 
 def enumerate_grid(steps: int, decades: tuple[float, float], digits: int, groups: int) -> Tensor:
@@ -91,7 +91,7 @@ def grid_search(
     began, scores = time.perf_counter(), list[float]()
     chunk = max(1, batch // samples)
     for part in candidates.split(chunk):
-        schedules = [from_betas(betas) for betas in part]
+        schedules = [schedule_from_betas(betas) for betas in part]
         levels = [concatenate([schedule[i].expand(samples) for schedule in schedules]) for i in range(part.shape[1] + 1)]
         scores += [score(x) for x in generate(levels, len(part)).split(samples)]
     best = min(range(len(scores)), key=scores.__getitem__)
@@ -113,4 +113,4 @@ def mean_schedule(levels: list[Level]) -> Level:
 
 def random_schedules(count: int, candidates: Tensor, seed: int) -> list[Level]:
     """`count` different valid grid candidates, drawn at random."""
-    return [from_betas(betas) for betas in choose(candidates, count, seed)]
+    return [schedule_from_betas(betas) for betas in choose(candidates, count, seed)]

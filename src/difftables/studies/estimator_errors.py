@@ -9,9 +9,9 @@ import torch
 from difftables.common.seeds import SampleNoise
 from difftables.config.run_spec import EstimatedRun, RunSpec
 from difftables.data import datasets
-from difftables.diffusion import schedules
+from difftables.diffusion import subschedules
 from difftables.diffusion.corruptions import CORRUPTIONS
-from difftables.diffusion.denoiser import given
+from difftables.diffusion.denoiser import bind_condition
 from difftables.diffusion.training_schedules import training_schedule
 from difftables.estimation.estimator import log_noise
 from difftables.estimation.level_sources import ESTIMATES
@@ -24,18 +24,18 @@ def estimator_errors(
 
     Args: estimates: of ESTIMATES; files: data, and maybe estimator and levels; levels: evenly spaced in log sigma; samples: held out.
     """
-    clean, cond = datasets.of(run.data, files["data"], device).held_out(samples)
+    clean, cond = datasets.open_dataset(run.data, files["data"], device).held_out(samples)
     count = len(clean)
     training = training_schedule(run.schedule, files.get("levels"))
     estimators = {name: ESTIMATES[name](run, training, dict(files), device) for name in estimates}
     corrupt = CORRUPTIONS[run.corruption]
     randn, records = SampleNoise([("errors", i) for i in range(count)]), []
     with torch.inference_mode():
-        for i in schedules.evenly_in_log_sigma(training, levels):
+        for i in subschedules.evenly_in_log_sigma(training, levels):
             level = training[i].expand(count).to(device)
             x = corrupt(clean, level) + level.like(clean).std * randn(clean)
             for name, estimate in estimators.items():
-                alpha_bar = given(estimate, cond)(x).double()
+                alpha_bar = bind_condition(estimate, cond)(x).double()
                 log_error = (1 - alpha_bar).log() - log_noise(level)
                 error = alpha_bar - level.alpha_bar
                 records.append(

@@ -34,8 +34,8 @@ def gradient_noise(run: LoadedRun, *, batch: int, batches: int) -> dict[str, Any
     weight, penalty = WEIGHTS[spec.weight], PENALTIES[spec.penalty]
 
     def losses(density: str, objective: Hybrid, stream: torch.Generator) -> Tensor:
-        x0, cond = run.medium.training(batch, stream, False)
-        draw_levels = aware if density == "loss_aware" else level_densities.of(density, training)
+        x0, cond = run.medium.training_batch(batch, stream, False)
+        draw_levels = aware if density == "loss_aware" else level_densities.make_density(density, training)
         level = draw_levels(training, batch, stream)
         noise = torch.randn(x0.shape, generator=stream).to(run.device)
         loss = denoising_loss(

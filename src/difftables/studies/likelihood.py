@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from difftables.common.arithmetic import sum_in_order
 from difftables.common.seeds import SampleNoise
 from difftables.diffusion import timesteps
-from difftables.diffusion.denoiser import clipped, given, parts
+from difftables.diffusion.denoiser import bind_condition, clipped, split_variance
 from difftables.diffusion.level import Level
-from difftables.diffusion.schedules import at_timesteps
+from difftables.diffusion.subschedules import at_timesteps
 from difftables.sampling.loaded_run import LoadedRun
 from difftables.training.variational_bound import Bound
 
@@ -45,12 +45,12 @@ def variational_bounds(run: LoadedRun, chains: Sequence[int], *, images: int, ba
             x0, batch_cond = clean[start : start + batch], None if cond is None else cond[start : start + batch]
             share, rows = len(x0) / len(clean), slice(start, start + len(x0))
             randn = SampleNoise([("likelihood", start + i) for i in range(len(x0))])
-            denoise = given(clipped(run.denoise, 1.0), batch_cond)
+            denoise = bind_condition(clipped(run.denoise, 1.0), batch_cond)
             priors.append({key: bound.prior(x0).double().cpu() for key, bound in bounds.items()})
             for t in reversed(range(total)):
                 level: Level = run.training[total - 1 - t].to(run.device)
                 noise = randn(x0)
-                guess, v = parts(denoise(corrupt(x0, level) + level.like(x0).std * noise, level))
+                guess, v = split_variance(denoise(corrupt(x0, level) + level.like(x0).std * noise, level))
                 for key, bound in bounds.items():
                     if t not in index[key]:
                         continue
@@ -82,7 +82,7 @@ def variational_bounds(run: LoadedRun, chains: Sequence[int], *, images: int, ba
 
 def net_cost(run: LoadedRun) -> dict[str, int]:
     """Parameters of the net, and multiply-adds of one sample through it."""
-    shape, cond = run.medium.given("test", 1)
+    shape, cond = run.medium.shape_and_condition("test", 1)
     x = torch.zeros(1, *shape, device=run.device)
     cond = None if cond is None else cond.to(x.device)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from difftables.common.seeds import generator
 from difftables.config.data import Images
-from difftables.diffusion.denoiser import parts
+from difftables.diffusion.denoiser import split_variance
 from difftables.diffusion.level import Level, same_process
 from difftables.sampling.loaded_run import LoadedRun
 from difftables.studies.target_variance import denoiser_error, denoising_variance, noisy_samples, squared_bias, stable_variance
@@ -34,7 +34,7 @@ def target_by_level(run: LoadedRun, *, levels: int, samples: int) -> dict[str, A
     biased = references > 1
 
     def denoise(x: Tensor, level: Level) -> Tensor:
-        return parts(run.denoise(x.float(), level))[0]
+        return split_variance(run.denoise(x.float(), level))[0]
 
     records = []
     for i, sigma in enumerate(sigmas(run.training, levels)):

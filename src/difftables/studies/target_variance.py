@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from difftables.diffusion.denoiser import Denoiser, parts
+from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import Level
 from difftables.training.targets import field_logs
 
@@ -116,7 +116,7 @@ def denoiser_error(data: Tensor, level: Level, noisy: NoisySamples, denoise: Den
 
     Source: Xu et al. 2023 (Stable Target Field), D(t).
     """
-    guess = [parts(denoise(x, level.expand(len(x))))[0].flatten(1).double() for x in noisy.x.split(512)]
+    guess = [split_variance(denoise(x, level.expand(len(x))))[0].flatten(1).double() for x in noisy.x.split(512)]
     return (torch.cat(guess) - noisy.mean(data)).square().sum(1)
 
 

@@ -1,1 +1,1 @@
-"""Target, weight, density of levels, loop."""
+"""Training: batches, the denoiser's target, the loss and its weights, the density of levels, and the loop."""

@@ -1,4 +1,4 @@
-"""Which level each training sample gets."""
+"""Densities of levels: which level each training sample receives."""
 
 from collections.abc import Callable
 
@@ -12,20 +12,20 @@ MEAN, SPREAD = -1.2, 1.2  # of log sigma in EDM
 
 
 def index(schedule: Level, count: int, stream: torch.Generator) -> Level:
-    """Uniform over the levels of the training schedule, the clean one left out; [count].  Source: Ho et al. 2020."""
+    """Uniform over the levels of the training schedule without the clean one, [count].  Source: Ho et al. 2020."""
     return schedule[torch.randint(len(schedule) - 1, (count,), generator=stream)]
 
 
 def between(schedule: Level, count: int, stream: torch.Generator) -> Level:
-    """Uniform in sqrt(alpha_bar) between neighbouring levels of the training schedule; [count].
+    """Uniform in sqrt(alpha_bar) between neighbouring levels of the training schedule, [count].
 
     s ~ U{1..S}, sqrt(alpha_bar) ~ U(l_s, l_{s-1})
 
-    Raises: ValueError for a schedule whose alpha does not tell its std.
+    Raises: ValueError for a schedule whose alpha does not determine its std.
     Source: WaveGrad (Chen et al. 2020), Sec. 3.2; used for the estimator of San-Roman et al. 2021.
     """
     if schedule.process not in ("vp", "sub-vp"):
-        raise ValueError(f"density between needs a schedule of process vp or sub-vp, not {schedule.process or 'an unknown one'}")
+        raise ValueError(f"density between needs a schedule of process vp or sub-vp, not {schedule.process or 'none'}; choose another")
     s = torch.randint(len(schedule) - 1, (count,), generator=stream)
     mix = torch.rand(count, generator=stream, dtype=torch.float64)
     alpha = torch.lerp(schedule.alpha[s], schedule.alpha[s + 1], mix)
@@ -33,26 +33,26 @@ def between(schedule: Level, count: int, stream: torch.Generator) -> Level:
 
 
 def log_sigma(schedule: Level, count: int, stream: torch.Generator) -> Level:
-    """Uniform in log sigma between the ends of the training schedule, whatever lies between; [count].
+    """Uniform in log sigma between the ends of the training schedule, [count].
 
-    Source: ours, for short trainings: of WaveGrad's draws 4 % fall below sigma = 0.1, where a vocoder's last steps are.
+    Source: ours, for short trainings: only 4 % of WaveGrad's draws fall below sigma = 0.1, where a vocoder's last steps are.
     """
     ends = schedule.sigma[[0, -2]].log()
     return same_process(schedule, torch.lerp(ends[0], ends[1], torch.rand(count, generator=stream, dtype=torch.float64)).exp())
 
 
 def log_normal(schedule: Level, count: int, stream: torch.Generator) -> Level:
-    """log sigma ~ N(MEAN, SPREAD^2), whatever the training schedule; [count].  Source: Karras et al. 2022 (EDM), Table 1."""
+    """log sigma ~ N(MEAN, SPREAD^2), whatever the training schedule, [count].  Source: Karras et al. 2022 (EDM), Table 1."""
     return same_process(schedule, (MEAN + SPREAD * torch.randn(count, generator=stream, dtype=torch.float64)).exp())
 
 
-# loss_aware is a class: it remembers losses, and is made for a schedule by `of`.
+# LossAware is a class: it remembers losses, and `make_density` makes one for a schedule.
 DENSITIES: Variants[Callable[..., Level] | type[LossAware]] = {
     "index": index, "between": between, "log_sigma": log_sigma, "log_normal": log_normal, "loss_aware": LossAware,
 }  # fmt: skip
 
 
-def of(name: str, schedule: Level) -> Callable[[Level, int, torch.Generator], Level]:
-    """A density by its name, ready to draw: (schedule, count, stream) to levels, [count]."""
+def make_density(name: str, schedule: Level) -> Callable[[Level, int, torch.Generator], Level]:
+    """A density of DENSITIES by its name: (schedule, count, stream) to levels, [count]."""
     density = DENSITIES[name]
     return density(schedule) if isinstance(density, type) else density

@@ -19,26 +19,26 @@ from difftables.config.run import Training
 from difftables.diffusion.level import Level
 
 BatchLoss = Callable[[int], tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]]
-ALONE = World()
+ONE_PROCESS = World()
 CURVE = ["step", "loss", "gradient_norm", "learning_rate", "bound"]
 
 
-class Clock:
-    """Seconds spent in some functions, e.g. a target that costs more than none."""
+class Stopwatch:
+    """Seconds spent in chosen functions, e.g. in a costly target."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds = device, 0.0
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, its time counted; a GPU is waited for."""
+        """The function, its time added to `seconds`; waits for a GPU."""
 
         def measured(*args: Any, **options: Any) -> Any:
             self._wait()
             began = time.perf_counter()
-            found = function(*args, **options)
+            result = function(*args, **options)
             self._wait()
             self.seconds += time.perf_counter() - began
-            return found
+            return result
 
         return measured
 
@@ -48,8 +48,8 @@ class Clock:
 
 
 class State:
-    """Everything a killed run needs to go on with the same bits: weights, averages, optimiser, step, curve and the losses of its next row,
-    kept weights, memory."""
+    """All that a killed run needs to resume with the same bits: weights, averages, optimiser, step, curve and the losses of its next row,
+    checkpoints, memory."""
 
     def __init__(self, net: nn.Module, settings: Training, path: Path, memory: nn.Module | None = None) -> None:
         self.path, self.step, self.curve = path, 0, list[list[float | None]]()
@@ -60,14 +60,14 @@ class State:
         self.optimiser = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
 
     def save(self) -> None:
-        """Write the state whole."""
+        """Write the state, whole or not at all."""
         with replacing(self.path) as temporary:
             parts = {"net": self.net.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict()}
             more = {"kept": self.kept, "memory": self.memory.state_dict()}
             torch.save({**parts, **more, "step": self.step, "curve": self.curve, "window": self.window}, temporary)
 
     def load(self, world: World) -> bool:
-        """Take up a saved state, if there is one; a damaged one is set aside."""
+        """Load a saved state.  Returns: whether there was one; a damaged one counts as none."""
         if not self.path.exists():
             return False
         try:
@@ -91,7 +91,7 @@ def learning_rate(step: int, settings: Training) -> float:
 
 
 def decay(step: int, settings: Training) -> float:
-    """What the average keeps of itself: `ema`, or 0.5^(batch / min(half_life, images / 20)), which copies the weights at first.
+    """The decay of the average in one step: `ema`, or 0.5^(batch / min(half_life, images / 20)), which copies the weights at first.
 
     Source: Karras et al. 2022 (EDM), App. F.2, and its released code.
     """
@@ -102,33 +102,34 @@ def decay(step: int, settings: Training) -> float:
 
 
 def train(
-    net: nn.Module, batch_loss: BatchLoss, settings: Training, state_path: Path, memory: nn.Module | None = None, world: World = ALONE
+    net: nn.Module, batch_loss: BatchLoss, settings: Training, state_path: Path, memory: nn.Module | None = None, world: World = ONE_PROCESS
 ) -> tuple[dict[str, Tensor], list[list[float | None]]]:
     """Minimise the mean of `batch_loss`, resuming from `state_path` if it is there.
 
     Args:
         net: trained in place.
         batch_loss: step to (loss per sample [B], their levels [B], maybe their variational bound [B]); draws from streams keyed
-            by the step, so that a resumed run sees what an undisturbed one would.
+            by the step, so that a resumed run repeats the draws of an undisturbed one.
+        state_path: where the state is saved, and resumed from if it is there.
         memory: what `batch_loss` remembers from step to step, on the CPU; saved and resumed with the net.
-        world: processes that each have a shard of every batch and the same net, whose gradients they average; the first one saves.
+        world: processes with the same net and a shard of every batch each; the first of them saves and prints.
     Returns: the averaged (EMA) weights, those of settings.checkpoints under `kept_at` names, and the curve as rows of CURVE.
     Raises: FloatingPointError naming step and level of a loss that is not finite; SystemExit(143) after SIGTERM,
-        with the state saved, both on all processes at once. The last good state stays on disk in both cases.
-        ValueError when processes find states of different steps.
+        with the state saved; both on all processes at once, and the last good state stays on disk.
+        ValueError where processes load states of different steps.
     """
     state = State(net, settings, state_path, memory)
     if state.load(world):
         world.say(f"resuming at step {state.step} of {settings.steps}")
-    if len(found := world.all_gather(torch.tensor([state.step])).unique()) > 1:
-        raise ValueError(f"processes found states of different steps, {found.tolist()}; {state_path} must be on a disk that all share")
+    if len(steps := world.all_gather(torch.tensor([state.step])).unique()) > 1:
+        raise ValueError(f"processes load states of different steps, {steps.tolist()}; {state_path} must be on a disk that all share")
     device = state.parameters[0].device
-    # Reading a loss back stalls a GPU: there it is looked at every 20 steps, and before each save.
-    look_every = 1 if device.type == "cpu" else 20
-    every = max(1, settings.steps // 100)
+    # Reading a loss back stalls a GPU: there losses are read every 20 steps, and before each save.
+    read_every = 1 if device.type == "cpu" else 20
+    row_every = max(1, settings.steps // 100)
     stopped: list[int] = []
     previous = signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
-    recent: list[tuple[int, Tensor, Level, Tensor, Tensor | None]] = []
+    unread: list[tuple[int, Tensor, Level, Tensor, Tensor | None]] = []
     net.train()
     try:
         bar = tqdm(
@@ -148,18 +149,18 @@ def train(
             with world.answering():
                 losses.mean().backward()
             norm = nn.utils.clip_grad_norm_(state.parameters, settings.clip or math.inf)
-            recent.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
+            unread.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
             halt = world.any(bool(stopped))
-            looking = (step + 1) % look_every == 0 or (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or halt
-            if looking:
-                state.window += [_finite(*each, state, world) for each in recent]
-                recent = []
+            reading = (step + 1) % read_every == 0 or (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or halt
+            if reading:
+                state.window += [_read(*each, state, world) for each in unread]
+                unread = []
             state.optimiser.step()
             torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay(step, settings))
             state.step = step + 1
             if state.step in settings.checkpoints:
                 state.kept[str(state.step)] = [average.clone() for average in state.average]
-            if looking and (len(state.window) >= every or step + 1 == settings.steps):
+            if reading and (len(state.window) >= row_every or step + 1 == settings.steps):
                 loss, gradient = (sum_in_order(row[i] or 0.0 for row in state.window) / len(state.window) for i in (0, 1))
                 bounds = [row[2] for row in state.window if row[2] is not None]
                 state.curve.append([step + 1, loss, gradient, rate, sum_in_order(bounds) / len(bounds) if bounds else None])
@@ -170,8 +171,8 @@ def train(
             if world.rank == 0 and (state.step % settings.save_every == 0 or halt):
                 state.save()
             if halt:
-                world.say(f"stopped by SIGTERM at step {state.step}; the same command goes on from there")
-                world.any(True)  # a launcher kills all that are left once one has ended
+                world.say(f"stopped by SIGTERM at step {state.step}; the same command resumes from there")
+                world.any(True)  # all end together: a launcher kills the others once one has ended
                 raise SystemExit(128 + signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -180,7 +181,7 @@ def train(
     return dict(zip(names, state.average, strict=True)) | kept, state.curve
 
 
-def _finite(
+def _read(
     step: int, losses: Tensor, level: Level, norm: Tensor, bound: Tensor | None, state: State, world: World
 ) -> tuple[float, float, float | None]:  # fmt: skip
     """Mean loss, gradient norm and bound (None for none) as numbers.  Raises: FloatingPointError when a loss or norm is not finite."""

@@ -1,20 +1,20 @@
-"""Loss-aware drawing of training levels: more often where the loss is large, and weighed so that its mean stays what it was."""
+"""Loss-aware density of levels: drawn more often where the loss is large, weighted so that the mean loss stays the same."""
 
 import torch
 from torch import Tensor, nn
 
 from difftables.diffusion.level import Level
-from difftables.diffusion.schedules import timestep
+from difftables.diffusion.subschedules import timestep
 
 
 class LossAware(nn.Module):
     """p_t proportional to sqrt(E L_t^2) over the last losses of each level, mixed with a uniform floor.
 
-    Uniform until every level has `memory` losses. A sample's loss is weighed by 1 / (T p_t), whose mean under p is 1.
-    A module, so that its history is saved and resumed with the net.
+    Uniform until every level has `memory` losses. A sample's loss has the weight 1 / (T p_t), whose mean under p is 1.
+    It is a module, so that its history is saved and resumed with the net.
 
     Args: schedule: of training, noisiest first; memory: losses kept of each level; floor: share of the uniform distribution.
-    Source: Nichol and Dhariwal 2021 (Improved DDPM), importance sampling; the floor is in the released code alone.
+    Source: Nichol and Dhariwal 2021 (Improved DDPM), importance sampling; the floor is only in the released code.
     """
 
     history: Tensor
@@ -33,7 +33,7 @@ class LossAware(nn.Module):
         return bool((self.filled == self.history.shape[1]).all())
 
     def probabilities(self) -> Tensor:
-        """p of each place of the schedule, noisiest first, [T]."""
+        """p of each level of the schedule, noisiest first, [T]."""
         steps = len(self.history)
         uniform = torch.full((steps,), 1 / steps, dtype=torch.float64)
         if not self.warm:
@@ -45,19 +45,19 @@ class LossAware(nn.Module):
         """Levels for a batch, [count]."""
         return schedule[torch.multinomial(self.probabilities(), count, replacement=True, generator=stream)]
 
-    def _place(self, level: Level) -> Tensor:
+    def _index(self, level: Level) -> Tensor:
         return len(self.history) - 1 - timestep(level, self.schedule)
 
     def weights(self, level: Level) -> Tensor:
         """1 / (T p) of each level, [B]."""
-        return 1 / (len(self.history) * self.probabilities()[self._place(level)])
+        return 1 / (len(self.history) * self.probabilities()[self._index(level)])
 
     def remember(self, level: Level, losses: Tensor) -> None:
         """Push the unweighted losses, [B], into the history of their levels, the oldest out first."""
         memory = self.history.shape[1]
-        for place, loss in zip(self._place(level).tolist(), losses.detach().double().tolist(), strict=True):
-            kept = int(self.filled[place])
+        for index, loss in zip(self._index(level).tolist(), losses.detach().double().tolist(), strict=True):
+            kept = int(self.filled[index])
             if kept == memory:
-                self.history[place, :-1] = self.history[place, 1:].clone()
-            self.history[place, min(kept, memory - 1)] = loss
-            self.filled[place] = min(kept + 1, memory)
+                self.history[index, :-1] = self.history[index, 1:].clone()
+            self.history[index, min(kept, memory - 1)] = loss
+            self.filled[index] = min(kept + 1, memory)

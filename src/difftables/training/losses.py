@@ -1,4 +1,4 @@
-"""How the denoiser's error is weighed."""
+"""Losses: how the denoiser's error is penalised and weighted."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from difftables.common.variants import Variants
-from difftables.diffusion.denoiser import Denoiser, given, parts
+from difftables.diffusion.denoiser import Condition, Denoiser, bind_condition, split_variance
 from difftables.diffusion.level import Level
 
 
@@ -44,7 +44,7 @@ PENALTIES: Variants[Callable[[Tensor], Tensor]] = {"squared": torch.square, "abs
 
 
 def plain(error: Tensor, level: Level) -> Tensor:
-    """M = I: the error as it is."""
+    """The error itself, M = I."""
     return error
 
 
@@ -52,19 +52,19 @@ def denoising_loss(
     x0: Tensor, level: Level, noise: Tensor, *, denoise: Denoiser, corrupt: Callable[[Tensor, Level], Tensor],
     target: Callable[[Tensor, Level, Tensor], Tensor], weight: Callable[[Level], Tensor],
     residual: Callable[[Tensor, Level], Tensor] = plain, penalty: Callable[[Tensor], Tensor] = torch.square,
-    objective: Objective | None = None, cond: Tensor | tuple[Tensor | None, ...] | None = None,
+    objective: Objective | None = None, cond: Condition = None,
 ) -> Tensor:  # fmt: skip
-    """weight(level) * mean over dimensions of penalty(M (D(x; level) - target)), or what an objective makes of it.
+    """weight(level) * mean over dimensions of penalty(M (D(x; level) - target)), or the objective of that loss.
 
     Args:
         x0: clean samples, [B, ...]; level: [B]; noise: standard normal, like x0.
-        residual: M, `plain`, or the corruption itself where the error is to be seen through it.
-        objective: given this loss, the level, x0 and the denoiser's two answers, the loss to minimise; None: this loss.
-        cond: what the net is given besides, [B, ...], or several such.
+        residual: M: `plain`, or the corruption where the loss sees the error through it.
+        objective: of OBJECTIVES, from this loss, the level, x0 and the denoiser's (x0, v) to the loss to minimise; None: this loss.
+        cond: the net's condition, [B, ...], or several.
     Returns: loss per sample, [B].
     """
     x = corrupt(x0, level) + level.like(x0).std * noise
-    guess, v = parts(given(denoise, cond)(x, level))
+    guess, v = split_variance(bind_condition(denoise, cond)(x, level))
     error = residual(guess - target(x, level, x0), level)
     loss = weight(level).to(x0.device, x0.dtype) * penalty(error).flatten(1).mean(dim=1)
     return loss if objective is None else objective(loss, level, x0, guess, v)

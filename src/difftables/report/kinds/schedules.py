@@ -11,7 +11,7 @@ from difftables.common.seeds import SampleNoise
 from difftables.config.run import Schedule
 from difftables.data.image_files import to_uint8, to_unit
 from difftables.diffusion.training_schedules import training_schedule
-from difftables.diffusion.transitions import transition
+from difftables.diffusion.transitions import step_variances
 from difftables.report.cells import Cell, Grid
 from difftables.report.figures import images
 from difftables.report.kinds import figures_bound
@@ -36,7 +36,7 @@ def schedules(sources: Sources) -> Rendered:
     for name, schedule in _levels(sources).items():
         alpha_bar = schedule.alpha_bar[:-1].flip(0)
         total = len(alpha_bar)
-        beta, posterior = transition(schedule[:-1], schedule[1:])
+        beta, posterior = step_variances(schedule[:-1], schedule[1:])
         curves[name], ratios[name] = alpha_bar.tolist(), (posterior / beta).flip(0).tolist()
         quarters = {k: alpha_bar[min(total, -(-k * total // 4)) - 1].item() for k in (1, 2, 3, 4)}
         shares = {cut: (alpha_bar < cut).double().mean().item() for cut in (0.01, 0.001)}

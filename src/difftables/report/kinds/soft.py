@@ -12,9 +12,9 @@ from difftables.common.files import load_tensors
 from difftables.common.seeds import SampleNoise
 from difftables.config.run import Schedule
 from difftables.data.image_files import to_uint8, to_unit
-from difftables.diffusion import schedules
 from difftables.diffusion.corruptions import CORRUPTIONS
 from difftables.diffusion.level import Level
+from difftables.diffusion.schedule_file import read_nodes
 from difftables.diffusion.training_schedules import training_schedule
 from difftables.report.cells import Cell, Grid
 from difftables.report.kinds import figures_soft
@@ -44,7 +44,7 @@ def course(sources: Sources) -> Rendered:
             values = {name: at_time(schedule, t) for name, t in TIMES.items()}
             found, shown[row["label"]] = _course(schedule), (schedule, about["corruption"])
             if file is not None:
-                nodes = schedules.read_nodes(file).tolist()
+                nodes = read_nodes(file).tolist()
                 found.nodes = [(k / (len(nodes) - 1), node) for k, node in enumerate(nodes)]
                 notes.append(f"{row['label']}: {len(nodes)} strengths chosen on the data, linear in time between them.")
             rows[row["label"]] = found
@@ -74,7 +74,7 @@ def _cell(sources: Sources, row: dict[str, Any], name: str, metric_id: str, leve
 
 def _course(schedule: Level) -> Course:
     """The curves of one schedule."""
-    rising, total = schedule[:-1].each(lambda values: values.flip(0)), len(schedule) - 1
+    rising, total = schedule[:-1].map(lambda values: values.flip(0)), len(schedule) - 1
     return Course([i / total for i in range(1, total + 1)], rising.std.tolist(), rising.strength.tolist())
 
 

@@ -141,11 +141,11 @@ def listen(sources: Sources) -> Rendered:
 
 def _spectrograms(spec: dict[str, Any], data: Path, count: int, first: dict[str, tuple[Path, int]]) -> Any:
     from difftables.config import data as config_data
-    from difftables.data.speech_set import FULL_SCALE, Speech
+    from difftables.data.speech_set import FULL_SCALE, SpeechSet
 
     import torch  # isort: skip
 
-    speech = Speech(config_data.Speech(**spec["data"]), data, torch.device("cpu"))
+    speech = SpeechSet(config_data.Speech(**spec["data"]), data, torch.device("cpu"))
     x0, _ = speech.excerpts("test", count)
     pictures = {"reference": speech.mel(x0[:1])[0].numpy()}
     for name, (path, steps) in first.items():
