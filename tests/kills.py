@@ -31,6 +31,7 @@ class Run:
         self.log.unlink(missing_ok=True)
         self.startup = 2.5  # seconds until a driver's first job, as last seen
         self.kills: list[dict[str, str | float]] = []
+        self.locks = 0  # that a killed driver left
         self.interrupted: set[str] = set()  # states that killed jobs left
         self.told: dict[str, list[tuple[str, int]]] = {}  # where a training stopped and resumed, by its log
         self.shown: dict[str, list[tuple[str, int]]] = {}  # the same of its last attempt
@@ -38,6 +39,7 @@ class Run:
 
     def start(self) -> None:
         """A new driver."""
+        self.locks += any((self.folder / ".snakemake/locks").glob("*.lock"))
         environment = os.environ | {"PYTHONPATH": str(self.folder.resolve() / "src")}
         with open(self.log, "a") as log:
             self.driver = subprocess.Popen(self.command, cwd=self.folder, env=environment, stdout=log, stderr=log)
@@ -121,8 +123,8 @@ class Run:
 
     def look(self) -> None:
         """Note where trainings stopped and resumed: the next attempt begins their logs anew."""
-        for path in self.folder.glob("results/smoke/logs/train*/*.log"):
-            name = f"{path.parent.name}/{path.name}"
+        for path in self.folder.glob("results/smoke/logs/train*/**/*.log"):
+            name = str(path.relative_to(self.folder))
             found, before = [(word, int(step)) for word, step in STEP.findall(path.read_text())], self.shown.get(name, [])
             self.told.setdefault(name, []).extend(found[len(before) :] if found[: len(before)] == before else found)
             self.shown[name] = found
@@ -153,7 +155,7 @@ def run(folder: Path, targets: list[str], kills: int = 20, seed: int = 0, cores:
         "kills": under.kills,
         "interrupted": len(under.interrupted),
         "trainings": under.told,
-        "locks": text.count("had left its lock"),
+        "locks": under.locks,
         "refused": text.count("cannot be locked"),
     }
 

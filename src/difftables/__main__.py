@@ -15,11 +15,11 @@ def modules(package: str, without: str = "") -> list[str]:
 
 COMMANDS = modules("commands")
 JOBS = modules("jobs", without="job")
-SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can split
+SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can share
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; mistakes a user can mend end in one line."""
+    """Run one verb; an error that a user can fix is one line.  Returns: the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: difftables VERB ...\ncommands: {', '.join(COMMANDS)}\njobs, as rules start them: {', '.join(JOBS)}")
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     world = parallel.launched_world()
     if world.size > 1 and verb not in SHARED:
-        world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be split")
+        world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be shared")
         return 2
     environment.apply()  # before torch is imported
     if verb in COMMANDS:

@@ -176,10 +176,13 @@ def test_a_queued_experiment_runs_what_its_number_changes_with_the_code_it_was_q
     assert repository.counted(said) == RUNS
     before, after = (cells(git(repository, "show", f"{commit}:{TABLES}/cells.csv")) for commit in ("HEAD", revision))
     changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
-    assert {(old["table"], old["sampler"]) for old, _ in changed} == {("T2", "noise_estimation/ddim-oracle")}
+    assert {(old["table"], old["sampler"]) for old, _ in changed} == {("T2", "ddim-oracle")}
     assert all(old["value"] != new["value"] for old, new in changed if old["metric"].startswith("FD"))
     assert all({key for key in old if old[key] != new[key]} <= {"value", "sd", "run"} for old, new in changed)
     assert git(repository, "diff", "--name-only", "HEAD", revision, "--", "src", "workflow").split() == [PARAMS]
+    shown = csv.DictReader(io.StringIO(repository.run("dvc", "exp", "show", "--csv").stdout))
+    (row,) = [row for row in shown if row["Experiment"] == "tighter"]
+    assert [value for key, value in row.items() if key.endswith("samplers.ddim-oracle.clip")] == ["0.9"]
     assert git(repository, "status", "--porcelain").split() == ["M", "src/difftables/estimation/oracle.py"]
 
 
@@ -195,8 +198,8 @@ def test_nothing_is_to_be_done_after_going_to_another_commit_and_back(experiment
 def test_dvc_shows_metrics_and_plots(clone, tmp_path):
     shown = json.loads(clone.run("dvc", "metrics", "show", "--json").stdout)[""]["data"][f"{TABLES}/metrics.json"]["data"]
     rows = cells((clone.path / TABLES / "cells.csv").read_text())
-    row = next(row for row in rows if row["table"] == "T2" and row["sampler"] == "noise_estimation/ddim-adjusted" and row["steps"] == "3")
-    assert shown["noise_estimation"]["T2"]["noise_estimation/ddim-adjusted"]["3"] == pytest.approx(float(row["value"]))
+    row = next(row for row in rows if row["table"] == "T2" and row["sampler"] == "ddim-adjusted" and row["steps"] == "3")
+    assert shown["noise_estimation"]["T2"]["ddim-adjusted"]["3"] == pytest.approx(float(row["value"]))
     assert set(shown["noise_estimation"]["claims"]) == {"holds", "contradicted", "not_distinguishable"}
     assert "index.html" in clone.run("dvc", "plots", "show", "-o", tmp_path / "plots").text
 

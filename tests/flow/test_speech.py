@@ -22,9 +22,9 @@ def test_t1_measures_every_row_with_the_papers_numbers_beside(finished):
     assert len({row["row"] for row in measured}) == 7
     left_out = [row for row in every if row not in measured]
     assert {row["sampler"] for row in left_out} == {
-        "noise_estimation/wavegrad-linear",
-        "noise_estimation/wavegrad-fibonacci",
-        "noise_estimation/wavegrad-shipped",
+        "wavegrad-linear",
+        "wavegrad-fibonacci",
+        "wavegrad-shipped",
     }
     assert {(row["status"], row["value"]) for row in left_out} == {("not-run", "")}
     metrics = {"PESQ-nb@8k", "STOI", "ESTOI", "MCD-13 (MFCC, no DTW)", "log-mel distance"}
@@ -52,7 +52,7 @@ def test_a_failed_utterance_is_shown_and_in_no_mean(checkout):
     cell = next(
         r
         for r in rows(checkout)
-        if r["sampler"] == "noise_estimation/wavegrad-adjusted" and r["steps"] == "6" and r["metric"].startswith("PESQ")
+        if r["sampler"] == "wavegrad-adjusted" and r["steps"] == "6" and r["metric"].startswith("PESQ")
     )
     assert cell["failed"] == "2"
     assert float(cell["value"]) == pytest.approx(first[1]["value"], rel=1e-5)

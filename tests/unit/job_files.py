@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from difftables.jobs import job as jobs
-from difftables.papers.folder import STUDIES
+from difftables.papers.kinds import STUDIES
 from difftables.search.methods import METHODS
 
 # Of a net for images of 4 x 4 pixels that trains and draws in no time.

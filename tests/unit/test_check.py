@@ -10,9 +10,11 @@ import pytest
 from difftables.commands import check
 from difftables.common.files import sha256, write_json, write_text
 from difftables.planning.plan import read
-from difftables.report import checks
-from difftables.report.cells import Cell, Grid, judge
-from difftables.report.pages import Page, from_plain
+from difftables.report import recompute
+from difftables.report.cells import Cell
+from difftables.report.page import Page, from_plain
+from difftables.report.printing import Grid
+from difftables.report.statistics import mark_best
 
 ROOT = Path(__file__).parents[2]
 TABLES = Path("results/smoke/tables")
@@ -29,7 +31,7 @@ def page(paper, table, figure):
     ]
     for cell in cells:
         cell.value, cell.run = sum(cell.values) / 3, f"{paper}-{table}-{cell.row}"
-    judge(cells)
+    mark_best(cells)
     lines = [(row, [cell for cell in cells if cell.row == row], "own") for row in ("a", "b")]
     return Page(paper, table, "A & B", "**Made up** by `a test`.", figure, cells, [Grid("A & B", ["", "3", "5"], lines, ["50 % and more"])])
 
@@ -61,14 +63,14 @@ def written(tmp_path_factory):
         pages = []
         for paper, names in plan.params.tables.items():
             for name in names:
-                made = checks.made(plan, paper, name) or page(paper, name, plan.has_figure(paper, name))
+                made = recompute.made(plan, paper, name) or page(paper, name, plan.has_figure(paper, name))
                 pages.append(made)
                 stem = TABLES / paper / name
                 for suffix, text in made.texts().items():
                     write_text(f"{stem}.{suffix}", text)
                 for suffix in ("png", "svg") if made.figure else ():
                     write_text(f"{stem}.{suffix}", f"picture of {name}")
-        for name, text in checks.of_all(plan, pages).items():
+        for name, text in recompute.of_all(plan, pages).items():
             write_text(TABLES / name, text)
         outputs = {path.suffix[1:]: {str(path): sha256(path)} for path in sorted(T2.parent.glob("T2.*"))}
         inputs = {"reported": {"workflow/papers/noise_estimation/reported.csv": "0"}}
@@ -92,9 +94,9 @@ def folder(written, tmp_path, monkeypatch):
 
 
 def wrong():
-    plan, found = read("smoke"), checks.Findings()
-    checks.tables(plan, found)
-    checks.hashes(plan, found)
+    plan, found = read("smoke"), recompute.Findings()
+    recompute.tables(plan, found)
+    recompute.hashes(plan, found)
     return found.wrong
 
 
@@ -105,9 +107,9 @@ def edit(path, old, new):
 
 
 def test_an_untouched_folder_has_nothing_wrong(folder):
-    plan, found = read("smoke"), checks.Findings()
-    checks.tables(plan, found)
-    checks.hashes(plan, found)
+    plan, found = read("smoke"), recompute.Findings()
+    recompute.tables(plan, found)
+    recompute.hashes(plan, found)
     assert found.wrong == []
     assert found.recomputed >= 2
     assert found.recomputed + found.printed == len(plan.table_files())
@@ -155,7 +157,7 @@ def test_a_table_is_made_again_from_its_record(folder):
     """An edit that agrees in all files of a table, and in the index, is no measurement."""
     write_json(ERRORS, record(shift=0.5))
     plan = read("smoke")
-    for suffix, text in checks.made(plan, "noise_estimation", "F2-images").texts().items():
+    for suffix, text in recompute.made(plan, "noise_estimation", "F2-images").texts().items():
         write_text(TABLES / f"noise_estimation/F2-images.{suffix}", text)
     write_json(ERRORS, record())
     found = [line for line in wrong() if line.startswith(str(TABLES / "noise_estimation/F2-images.csv"))]

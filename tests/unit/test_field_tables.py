@@ -13,14 +13,17 @@ from difftables.common.files import save_tensors
 from difftables.config.params_file import Params
 from difftables.diffusion.level import Level
 from difftables.papers.numbers import Number
+from difftables.papers.reported import ReportedNumbers
 from difftables.planning import params, plan
-from difftables.report.cells import Reported, judge, latex, markdown
-from difftables.report.kinds import RENDERERS
-from difftables.report.kinds.field import LAST, SELECTED
-from difftables.report.kinds.phases import CLEAN, SHARE, Curve, gaussians
-from difftables.report.page import banner
+from difftables.report.kinds import KINDS
+from difftables.report.kinds.phases import CLEAN, SHARE
+from difftables.report.kinds.progress import LAST, SELECTED
+from difftables.report.make_page import banner
+from difftables.report.printing import latex, markdown
 from difftables.report.sources import Sources
+from difftables.report.statistics import mark_best
 from difftables.studies.target_by_level import mean_and_error, part_means, sigmas
+from difftables.studies.target_phases import Curve, gaussians
 
 ROOT = Path(__file__).parents[2]
 METRIC = "FD-effnetlite0@32"
@@ -66,7 +69,7 @@ def test_variance_is_in_units_of_the_noise_and_in_scores():
         study("stf", [level_record(2.0, 4.0, 2.0, bias=0.5, alpha=0.5), level_record(0.1, 1e-9, 2.0, bias=0.1)], 16),
     ]
     rows = [row("DSM", "dsm"), row("STF", "stf"), row("gone", None)]
-    rendered = RENDERERS["variance"](sources({"kind": "variance"}, rows, records))
+    rendered = KINDS["variance"](sources({"kind": "variance"}, rows, records))
     cells = {(c.row, c.metric, c.column): c for c in rendered.cells}
     assert rendered.grid.head == ["", "0.1", "2"]
     dsm, stf = cells["DSM", "V", "2"], cells["STF", "V", "2"]
@@ -79,7 +82,7 @@ def test_variance_is_in_units_of_the_noise_and_in_scores():
     assert ("DSM", "bias2", "2") not in cells
     assert {(c.better, len(c.values)) for c in rendered.cells if "bias" in c.metric} == {("", 0)}
     assert {c.status for c in rendered.cells if c.row == "gone"} == {"not-run"}
-    judge(rendered.cells)
+    mark_best(rendered.cells)
     assert [cells[name, "V", "2"].verdict for name in ("DSM", "STF")] == ["", "best"]
     assert [cells[name, "D", "0.1"].verdict for name in ("DSM", "STF")] == ["best", ""]
     text = markdown(rendered.grid)
@@ -93,14 +96,14 @@ def test_variance_is_in_units_of_the_noise_and_in_scores():
 
 def test_variance_over_training_seeds_is_their_mean_and_no_surer_than_one():
     records = [study("dsm", [level_record(1.0, 8.0, found)], seed=seed) for seed, found in enumerate((2.0, 4.0))]
-    cells = {c.metric: c for c in RENDERERS["variance"](sources({"kind": "variance"}, [row("DSM", "dsm")], records)).cells}
+    cells = {c.metric: c for c in KINDS["variance"](sources({"kind": "variance"}, [row("DSM", "dsm")], records)).cells}
     assert (cells["D"].value, cells["D"].seeds, cells["D"].run) == (3.0, "2x1", "f-dsm-0 f-dsm-1")
     assert cells["D"].values == pytest.approx([2.7, 3.0, 3.3])
     assert cells["V"].sd == pytest.approx(0.8)
 
 
 def test_variance_without_runs_has_no_figure():
-    rendered = RENDERERS["variance"](sources({"kind": "variance"}, [row("DSM", None)]))
+    rendered = KINDS["variance"](sources({"kind": "variance"}, [row("DSM", None)]))
     assert rendered.draw is None
     assert {c.status for c in rendered.cells} == {"not-run"}
 
@@ -136,7 +139,7 @@ PHASES = [row("two points", "dsm", points="two"), row("Gaussians", "dsm", points
 def test_phases_of_two_points_and_of_images_that_are_two_points(digits):
     """V in x0 space is E sech^2(x / sigma^2); the largest in scores is 1.1305 at 0.5465. Black and white pixels are -1 and 1."""
     problem = {"points": 40, "dimensions": 3, "width": 1e-4}
-    rendered = RENDERERS["phases"](sources({"kind": "phases", "problem": problem}, PHASES, data=digits))
+    rendered = KINDS["phases"](sources({"kind": "phases", "problem": problem}, PHASES, data=digits))
     cells = {(c.row, c.metric_id, c.column): c for c in rendered.cells}
     one = cells["two points", CLEAN, "1"]
     assert (one.value, one.status, one.sd, one.run) == (pytest.approx(0.4496, abs=1e-5), "closed-form", None, "")
@@ -155,7 +158,7 @@ def test_phases_of_two_points_and_of_images_that_are_two_points(digits):
 
 
 def test_phases_without_data_say_so():
-    rendered = RENDERERS["phases"](sources({"kind": "phases"}, [PHASES[0], PHASES[2]]))
+    rendered = KINDS["phases"](sources({"kind": "phases"}, [PHASES[0], PHASES[2]]))
     assert {c.status for c in rendered.cells if c.row == "digits"} == {"not-run"}
 
 
@@ -195,7 +198,7 @@ def progress(**more):
     rows = [each | {"line": each["id"]} for each in rows]
     files = [checkpoint(run, values) for run, values in runs.items()]
     floor = {"values": [1.0, 2.0], "reference": {"samples": 1437}, "n": 200}
-    return RENDERERS["progress"](sources({"kind": "progress"}, rows, files, about, floor=floor, **more))
+    return KINDS["progress"](sources({"kind": "progress"}, rows, files, about, floor=floor, **more))
 
 
 def test_progress_has_the_mean_of_the_last_checkpoint_beside_the_smallest_of_all():
@@ -208,7 +211,7 @@ def test_progress_has_the_mean_of_the_last_checkpoint_beside_the_smallest_of_all
     assert (best.value, best.metric, best.better, best.sd, best.values) == (4.0, f"{METRIC}, selected", "", None, [])
     assert (best.run, best.status, best.seeds) == ("f-dsm-300", "measured", "1x1")
     assert cells["DSM", LAST].values == [5.0, 6.0, 7.0]
-    judge(rendered.cells)
+    mark_best(rendered.cells)
     assert (cells["STF", LAST].verdict, cells["STF", SELECTED].verdict, cells["DSM", "150"].verdict) == ("best", "", "")
     text = markdown(rendered.grid)
     assert "| gone | not run |  |  | not run | not run |" in text
@@ -222,8 +225,8 @@ def test_progress_has_the_mean_of_the_last_checkpoint_beside_the_smallest_of_all
 def test_progress_quotes_the_paper(tmp_path):
     (tmp_path / "r.csv").write_text(f"{','.join(Number.model_fields)}\np,F4,STF,CIFAR-10,,,,heun,35,FID,1.9,,lower,printed\n")
     found = sources({"kind": "progress", "quotes": [{"id": "stf", "label": "STF", "paper": {"table": "F4", "row": "STF"}}]}, [])
-    found.reported = Reported(tmp_path / "r.csv")
-    rendered = RENDERERS["progress"](found)
+    found.reported = ReportedNumbers(tmp_path / "r.csv")
+    rendered = KINDS["progress"](found)
     assert rendered.grid.notes[-1] == "Paper, STF: 1.9 (CIFAR-10)."
     assert [c.paper_value for c in rendered.cells] == ["1.9"]
     assert rendered.draw is None

@@ -12,10 +12,11 @@ import yaml
 from difftables.common.errors import ConfigError
 from difftables.diffusion.corruptions import blur, blur_gain, dct, inverse_dct
 from difftables.papers.numbers import Number
+from difftables.papers.reported import ReportedNumbers
 from difftables.planning import params, plan
-from difftables.report.cells import Reported, markdown
-from difftables.report.kinds import RENDERERS
-from difftables.report.page import banner
+from difftables.report.kinds import KINDS
+from difftables.report.make_page import banner
+from difftables.report.printing import markdown
 from difftables.report.sources import Sources
 from difftables.sampling.solvers import walk
 from difftables.studies.gaussian_problem import Problem, frechet, remainder, variances
@@ -99,11 +100,11 @@ def sources(tmp_path):
     layout = {"title": "t", "kind": "gaussian", "problem": PROBLEM, "rows": rows, "foot": ["at the foot"]}
     rows = [row | {"part": None, "run": None, "steps": []} for row in rows]
     spec = {"paper": "p", "table": "G", "layout": layout, "rows": rows, "steps": [10, 27], "run": None, "scale": "laptop", "dataset": None}
-    return Sources(spec, Reported(tmp_path / "reported.csv"))
+    return Sources(spec, ReportedNumbers(tmp_path / "reported.csv"))
 
 
 def test_cells_are_closed_forms_at_the_tables_own_steps(tmp_path):
-    rendered = RENDERERS["gaussian"](sources(tmp_path))
+    rendered = KINDS["gaussian"](sources(tmp_path))
     assert [(c.row, c.column, c.steps, c.nfe, c.status) for c in rendered.cells] == [
         (row, str(steps), steps, steps, "closed-form") for row in ("Momentum", "Noisy") for steps in (10, 27)
     ]

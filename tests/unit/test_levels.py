@@ -17,10 +17,9 @@ from difftables.diffusion.schedule_file import read_nodes, read_schedules, write
 from difftables.diffusion.training_schedules import TRAINING_SCHEDULES
 from difftables.papers.numbers import Number
 from difftables.planning import plan
-from difftables.report.kinds import RENDERERS
-from difftables.report.kinds.figures_soft import tiled
-from difftables.report.kinds.soft import TIMES, at_time, course
-from difftables.report.page import page
+from difftables.report.kinds import KINDS
+from difftables.report.kinds.course import TIMES, at_time, course, tiled
+from difftables.report.make_page import make_page
 from difftables.report.sources import Sources
 
 ROOT = Path(__file__).parents[2]
@@ -192,7 +191,7 @@ def spec_of(runs):
 
 def test_a_course_has_noise_and_strength_of_each_row(digits):
     """Strength 1 + 4 t, t = i / 40; noise 0.02 (10)^min(4 t, 1); VP at t = 1/2: alpha_bar = 0.0785872."""
-    rendered = RENDERERS["course"](Sources(spec_of({"blur": (UNIFORM, "blur"), "vp": (VP, "scale")}), None, data=digits))
+    rendered = KINDS["course"](Sources(spec_of({"blur": (UNIFORM, "blur"), "vp": (VP, "scale")}), None, data=digits))
     cells = {(c.row, c.column, c.metric): c for c in rendered.cells}
     assert len(cells) == 3 * len(TIMES) * 2
     blur = [cells["row blur", name, "strength"].value for name in TIMES]
@@ -219,7 +218,7 @@ def test_the_table_finds_a_runs_levels_by_their_folder(tmp_path, digits):
     spec = spec_of({"blur": (SCHEDULE, "blur")})
     spec["courses"]["blur"]["levels"] = "soft/blur"
     spec = TableSpec.model_validate(spec)
-    made, _ = page(spec, {"reported": [tmp_path / "reported.csv"], "data": [digits], "levels": [folder / "levels.csv"]})
+    made, _ = make_page(spec, {"reported": [tmp_path / "reported.csv"], "data": [digits], "levels": [folder / "levels.csv"]})
     text = made.markdown()
     assert "Measured at scale" not in text
     assert "nothing is measured but levels chosen on `digits`" in text

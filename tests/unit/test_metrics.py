@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from difftables.common.errors import label
-from difftables.metrics import features, frechet, scores
+from difftables.config.job_specs import Measures
+from difftables.metrics import catalogue, features, frechet, metric, scores
+from difftables.metrics.image_metrics import ImageReference, ImageSamples
 from difftables.metrics.torchvision_stub import torchvision_operators
 
 
@@ -151,7 +153,7 @@ def test_inception_from_a_local_file(tmp_path):
     net = module._inception_v3(num_classes=1008, aux_logits=False, weights=None)
     path = tmp_path / "weights.pth"
     torch.save(net.state_dict(), path)
-    with pytest.raises(ValueError, match=r"weights\.pth has sha256"):
+    with pytest.raises(ValueError, match=r"weights\.pth.*sha256"):
         features.load("inception", 299, path, "0" * 64, torch.device("cpu"))
     loaded = features.load("inception", 75, path, None, torch.device("cpu"))
     pooled, logits = features.extract(loaded, torch.zeros(2, 3, 8, 8, dtype=torch.uint8), 2, torch.device("cpu"))
@@ -160,10 +162,10 @@ def test_inception_from_a_local_file(tmp_path):
 
 
 def test_inception_without_or_with_foreign_weights_is_one_line(tmp_path):
-    with pytest.raises(ValueError, match="needs its weights file"):
+    with pytest.raises(ValueError, match=r"features\.inception"):
         features.load("inception", 299, None, None, torch.device("cpu"))
     (tmp_path / "w.pth").write_bytes(b"<html>404</html>")
-    with pytest.raises(ValueError, match="holds no Inception weights"):
+    with pytest.raises(ValueError, match=r"w\.pth"):
         features.load("inception", 299, tmp_path / "w.pth", None, torch.device("cpu"))
 
 
@@ -184,3 +186,39 @@ def test_operators_are_not_declared_twice_where_they_load(monkeypatch):
     monkeypatch.setattr(torchvision_stub, "_loads", lambda: True)
     assert torchvision_stub.torchvision_operators() is False
     assert torchvision_stub._declared == []
+
+
+def images_and_reference():
+    """Made-up features of samples, [60, 6], and of a reference, [80, 6]."""
+    settings = Measures(n=60, kid_subsets=2, kid_subset_size=20, neighbours=[5, 3], is_splits=2)
+    reference = ImageReference(gaussian(80, 6, 1), "FD-mine@8", settings)
+    return ImageSamples(torch.zeros(60, 1, 8, 8), gaussian(60, 6, 0, 1.2), torch.randn(60, 4), reference)
+
+
+def test_all_metrics_of_images_in_the_order_of_the_tables():
+    samples = images_and_reference()
+    found = metric.scores(catalogue.IMAGE_METRICS, samples)
+    assert [each.id for each in found] == ["fd", "kid", "precision-k5", "recall-k5", "precision-k3", "recall-k3", "is"]
+    assert [each.metric for each in found[:3]] == ["FD-mine@8", "KID-mine@8", "precision (k=5)"]
+    values = {each.id: each.value for each in found}
+    assert values["fd"] == fid(samples.features, samples.reference.features)
+    both = scores.precision_recall(samples.features, scores.Manifold(samples.reference.features, [5, 3]))
+    assert [(values[f"precision-k{k}"], values[f"recall-k{k}"]) for k in (5, 3)] == [both[5], both[3]]
+
+
+def test_a_new_metric_is_a_function_and_an_entry():
+    def feature_shift(samples):
+        shift = samples.features.mean(dim=0) - samples.reference.features.mean(dim=0)
+        return [metric.Measurement(shift.norm().item())]
+
+    samples = images_and_reference()
+    metrics = catalogue.IMAGE_METRICS | {"feature-shift": metric.Metric("feature shift", better="lower", function=feature_shift)}
+    *others, mine = metric.scores(metrics, samples)
+    assert others == metric.scores(catalogue.IMAGE_METRICS, samples)
+    wanted = (samples.features.mean(0) - samples.reference.features.mean(0)).norm().item()
+    assert mine == metric.Score("feature-shift", "feature shift", wanted, "", "lower")
+
+
+def test_a_metric_that_no_function_measures_is_refused():
+    with pytest.raises(LookupError, match="NLL"):
+        metric.scores({"nll": catalogue.METRICS["nll"]}, None)

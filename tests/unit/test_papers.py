@@ -10,11 +10,12 @@ from difftables.common.errors import ConfigError
 from difftables.metrics import catalogue
 from difftables.metrics.metric import Measurement, scores
 from difftables.papers.folder import read_paper
+from difftables.papers.reported import ReportedNumbers
 from difftables.planning import plan
-from difftables.report.cells import Cell, Reported
+from difftables.report.cells import Cell
 from difftables.report.kinds.steps import cells_of
+from difftables.report.kinds.summary import own
 from difftables.report.sources import Sources
-from difftables.report.summary import own
 
 ROOT = Path(__file__).parents[2]
 PAPERS = ROOT / "workflow/papers"
@@ -172,7 +173,7 @@ def test_every_claim_finds_its_cells_at_scale_laptop(monkeypatch):
             assert bound is not None, claim
             rows = {row["id"]: row for row in found.rows(name, claim.table)}
             for side in (claim.better, claim.than):
-                assert side in table.rows_told()
+                assert side in table.row_ids()
                 own = [row for key, row in rows.items() if side == key or side == row.get("line") or side.startswith(f"{key}-")]
                 assert own, (claim, side)
                 assert all(row["run"] for row in own) or table.kind == "gaussian", claim
@@ -263,7 +264,7 @@ def table(rows, layout):
         "shared": {"run": "blur", "sampler": "s", "fingerprint": "f0"},
         "records": [each | {"steps": 50, "nfe": 50, "n": 5, "seed": i % 2} for i, each in enumerate(found)],
     }
-    return Sources(spec, Reported(PAPERS / SOFT / "reported.csv"), [record])
+    return Sources(spec, ReportedNumbers(PAPERS / SOFT / "reported.csv"), [record])
 
 
 # A metric, a value, its variant, and what its name has in it; names are no real ones.

@@ -10,12 +10,14 @@ import yaml
 from difftables.common.errors import ConfigError
 from difftables.diffusion.level import Level
 from difftables.diffusion.schedule_file import check_schedule
+from difftables.papers.reported import ReportedNumbers, source_of
 from difftables.planning import params, plan
-from difftables.report.cells import Cell, Reported, latex, markdown, source_of
+from difftables.report.cells import Cell
 from difftables.report.figures import STYLES, Line, colours_of
 from difftables.report.kinds.steps import elsewhere, steps
+from difftables.report.kinds.summary import summary
+from difftables.report.printing import latex, markdown
 from difftables.report.sources import Sources
-from difftables.report.summary import summary
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "workflow/papers/soft_diffusion"
@@ -235,7 +237,7 @@ def sources(layout, rows, count, records=()):
         "steps": count, "dataset": "digits", "metric": {"net": "efficientnet-lite0", "pixels": 32}, "n": 50, "seeds": 2,
     }  # fmt: skip
     floor = {"values": [0.5, 0.6], "reference": {"samples": 90}, "n": 90}
-    return Sources(spec, Reported(PAPER / "reported.csv"), list(records), floor=floor)
+    return Sources(spec, ReportedNumbers(PAPER / "reported.csv"), list(records), floor=floor)
 
 
 def test_a_layout_names_its_panels_and_gives_the_papers_curves_one():
@@ -282,7 +284,7 @@ def test_a_summary_shows_the_measured_number_of_calls():
 
 
 def test_a_second_hand_number_is_unverified_wherever_it_stands(edited):
-    reported = Reported(PAPER / "reported.csv")
+    reported = ReportedNumbers(PAPER / "reported.csv")
     told = {(each.table, each.value): source_of(each) for each in reported.numbers}
     assert [key for key, source in told.items() if source.startswith("unverified: second-hand")] == [("CIFAR-10", "3.86")]
     assert sum(source.startswith("unverified") for source in told.values()) == 1

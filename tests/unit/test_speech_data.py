@@ -270,8 +270,8 @@ def test_a_data_file_of_another_rate_is_refused(speech, tmp_path):
 
 
 def test_which_steps_are_written_as_audio():
-    from difftables.papers.folder import heard
+    from difftables.papers.kinds import audible_steps
 
     names = ["samples/25", "levels/25", "samples/6", "samples/1000"]
-    assert heard(names, [6, 25]) == [6, 25]
-    assert heard(["samples/1000"], [6, 25]) == [1000]
+    assert audible_steps(names, [6, 25]) == [6, 25]
+    assert audible_steps(["samples/1000"], [6, 25]) == [1000]

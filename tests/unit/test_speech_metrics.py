@@ -91,16 +91,16 @@ def test_stoi_of_too_little_speech_fails_in_place_of_a_warning(spoken):
 
 
 def test_pairs_that_do_not_belong_together_stop(spoken):
-    with pytest.raises(ValueError, match="16000 Hz, the estimate 8000 Hz"):
+    with pytest.raises(ValueError, match=r"16000 Hz.* 8000 Hz"):
         speech.stoi(ref=spoken, est=Clip(spoken.samples, 8000), extended=False)
-    with pytest.raises(ValueError, match="they need one length"):
+    with pytest.raises(ValueError, match=rf"{len(spoken.samples)}\D.*\D{len(spoken.samples) - 1}\D"):
         speech.pesq(ref=spoken, est=Clip(spoken.samples[:-1], 16000), rate=16000, band="wb")
 
 
 def test_the_rate_of_a_file_is_read_and_asserted(spoken, tmp_path):
     soundfile.write(tmp_path / "a.wav", spoken.samples, 16000)
     assert Clip.from_file(tmp_path / "a.wav", 16000).rate == 16000
-    with pytest.raises(ValueError, match=r"a\.wav has 16000 Hz, not 22050 Hz"):
+    with pytest.raises(ValueError, match=r"a\.wav.* 16000 Hz.* 22050 Hz"):
         Clip.from_file(tmp_path / "a.wav", 22050)
 
 

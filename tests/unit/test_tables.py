@@ -5,22 +5,10 @@ from scipy import stats
 
 from difftables.common.errors import ConfigError
 from difftables.papers.numbers import Number
-from difftables.report.cells import (
-    HEADER,
-    Cell,
-    Reported,
-    cells_text,
-    differ,
-    interval,
-    judge,
-    latex,
-    markdown,
-    mean_sd,
-    short,
-    source_of,
-    steps_grid,
-    tex,
-)
+from difftables.papers.reported import ReportedNumbers, source_of
+from difftables.report.cells import HEADER, Cell
+from difftables.report.printing import cells_csv, latex, markdown, short, steps_grid, tex
+from difftables.report.statistics import differ, interval, mark_best, mean_sd
 
 
 def cell(row, column, values, **more):
@@ -30,7 +18,7 @@ def cell(row, column, values, **more):
 
 
 def test_header_is_the_promised_one():
-    lines = cells_text([cell("a", "3", [1.0, 2.0, 3.0], paper_value="17.33", run="f00")]).splitlines()
+    lines = cells_csv([cell("a", "3", [1.0, 2.0, 3.0], paper_value="17.33", run="f00")]).splitlines()
     assert lines[0] == (
         "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,seeds,n,paper_value,paper_source,status,run,"
         "failed,row_id,column_id,metric_id"
@@ -55,18 +43,18 @@ def test_pairs_tell_apart_what_means_and_sds_do_not():
 
 def test_judge_marks_best_and_what_equals_it():
     cells = [cell("a", "3", [1.0, 1.1, 0.9]), cell("b", "3", [1.05, 1.0, 1.0]), cell("c", "3", [5.0, 5.1, 4.9])]
-    judge(cells)
+    mark_best(cells)
     assert [c.verdict for c in cells] == ["best", "same", ""]
     higher = [cell("a", "3", [1.0, 1.1]), cell("b", "3", [5.0, 5.1])]
     for c in higher:
         c.better = "higher"
-    judge(higher)
+    mark_best(higher)
     assert higher[1].verdict == "best"
 
 
 def test_a_single_seed_is_never_judged():
     cells = [cell("a", "3", [1.0]), cell("b", "3", [2.0])]
-    judge(cells)
+    mark_best(cells)
     assert [c.verdict for c in cells] == ["", ""]
     assert cells[0].sd is None
 
@@ -89,7 +77,7 @@ def grid():
         "p", "T", "other", "3", metric="FID", steps=3, paper_value="5", paper_source="[FID, CelebA] unverified: memory",
         status="literature", row_id="other", column_id="3", metric_id="fid",
     )  # fmt: skip
-    judge(own)
+    mark_best(own)
     return steps_grid("Title", "fd", [3], [*own, missing, quoted], ["50 % & more"])
 
 
@@ -120,13 +108,13 @@ def test_numbers_from_memory_are_unverified(tmp_path):
     (tmp_path / "r.csv").write_text(
         f"{','.join(Number.model_fields)}\np,T,a,D,,,,,10,FID,3,,,recalled (memory)\np,T,a,D,,,,,20,FID,4,,,printed\n"
     )
-    reported = Reported(tmp_path / "r.csv")
+    reported = ReportedNumbers(tmp_path / "r.csv")
     where = {"table": "T", "row": "a", "dataset": "D"}
     assert [source_of(row) for row in reported.find(where)] == ["unverified: recalled (memory)", "printed"]
     assert [row.value for row in reported.find(where, 20)] == ["4"]
     (tmp_path / "r.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match=r"r\.csv: line 1: 'a'"):
-        Reported(tmp_path / "r.csv")
+        ReportedNumbers(tmp_path / "r.csv")
 
 
 def test_failed_items_stand_in_the_cell_and_a_cell_of_failures_has_no_number():
@@ -140,5 +128,5 @@ def test_failed_items_stand_in_the_cell_and_a_cell_of_failures_has_no_number():
 
 def test_a_row_alone_in_its_column_is_not_called_the_best():
     alone, pair = cell("full", "1000", [1.0, 1.1, 1.2]), [cell("a", "6", [1.0, 1.1, 1.2]), cell("b", "6", [5.0, 5.1, 5.2])]
-    judge([alone, *pair])
+    mark_best([alone, *pair])
     assert [c.verdict for c in (alone, *pair)] == ["", "best", ""]

@@ -24,7 +24,7 @@ def test_good_bytes_arrive_whole(tmp_path):
 def test_wrong_bytes_are_never_kept(tmp_path):
     source = tmp_path / "published.pth"
     source.write_bytes(b"<html>not found</html>")
-    with pytest.raises(ValueError, match=r"has sha256 .*, not 000000000000.*fetch it again"):
+    with pytest.raises(ValueError, match=r"sha256.*000000000000"):
         fetch(tmp_path, source.as_uri(), "0" * 64)
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -35,5 +35,5 @@ def test_no_network_names_the_place_to_put_the_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr("urllib.request.urlopen", refused)
     monkeypatch.setattr("difftables.common.fetch.FIRST_WAIT", 0)
-    with pytest.raises(ValueError, match=r"cannot be fetched \(no route to host\); put the file at .*w\.pth by hand"):
+    with pytest.raises(ValueError, match=r"no route to host.*w\.pth"):
         fetch(tmp_path, "https://example.org/w.pth", "0" * 64)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from difftables.planning.plan import Workflow
-from difftables.report import checks
+from difftables.report import recompute
 
 STAGE = "pipeline"  # of dvc.yaml; the other one has what holds seconds, which no second run repeats
 
@@ -28,14 +28,14 @@ def command(arguments: list[str]) -> int:
     except ConfigError as error:
         print(error)
         return 1
-    stored, found = Path(plan.store).is_dir(), checks.Findings()
+    stored, found = Path(plan.store).is_dir(), recompute.Findings()
     with ThreadPoolExecutor() as pool:  # two programs that run beside the recomputation
         waiting = pool.submit(pending, plan) if stored else None
         locked = pool.submit(changed, plan, stored)
-        checks.tables(plan, found)
-        checks.hashes(plan, found)
+        recompute.tables(plan, found)
+        recompute.hashes(plan, found)
         wrong = [*(waiting.result() if waiting else []), *(without_metadata(plan) if stored else []), *found.wrong]
-    left = checks.unchecked(plan, found)
+    left = recompute.unchecked(plan, found)
     said = f"{found.recomputed} tables recomputed, {found.printed} printed again from their JSON, {len(found.texts)} files compared"
     print(f"check: {said}, {len(found.hashed)} hashed")
     for line in wrong:

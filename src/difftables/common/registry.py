@@ -71,18 +71,33 @@ def takes(where: str, key: str, name: str) -> bool:
 
 def arguments(where: str, key: str) -> dict[str, tuple[str, bool]]:
     """Arguments of a variant: name to (annotation as text, whether it has a default).  Raises: LookupError for other variants."""
+    return {argument.arg: (_annotation(argument), default is not None) for argument, default in _signature(where, key)}
+
+
+def defaults(where: str, key: str) -> dict[str, Any]:
+    """Arguments of a variant whose default is a literal: name to value.  Raises: LookupError for other variants."""
+    return {argument.arg: ast.literal_eval(value) for argument, value in _signature(where, key) if value is not None and _is_literal(value)}
+
+
+def _signature(where: str, key: str) -> list[tuple[ast.arg, ast.expr | None]]:
+    """Arguments of a variant with their defaults."""
     value = _entries(where)[key]
-    module = where.rsplit(".", 1)[0]
-    definition = _definition(module, value.id) if isinstance(value, ast.Name) else None
+    definition = _definition(where.rsplit(".", 1)[0], value.id) if isinstance(value, ast.Name) else None
     if isinstance(definition, ast.ClassDef):
         definition = next(n for n in definition.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
     if not isinstance(definition, ast.FunctionDef):
         raise LookupError(f"{where}[{key!r}] is neither a function nor a class of src/difftables")
-    every = [a for a in definition.args.args if a.arg != "self"]
-    optional = {a.arg for a in every[len(every) - len(definition.args.defaults) :]}
-    named = zip(definition.args.kwonlyargs, definition.args.kw_defaults, strict=True)
-    positional = {a.arg: (_annotation(a), a.arg in optional) for a in every}
-    return positional | {a.arg: (_annotation(a), default is not None) for a, default in named}
+    every = [argument for argument in definition.args.args if argument.arg != "self"]
+    given = [None] * (len(every) - len(definition.args.defaults)) + list(definition.args.defaults)
+    return [*zip(every, given, strict=True), *zip(definition.args.kwonlyargs, definition.args.kw_defaults, strict=True)]
+
+
+def _is_literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _annotation(argument: ast.arg) -> str:

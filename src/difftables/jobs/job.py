@@ -1,4 +1,4 @@
-"""What every job gets: its spec, files, threads, device and fingerprint; and the provenance that it leaves."""
+"""A job: its spec, files, threads, device and fingerprint, and the provenance that it writes."""
 
 import argparse
 import os
@@ -30,7 +30,7 @@ Files = dict[str, list[Path]]
 class Job:
     """One run of `difftables VERB`.
 
-    Args: spec: of `job_specs.SPECS[verb]`; code: fingerprint of the code that it was planned with; inputs, outputs: by name.
+    Args: spec: of `job_specs.SPECS[verb]`; code: fingerprint of the code that the plan saw; inputs, outputs: by name.
     """
 
     verb: str
@@ -41,8 +41,8 @@ class Job:
     inputs: Files = field(default_factory=dict)
     outputs: Files = field(default_factory=dict)
     seeds: dict[str, Any] = field(default_factory=dict)  # for provenance
-    cost: dict[str, Any] = field(default_factory=dict)  # likewise: seconds, which no result may hold
-    columns: dict[str, str] = field(default_factory=dict)  # fingerprints of the parts that a further run may keep
+    cost: dict[str, Any] = field(default_factory=dict)  # for provenance: seconds, which no result may hold
+    columns: dict[str, str] = field(default_factory=dict)  # fingerprints of the parts that the next run may keep
     began: float = field(default_factory=time.perf_counter)
 
     def input(self, name: str) -> Path:
@@ -59,7 +59,7 @@ class Job:
         return {name: paths[0] for name, paths in self.inputs.items() if paths}
 
     def maybe(self, name: str) -> Path | None:
-        """The one input of a name, or None where the rule gives none."""
+        """The one input of a name, or None where the job has none."""
         return self.inputs[name][0] if self.inputs.get(name) else None
 
     @cached_property
@@ -77,22 +77,22 @@ class Job:
         """Hash of spec, code and the bytes of all inputs: the same work, the same hash."""
         return fingerprint.job(self.verb, self.written, self.code, _bytes(self.hashes))
 
-    def column(self, *parts: Any, apart: tuple[str, ...] = ()) -> str:
-        """Hash of what one step count is made from: `parts`, the code, the spec but for its step counts, and the inputs but for `apart`."""
+    def column(self, *parts: Any, without: tuple[str, ...] = ()) -> str:
+        """Hash of what one step count is made from: `parts`, the code, the spec without its step counts, the inputs but for `without`."""
         spec = {key: value for key, value in self.written.items() if key != "steps"}
-        inputs = {name: paths for name, paths in self.hashes.items() if name not in apart}
+        inputs = {name: paths for name, paths in self.hashes.items() if name not in without}
         return fingerprint.job(self.verb, spec, self.code, _bytes(inputs), *parts)
 
     @cached_property
-    def before(self) -> dict[str, Any]:
-        """`columns` and `cost` of the run whose outputs lie here; none where there was no such run or a file was touched since."""
-        nothing: dict[str, Any] = {"columns": {}, "cost": {}}
+    def previous(self) -> dict[str, Any]:
+        """`columns` and `cost` of the run that wrote the outputs; both empty where there was none or a file changed since."""
+        empty: dict[str, Any] = {"columns": {}, "cost": {}}
         try:
-            found = read_json(self.output(MADE))
-            same = all(sha256(path) == digest for paths in found["outputs"].values() for path, digest in paths.items())
-            return found if same and "columns" in found else nothing
+            record = read_json(self.output(MADE))
+            same = all(sha256(path) == digest for paths in record["outputs"].values() for path, digest in paths.items())
+            return record if same and "columns" in record else empty
         except (OSError, ValueError, KeyError):
-            return nothing
+            return empty
 
     @cached_property
     def device(self) -> "torch.device":
@@ -106,7 +106,7 @@ class Job:
         return choose(self.gpus)
 
     def state(self, name: str) -> Path:
-        """Where a long job keeps what a killed run resumes from; Snakemake does not know this folder."""
+        """A file that a killed run resumes from; Snakemake does not know its folder."""
         return STATES / self.fingerprint / name
 
 
@@ -117,11 +117,11 @@ def dumped(spec: BaseModel) -> dict[str, Any]:
 
 def hashed(files: Files) -> dict[str, dict[str, str]]:
     """sha256 of files, and of all files in folders, by name and path."""
-    found: dict[str, dict[str, str]] = {}
+    hashes: dict[str, dict[str, str]] = {}
     for name, paths in files.items():
-        each = [file for path in paths for file in (sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path])]
-        found[name] = {str(path): sha256(path) for path in each}
-    return found
+        every_file = [file for path in paths for file in (sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path])]
+        hashes[name] = {str(path): sha256(path) for path in every_file}
+    return hashes
 
 
 def _bytes(hashes: dict[str, dict[str, str]]) -> dict[str, list[str]]:
@@ -129,25 +129,25 @@ def _bytes(hashes: dict[str, dict[str, str]]) -> dict[str, list[str]]:
 
 
 def parse(verb: str, arguments: list[str]) -> Job:
-    """Read a command line; the job's file holds its spec, inputs and outputs.
+    """The job of a command line, whose file holds spec, inputs and outputs.
 
-    Raises: ValueError naming a file that is not there or does not fit.
+    Raises: ValueError naming a file that does not exist or does not fit.
     """
     parser = argparse.ArgumentParser(prog=f"difftables {verb}")
     parser.add_argument("job", type=Path, help="JSON file with spec, inputs and outputs, as the plan wrote it")
-    parser.add_argument("--code", help="fingerprint of the code that the job was planned with")
+    parser.add_argument("--code", help="fingerprint of the code that the plan saw")
     parser.add_argument("--threads", type=int, default=1, help="of all its processes together")
     parser.add_argument("--gpus", type=int, default=0)
     args = parser.parse_args(arguments)
-    found = read_json(args.job)
-    spec = complete(verb, found["spec"])
+    written = read_json(args.job)
+    spec = complete(verb, written["spec"])
     code = args.code or fingerprint.code(verb, spec)
-    inputs, outputs = ({name: [Path(path) for path in paths] for name, paths in found[key].items()} for key in ("inputs", "outputs"))
+    inputs, outputs = ({name: [Path(path) for path in paths] for name, paths in written[key].items()} for key in ("inputs", "outputs"))
     return Job(verb, spec, code, max(1, args.threads // parallel.launched_world().size), args.gpus, inputs, outputs)
 
 
 def finish(job: Job) -> None:
-    """Write the provenance of a finished job, unless the code changed under it: its result would carry the wrong fingerprint.
+    """Write the provenance of a finished job, unless the code changed while it ran: the fingerprint would be wrong.
 
     Raises: ValueError; Snakemake then drops the outputs.
     """
@@ -166,7 +166,7 @@ def finish(job: Job) -> None:
 
 
 def fail(verb: str, error: BaseException) -> int:
-    """Print the one line of an error a user can mend; of several processes, that which fails first does."""
+    """Print an error as one line; of several processes, the first that fails prints.  Returns: the exit status, 1."""
     if _first_to_fail(parallel.launched_world()):
         print(f"difftables {verb}: {error}", file=sys.stderr)
     return 1
@@ -178,7 +178,7 @@ def _first_to_fail(world: parallel.World) -> bool:
     from torch.distributed import TCPStore
 
     try:
-        place, wait = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), timedelta(seconds=5)
-        return TCPStore(*place, is_master=False, timeout=wait).add("difftables-failed", 1) == 1
-    except (KeyError, RuntimeError):  # nobody counts before the processes have met, or after the first is gone
+        address, wait = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])), timedelta(seconds=5)
+        return TCPStore(*address, is_master=False, timeout=wait).add("difftables-failed", 1) == 1
+    except (KeyError, RuntimeError):  # the store does not exist before the processes have met, or after the first has ended
         return world.rank == 0

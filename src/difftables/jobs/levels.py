@@ -16,7 +16,7 @@ def run(job: Job) -> None:
     from difftables.diffusion.operator_levels import choose_levels, paired_distances
     from difftables.diffusion.schedule_file import write_schedules
     from difftables.report import figures
-    from difftables.report.kinds import figures_soft
+    from difftables.report.levels_figure import draw_levels
 
     spec, numbers = job.spec, job.spec.schedule.model_extra
     images = open_dataset(spec.data, job.input("data"), job.device).clean(count=numbers["images"])
@@ -37,5 +37,5 @@ def run(job: Job) -> None:
     }  # fmt: skip
     job.cost = {"distances": {"seconds": round(seconds, 3)}}
     write_json(job.output("record"), {"shared": {"levels": spec.levels, "dataset": spec.dataset}, "record": record})
-    figure = figures_soft.scheduler(distances.numpy(), strengths.tolist(), path, chosen.edges, chosen.longest)
+    figure = draw_levels(distances.numpy(), strengths.tolist(), path, chosen.edges, chosen.longest)
     figures.save(figure, job.output("png").with_suffix(""))

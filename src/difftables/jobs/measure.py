@@ -16,12 +16,12 @@ def run(job: Job) -> None:
 
     spec = job.spec
     tensors, meta = load_tensors(job.input("samples"), "samples")
-    old = read_json(job.output("record"))["records"] if job.before["columns"] else []
+    old = read_json(job.output("record"))["records"] if job.previous["columns"] else []
     score, records = None, list[dict[str, Any]]()
     for steps in sorted(int(key.split("/")[1]) for key in tensors if key.startswith("samples/")):
         samples, counts = tensors[f"samples/{steps}"], meta["counts"][str(steps)]
-        column = job.columns[str(steps)] = job.column(steps, meta["seeds"], counts, digest(samples), apart=("samples",))
-        if job.before["columns"].get(str(steps)) == column:
+        column = job.columns[str(steps)] = job.column(steps, meta["seeds"], counts, digest(samples), without=("samples",))
+        if job.previous["columns"].get(str(steps)) == column:
             records += [record for record in old if record["steps"] == steps]
             continue
         if score is None:

@@ -1,10 +1,10 @@
-"""Rule reference: features of the real samples, and what the metrics say of real against real."""
+"""Rule reference: features of the real images, and the floor, the Frechet distance of real against real."""
 
 from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: features, evaluation, scale.  In: data, maybe weights.  Out: features, floor."""
+    """spec: ReferenceSpec.  In: data, maybe weights.  Out: features, floor."""
     from difftables.common.errors import label
     from difftables.common.files import load_tensors, save_tensors, sha256, write_json
     from difftables.common.seeds import generator

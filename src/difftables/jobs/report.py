@@ -11,14 +11,14 @@ def run(job: Job) -> None:
     """spec: of Workflow.report_spec.  In: tables (json), curves, costs, benchmarks.  Out: readme, cells, metrics, plots, png, svg, cost."""
     from difftables.common.files import write_text
     from difftables.report import figures
-    from difftables.report.pages import read_page
+    from difftables.report.page import read_page
 
     plots = {f"plots/{path.name}": path for path in job.outputs.get("plots", [])}
     files = {"README.md": job.output("readme"), "cells.csv": job.output("cells"), "metrics.json": job.output("metrics"), **plots}
     texts = index.texts(job.spec, [read_page(path) for path in job.inputs["tables"]], [path.stem for path in plots.values()])
     for name, text in texts.items():
         write_text(files[name], text)
-    figures.save(figures.curves({_named(path): _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
+    figures.save(figures.loss_curves({_named(path): _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
     write_text(job.output("cost"), job_costs.text(job.inputs.get("benchmarks", []), job.inputs.get("costs", [])))
 
 

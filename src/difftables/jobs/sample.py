@@ -6,7 +6,7 @@ from difftables.jobs.job import Job
 def run(job: Job) -> None:
     """spec: SampleSpec.  In: net, maybe edge_net, estimator, schedules, data.  Out: samples, which are kept from run to run, made.
 
-    A step count whose samples lie there already, made from the same spec, code and inputs, is not generated again.
+    A step count is generated again only where its spec, code or inputs changed.
     """
     import torch
 
@@ -15,20 +15,20 @@ def run(job: Job) -> None:
     from difftables.sampling.loaded_run import load_run
 
     spec, seeds, n = job.spec, job.spec.seeds, job.spec.n
-    old, meta = load_tensors(job.output("samples"), "samples") if job.before["columns"] else ({}, {})
+    old, meta = load_tensors(job.output("samples"), "samples") if job.previous["columns"] else ({}, {})
     file = job.maybe("schedules")
     levels = {steps: read_schedules(file).get(steps) for steps in spec.steps} if file else dict.fromkeys(spec.steps)
     columns = {
         steps: job.column(
-            steps, [each.tolist() for each in (level.alpha, level.std, level.strength)] if level else None, apart=("schedules",)
+            steps, [each.tolist() for each in (level.alpha, level.std, level.strength)] if level else None, without=("schedules",)
         )
         for steps, level in levels.items()
     }
-    wanted = [steps for steps, column in columns.items() if job.before["columns"].get(str(steps)) != column]
+    wanted = [steps for steps, column in columns.items() if job.previous["columns"].get(str(steps)) != column]
     kept = [str(steps) for steps in spec.steps if steps not in wanted]
     tensors = {name: value for name, value in old.items() if name.split("/")[1] in kept}
     counts = {steps: meta["counts"][steps] for steps in kept}
-    job.cost = {steps: job.before["cost"][steps] for steps in kept}
+    job.cost = {steps: job.previous["cost"][steps] for steps in kept}
     keys = [("sample", seed, index) for seed in seeds for index in range(n)]
     loaded = load_run(spec.run, job.files, job.device, spec.batch)
     one = loaded.medium.stored(torch.zeros(1, *loaded.medium.shape_and_condition("test", 1)[0])).nbytes

@@ -6,7 +6,7 @@ from difftables.jobs.job import Job
 def run(job: Job) -> None:
     """spec: SearchSpec.  In: net, maybe estimator, data, features, weights.  Out: schedules, record, both kept from run to run, made.
 
-    A step count whose schedule lies there already, found with the same spec, code and inputs, is not searched again.
+    A step count is searched again only where its spec, code or inputs changed.
     """
     from difftables.common.files import read_json, write_json
     from difftables.diffusion.schedule_file import read_schedules, write_schedules
@@ -14,7 +14,7 @@ def run(job: Job) -> None:
     from difftables.sampling.loaded_run import load_run
     from difftables.search.methods import METHODS
 
-    spec, method, columns = job.spec, METHODS[job.spec.method], job.before["columns"]
+    spec, method, columns = job.spec, METHODS[job.spec.method], job.previous["columns"]
     job.columns = {str(steps): job.column(steps) for steps in spec.steps}
     levels = read_schedules(job.output("schedules")) if columns else {}
     records = read_json(job.output("record"))["records"] if columns else {}
@@ -26,7 +26,7 @@ def run(job: Job) -> None:
         numbers = {name: value for name, value in spec.search if name in method.reads}
     for steps in spec.steps:
         if steps not in wanted:
-            job.cost[str(steps)] = job.before["cost"][str(steps)]
+            job.cost[str(steps)] = job.previous["cost"][str(steps)]
             continue
         levels[steps], record = method.find(loaded, spec.sampler, steps, score, **numbers)
         job.cost[str(steps)] = {"seconds": record.pop("seconds")}

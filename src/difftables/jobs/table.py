@@ -10,9 +10,9 @@ def run(job: Job) -> None:
     """
     from difftables.common.files import write_text
     from difftables.report import figures
-    from difftables.report.page import page
+    from difftables.report.make_page import make_page
 
-    made, draw = page(job.spec, job.inputs)
+    made, draw = make_page(job.spec, job.inputs)
     if (draw is not None) != ("png" in job.outputs):
         has, planned = ("a", "none") if draw is not None else ("no", "one")
         raise ValueError(

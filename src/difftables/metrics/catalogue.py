@@ -1,10 +1,11 @@
-"""All metrics by id: what each is called, its unit, which way is better, and the function that measures samples. No torch in here.
+"""All metrics by id: name, unit, direction, and the function that measures samples. No torch until a function runs.
 
-A new metric of samples is a function in `image_metrics` or `speech_metrics` and an entry here.
+A new metric is a function in `image_metrics` or `speech_metrics` and an entry in IMAGE_METRICS or SPEECH_METRICS.
 """
 
 import re
 
+from difftables.common.errors import nearest
 from difftables.metrics import image_metrics, speech_metrics
 from difftables.metrics.metric import Metric
 
@@ -47,7 +48,7 @@ METRICS = {
     "strength": Metric("strength"),
     "v-share": Metric("V over its maximum"),
     "v-clean": Metric("V in x0 space"),
-    # of papers alone
+    # of papers only
     "fid": Metric("FID", better="lower"),
     "mos": Metric("MOS", better="higher"),
     "fid-fit": Metric("FID fit constant"),
@@ -60,7 +61,7 @@ METRICS = {
     "forward-cost": Metric("forward cost"),
 }
 
-# What reported.csv calls a metric.
+# Names of metrics in reported.csv.
 REPORTED = {
     "FID": "fid", "IS": "is", "Precision": "precision", "Recall": "recall", "PESQ": "pesq", "STOI": "stoi", "MCD": "mcd", "MOS": "mos",
     "NLL": "nll", "NFE": "nfe", "MSE of alpha_hat": "mse-alpha-bar", "FID fit constant": "fid-fit", "NLL fit constant": "nll-fit",
@@ -74,34 +75,35 @@ def split(metric_id: str) -> tuple[str, str] | None:
     if metric_id in METRICS:
         return metric_id, ""
     key, _, variant = metric_id.rpartition("-")
-    fits = key in METRICS and METRICS[key].variants and re.fullmatch(METRICS[key].variants, variant)
-    return (key, variant) if fits else None
+    if key in METRICS and METRICS[key].variants and re.fullmatch(METRICS[key].variants, variant):
+        return key, variant
+    return None
 
 
 def metric(metric_id: str) -> Metric:
     """The metric of an id.  Raises: LookupError for an unknown id."""
-    found = split(metric_id)
-    if found is None:
-        raise LookupError(f"there is no metric {metric_id!r} in METRICS of difftables.metrics.catalogue")
-    return METRICS[found[0]]
+    key_and_variant = split(metric_id)
+    if key_and_variant is None:
+        raise LookupError(f"METRICS of difftables.metrics.catalogue has no {metric_id!r}{nearest(metric_id, METRICS)}")
+    return METRICS[key_and_variant[0]]
 
 
 def fits(metric_id: str, wanted: str) -> bool:
     """Whether a metric is the wanted one, or a variant of it."""
-    found = split(metric_id)
-    return found is not None and wanted in (metric_id, found[0])
+    key_and_variant = split(metric_id)
+    return key_and_variant is not None and wanted in (metric_id, key_and_variant[0])
 
 
 def short_name(metric_id: str) -> str:
-    """The name of a metric that was not measured; a variant such as precision-k5 has its k."""
-    known = metric(metric_id)
+    """The name of a metric that was not measured; that of a variant such as precision-k5 has its k."""
+    entry = metric(metric_id)
     _, variant = split(metric_id) or ("", "")
     if not variant:
-        return known.short
-    return known.name.format(k=variant[1:]) if "{k}" in known.name else f"{known.short}-{variant}"
+        return entry.short
+    return entry.name.format(k=variant[1:]) if "{k}" in entry.name else f"{entry.short}-{variant}"
 
 
 def reported_name(metric_id: str) -> str:
-    """What reported.csv calls a metric; empty for a variant, whose setting a paper may not have, and for what no paper reports."""
-    same = "fid" if metric_id == "fd" else metric_id
-    return next((name for name, known in REPORTED.items() if known == same), "")
+    """The name of a metric in reported.csv; empty for a variant, whose setting a paper may not have, and for what no paper reports."""
+    reported_id = "fid" if metric_id == "fd" else metric_id
+    return next((name for name, each in REPORTED.items() if each == reported_id), "")

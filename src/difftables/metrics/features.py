@@ -1,4 +1,4 @@
-"""Feature networks behind one interface: uint8 images in, features and class logits out."""
+"""Feature networks: uint8 images in, features and class logits out."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ FeatureNet = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def _prepared(images: Tensor, pixels: int) -> Tensor:
-    """uint8 [B, C, H, W] to float RGB in [0, 1] at pixels x pixels, bilinear without antialias as pytorch-fid."""
+    """uint8 [B, C, H, W] to float RGB in [0, 1] at pixels x pixels, bilinear without antialias, as in pytorch-fid."""
     x = images.float().div(255).expand(-1, 3, -1, -1)
     return F.interpolate(x, size=(pixels, pixels), mode="bilinear", align_corners=False)
 
@@ -48,7 +48,7 @@ def inception(pixels: int, weights: Path | None, device: torch.device) -> Featur
     """pytorch-fid's Inception-v3 with its published weights from a local file: 2,048 features, 1,008 logits.
 
     The logits leave out the bias, as torch-fidelity's inception score does.
-    Raises: ValueError when no weights file is given or it holds something else.
+    Raises: ValueError without a weights file, or for one that holds something else.
     """
     if weights is None:
         raise ValueError("inception needs its weights file; snakemake fetches it, see features.inception in params.yaml")
@@ -59,9 +59,9 @@ def inception(pixels: int, weights: Path | None, device: torch.device) -> Featur
         try:
             return torch.load(weights, weights_only=True, map_location="cpu")
         except Exception as error:
-            raise ValueError(f"{weights} holds no Inception weights ({type(error).__name__}); delete it and run again") from None
+            raise ValueError(f"{weights} holds no Inception weights ({type(error).__name__}); delete it and run snakemake") from None
 
-    module.load_state_dict_from_url = local  # the only way in: the package would download by itself
+    module.load_state_dict_from_url = local  # the package takes no file: without this it downloads one
     net = module.InceptionV3([3], resize_input=False, normalize_input=True).eval().to(device)
     head = local()["fc.weight"].to(device)
 
@@ -76,12 +76,13 @@ NETS: Variants[Callable[[int, Path | None, torch.device], FeatureNet]] = {"effic
 
 
 def load(net: str, pixels: int, weights: Path | None, digest: str | None, device: torch.device) -> FeatureNet:
-    """A feature network by name, its weights file checked against a sha256.
+    """A feature network by name.
 
-    Raises: ValueError naming a weights file whose bytes are not the expected ones.
+    Args: weights: its file, None for weights from a package; digest: the expected sha256 of the file.
+    Raises: ValueError naming a file with another sha256.
     """
-    if weights is not None and digest is not None and (found := sha256(weights)) != digest:
-        raise ValueError(f"{weights} has sha256 {found[:12]}..., not {digest[:12]}...; delete it and run again")
+    if weights is not None and digest is not None and (actual := sha256(weights)) != digest:
+        raise ValueError(f"{weights} has sha256 {actual[:12]}..., not {digest[:12]}...; delete it and run snakemake")
     return NETS[net](pixels, weights, device)
 
 

@@ -16,7 +16,7 @@ class Moments:
 
 
 def moments(features: Tensor) -> Moments:
-    """Fit a Gaussian to features, [N, d]; the data are centred before anything is squared.
+    """The Gaussian fitted to features, [N, d], which are centred before they are squared.
 
     Raises: ValueError for fewer than two samples or features that are not finite.
     """
@@ -24,7 +24,7 @@ def moments(features: Tensor) -> Moments:
     if count < 2:
         raise ValueError(f"a Frechet distance needs at least two samples, not {count}; raise evaluation.n")
     if not torch.isfinite(features).all():
-        raise ValueError("features are not finite; the samples are broken")
+        raise ValueError("features of the samples are not finite; look at the samples and at the weights of the feature network")
     mean = features.double().mean(dim=0)
     centred = (features.double() - mean) / (count - 1) ** 0.5
     return Moments(mean, torch.linalg.qr(centred, mode="r").R if count > width else centred, count)

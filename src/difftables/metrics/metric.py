@@ -1,4 +1,4 @@
-"""What a metric is, and the score of a set of samples by it. No torch in here."""
+"""A metric, and the score of a set of samples by it. No torch in here."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,8 +11,8 @@ from typing import Any
 class Measurement:
     """A value of a metric for one set of samples.
 
-    Args: value: None where no sample could be scored; failed: samples that could not be scored, None where that cannot happen;
-        variant: of the metric, as its id ends; settings: what the metric's name has in braces.
+    Args: value: None where no sample could be scored; failed: count of samples that could not be scored, None where that cannot
+        happen; variant: of the metric, the end of its id; settings: values for the braces in the metric's name.
     """
 
     value: float | None
@@ -52,11 +52,11 @@ def scores(metrics: Mapping[str, Metric], samples: Any) -> list[Score]:
 
     Args: metrics: by id; samples: what their functions take.
     """
-    found = []
+    result = []
     for _, group in groupby(metrics.items(), key=lambda each: each[1].variants):
         columns = [[score(key, metric, each) for each in measured(metric, samples)] for key, metric in group]
-        found += [each for row in zip(*columns, strict=True) for each in row]
-    return found
+        result += [each for row in zip(*columns, strict=True) for each in row]
+    return result
 
 
 def measured(metric: Metric, samples: Any) -> list[Measurement]:

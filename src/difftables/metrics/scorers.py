@@ -65,9 +65,9 @@ def search_images(inputs: ScorerInputs) -> SearchScorer:
     with_features = image_samples(inputs, "held_out")
 
     def score(images: Tensor) -> float:
-        (found,) = frechet_distance(with_features(images))
-        assert found.value is not None
-        return found.value
+        (measurement,) = frechet_distance(with_features(images))
+        assert measurement.value is not None
+        return measurement.value
 
     return score
 

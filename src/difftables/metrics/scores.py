@@ -1,4 +1,4 @@
-"""KID and inception score, torch-fidelity's functions on features and logits we already have; precision and recall."""
+"""KID and inception score, by torch-fidelity's functions on features and logits; precision and recall."""
 
 from collections.abc import Sequence
 
@@ -17,12 +17,10 @@ def kernel_distance(features: Tensor, reference: Tensor, subsets: int, size: int
     torchvision_operators()
     from torch_fidelity.metric_kid import kid_features_to_metric
 
-    if min(len(features), len(reference)) < size:
-        raise ValueError(
-            f"KID subsets of {size} need as many samples, here are {min(len(features), len(reference))}; lower evaluation.kid_subset_size"
-        )
-    found = kid_features_to_metric(features, reference, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
-    return float(found["kernel_inception_distance_mean"])
+    if (fewest := min(len(features), len(reference))) < size:
+        raise ValueError(f"KID subsets of {size} need as many samples, and there are {fewest}; lower evaluation.kid_subset_size")
+    result = kid_features_to_metric(features, reference, kid_subsets=subsets, kid_subset_size=size, rng_seed=seed, verbose=False)
+    return float(result["kernel_inception_distance_mean"])
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
@@ -32,9 +30,9 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 class Manifold:
-    """Balls around features: each reaches to its k-th nearest neighbour in its own set, itself left out.
+    """Balls around features: each reaches to the k-th nearest other feature of the set.
 
-    Args: features: [N, d]; neighbours: the k to serve.
+    Args: features: [N, d]; neighbours: the k.
     Raises: ValueError for too few samples for k neighbours.
     Source: Kynkaanniemi et al. 2019.
     """
@@ -50,19 +48,19 @@ class Manifold:
         """Share of other features, [M, d], that lie in at least one ball, for each k."""
         inside = dict.fromkeys(self.radii, 0)
         for part in others.split(rows):
-            found = _distances(part, self.features)
+            distances = _distances(part, self.features)
             for k, radius in self.radii.items():
-                inside[k] += int((found <= radius).any(dim=1).sum())
+                inside[k] += int((distances <= radius).any(dim=1).sum())
         return {k: count / len(others) for k, count in inside.items()}
 
 
 def precision_recall(features: Tensor, reference: Manifold) -> dict[int, tuple[float, float]]:
-    """Improved precision and recall for each k of the reference: the shares of samples inside the balls of the other set.
+    """Improved precision and recall for each k of the reference: the shares of features inside the balls of the other set.
 
-    Ours, where torch-fidelity has the same: it finds the balls of the reference anew for every set and every k.
+    Not by torch-fidelity, which computes the balls of the reference again for each set and each k.
     """
-    precision, own = reference.holds(features), Manifold(features, list(reference.radii))
-    recall = own.holds(reference.features)
+    precision, generated = reference.holds(features), Manifold(features, list(reference.radii))
+    recall = generated.holds(reference.features)
     return {k: (precision[k], recall[k]) for k in reference.radii}
 
 
@@ -76,6 +74,6 @@ def inception_score(logits: Tensor, splits: int, seed: int) -> float:
     from torch_fidelity.metric_isc import isc_features_to_metric
 
     if len(logits) < splits:
-        raise ValueError(f"an inception score over {splits} splits needs more than {len(logits)} samples; raise evaluation.n")
-    found = isc_features_to_metric(logits.to(torch.float32), splits=splits, shuffle=True, rng_seed=seed)
-    return float(found["inception_score_mean"])
+        raise ValueError(f"an inception score over {splits} splits needs as many samples, and there are {len(logits)}; raise evaluation.n")
+    result = isc_features_to_metric(logits.to(torch.float32), splits=splits, shuffle=True, rng_seed=seed)
+    return float(result["inception_score_mean"])

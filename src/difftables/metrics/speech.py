@@ -167,8 +167,7 @@ def waveform_scores_of(
     tasks = [(ref, est, names) for ref, est in pairs]
     if workers == 1:
         return [_scored(task) for task in tasks]
-    os.environ.update(
-        OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1"
-    )  # read by the children; this process has read its own
+    # The children read these variables; this process has read them already.
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         return list(pool.map(_scored, tasks, chunksize=max(1, len(tasks) // (4 * workers))))

@@ -1,9 +1,9 @@
-"""Makes torchvision importable beside a CPU build of torch.
+"""Import torchvision beside a CPU build of torch.
 
 The default torchvision wheel is a CUDA build; beside a CPU torch its own operators do not load, and `import torchvision`
-fails on the missing `nms`. Declaring that operator first is enough, since nothing here calls it.
+fails on the missing `nms`. Declaring that operator first is enough, since this project never calls it.
 
-For another operator that nothing here calls, `import torchvision` imports torch's compiler, which takes longer than most jobs do.
+For another operator that it never calls, `import torchvision` imports torch's compiler, which takes longer than most jobs.
 """
 
 import sys
@@ -12,11 +12,11 @@ from types import ModuleType
 
 import torch
 
-_declared: list[torch.library.Library] = []  # a Library that is collected takes its operators with it
+_declared: list[torch.library.Library] = []  # kept: a Library that is garbage-collected removes its operators
 
 
 def torchvision_operators() -> bool:
-    """Import torchvision; declare what that looks for, if its own library cannot. Returns whether it was needed."""
+    """Import torchvision, with its operators declared where its library does not load.  Returns: whether they were declared."""
     needed = _declare()
     if "torchvision" not in sys.modules and "torch._dynamo" not in sys.modules:
         _import_without_compiler()
@@ -24,12 +24,12 @@ def torchvision_operators() -> bool:
 
 
 def _import_without_compiler() -> None:
-    """Import torchvision with an empty compiler in place of torch's, which stays as it is for whoever imports it later."""
+    """Import torchvision with an empty compiler in place of torch's, which later imports still receive."""
     compiler, utils = ModuleType("torch._dynamo"), ModuleType("torch._dynamo.utils")
     utils.is_compile_supported = lambda device: False  # type: ignore[attr-defined]  # all that torchvision.ops.roi_align asks for
     sys.modules.update({"torch._dynamo": compiler, "torch._dynamo.utils": utils})
     try:
-        with suppress(ImportError):  # a torchvision that asks for more; `import torchvision` then takes its time
+        with suppress(ImportError):  # a torchvision that asks for more; `import torchvision` then imports the compiler
             import torchvision  # noqa: F401
     finally:
         for name in ("torch._dynamo", "torch._dynamo.utils"):

@@ -95,14 +95,14 @@ def claim_problems(claim: Claim, tables: dict[str, Table]) -> Iterator[str]:
     table = tables[claim.table]
     for side in ("better", "than"):
         row = getattr(claim, side)
-        if row not in table.rows_told():
-            yield f"{side} is {row!r}, which is no row of {claim.table}{nearest(row, table.rows_told())}"
+        if row not in table.row_ids():
+            yield f"{side} is {row!r}, which is no row of {claim.table}{nearest(row, table.row_ids())}"
     if claim.better == claim.than:
         yield f"better and than are both {claim.better!r}"
-    own = table.metrics_told()
+    own = table.metric_ids()
     if claim.metric is not None and not any(catalogue.fits(claim.metric, known) or catalogue.fits(known, claim.metric) for known in own):
         yield f"metric is {claim.metric!r}, which {claim.table} has not{nearest(claim.metric, own)}"
-    columns = table.columns_told()
+    columns = table.column_ids()
     if claim.column is not None and columns is not None and claim.column not in columns:
         yield f"column is {claim.column!r}, which {claim.table} has not{nearest(claim.column, columns)}"
     if claim.column is not None and columns is None and not claim.column.replace(".", "", 1).isdigit():

@@ -1,7 +1,6 @@
 """A paper is a folder: its tables, claims and reported numbers, checked before any job."""
 
 import csv
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,6 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from difftables.common.errors import ConfigError, nearest
-from difftables.common.variants import Variants
 from difftables.papers.checks import claim_problems, problems_of, twice
 from difftables.papers.numbers import Claim, Number
 from difftables.papers.tables import TABLES, Table
@@ -21,31 +19,6 @@ Spec = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
 PAPERS = Path("workflow/papers")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, five times as fast, where PyYAML has it
-# What a table of each kind is made from; render.RENDERERS has the function of each.
-READS: Variants[tuple[str, ...]] = {
-    "steps": ("records", "samples", "floor"),
-    "images": ("records", "samples", "floor", "data"),
-    "speech": ("records", "samples"),
-    "listen": ("records", "samples", "data", "audio"),
-    "errors": ("errors",),
-    "robustness": ("robustness",),
-    "summary": ("records", "likelihood", "floor"),
-    "compute": ("records", "likelihood", "floor"),
-    "terms": ("likelihood",),
-    "chains": ("likelihood",),
-    "noised": ("data",),
-    "schedules": (),
-    "learning": ("curves",),
-    "gradients": ("gradients",),
-    "course": ("levels", "data"),
-    "gaussian": (),
-    "variance": ("variance",),
-    "phases": ("data",),
-    "progress": ("records", "floor"),
-}
-# Kinds whose picture needs no row that is run: closed forms, and those of the table's run itself.
-CLOSED, OF_RUN = ("schedules", "gaussian"), ("noised", "errors", "robustness")
-STUDIES = ("errors", "robustness", "gradients", "variance")  # of a trained run, each a rule of its own
 
 
 @dataclass(frozen=True)
@@ -65,28 +38,6 @@ class Paper:
     def layouts(self) -> dict[str, Spec]:
         """Its tables as plain data, without the keys that tables.yaml leaves out, but for the foot."""
         return {name: {"foot": table.foot} | table.model_dump(exclude_unset=True) for name, table in self.tables.items()}
-
-
-def samplers_of(layout: Spec, key: str = "sampler") -> list[str]:
-    """The samplers that a table's rows name."""
-    return [row[key] for row in layout.get("rows", []) if key in row]
-
-
-def drawn(layout: Spec, run: str | None, rows: list[Spec]) -> bool:
-    """Whether a table has a picture: its kind has one, and what it shows is run.  Args: run: of the table; rows: bound to runs."""
-    kind, bound = layout["kind"], [row for row in rows if run and row["run"]]
-    if kind == "summary":  # of all its metrics it draws one ratio, of the terms of two runs
-        metrics, parts = {column["metric"] for column in layout["columns"]}, set(layout.get("ratio") or ())
-        return "nll" in metrics and bool(parts) and parts <= {row["id"] for row in bound}
-    if kind == "phases":
-        return any(run or row["points"] != "data" for row in rows)
-    return kind in CLOSED or bool(run if kind in OF_RUN else bound)
-
-
-def heard(names: Iterable[str], asked: list[int]) -> list[int]:
-    """Step counts of a sampler that are written as audio: those asked for that it has, or its lowest; names: of its samples."""
-    own = sorted(int(name.split("/")[1]) for name in names if name.startswith("samples/"))
-    return [steps for steps in own if steps in asked] or own[:1]
 
 
 # -- reading -----------------------------------------------------------------------------------------------------

@@ -45,15 +45,15 @@ class Table(Frozen):
     title: Text
     foot: list[Text] = Field(default_factory=list)
 
-    def rows_told(self) -> list[str]:
+    def row_ids(self) -> list[str]:
         """Ids of the rows whose cells a claim may compare."""
         return []
 
-    def metrics_told(self) -> tuple[str, ...]:
+    def metric_ids(self) -> tuple[str, ...]:
         """Metrics of its cells, without their variants."""
         return self.METRICS
 
-    def columns_told(self) -> list[str] | None:
+    def column_ids(self) -> list[str] | None:
         """Ids of its columns; None where they are numbers."""
         return None
 
@@ -63,7 +63,7 @@ class TableOfRows(Table):
 
     rows: Sequence[Row]
 
-    def rows_told(self) -> list[str]:
+    def row_ids(self) -> list[str]:
         return [row.id for row in self.rows]
 
 
@@ -120,7 +120,7 @@ class Errors(Table):
     kind: Literal["errors"]
     literature: list[Quoted] = Field(default_factory=list)
 
-    def rows_told(self) -> list[str]:
+    def row_ids(self) -> list[str]:
         """The estimators."""
         return ["estimator", "oracle", "known-mel"]
 
@@ -133,11 +133,11 @@ class Robustness(TableOfRows):
     kind: Literal["robustness"]
     rows: list[RobustnessRow]
 
-    def rows_told(self) -> list[str]:
+    def row_ids(self) -> list[str]:
         """Each row twice."""
         return [f"{row.id}-{method}" for row in self.rows for method in ("fixed", "adjusted")]
 
-    def columns_told(self) -> list[str]:
+    def column_ids(self) -> list[str]:
         """Statistics over schedules."""
         return list(STATISTICS)
 
@@ -156,10 +156,10 @@ class Summary(TableOfRows):
     def _measured(self) -> dict[str, str]:
         return {column.id: column.metric for column in self.columns if column.metric and not (column.dataset or column.select)}
 
-    def metrics_told(self) -> tuple[str, ...]:
+    def metric_ids(self) -> tuple[str, ...]:
         return tuple(self._measured().values())
 
-    def columns_told(self) -> list[str]:
+    def column_ids(self) -> list[str]:
         return list(self._measured())
 
 
@@ -172,7 +172,7 @@ class Compute(TableOfRows):
     rows: list[LineRow]
     quotes: list[Quoted] = Field(default_factory=list)
 
-    def columns_told(self) -> list[str]:
+    def column_ids(self) -> list[str]:
         return list(self.METRICS)
 
 
@@ -184,7 +184,7 @@ class Terms(TableOfRows):
     kind: Literal["terms"]
     rows: list[TermsRow]
 
-    def columns_told(self) -> list[str]:
+    def column_ids(self) -> list[str]:
         return list(TERMS)
 
 
@@ -205,7 +205,7 @@ class OfSchedules(Table):
     kind: Literal["noised", "schedules"]
     schedules: Annotated[list[Text], Field(min_length=1)]
 
-    def rows_told(self) -> list[str]:
+    def row_ids(self) -> list[str]:
         return self.schedules
 
 
@@ -217,7 +217,7 @@ class Learning(TableOfRows):
     kind: Literal["learning"]
     rows: list[TrainedRow]
 
-    def columns_told(self) -> list[str]:
+    def column_ids(self) -> list[str]:
         """Quarters of the shortest training."""
         return list(QUARTERS)
 
@@ -230,11 +230,11 @@ class Gradients(TableOfRows):
     kind: Literal["gradients"]
     rows: list[TrainedRow]
 
-    def rows_told(self) -> list[str]:
+    def row_ids(self) -> list[str]:
         """Each net with each objective and density."""
         return [f"{row.id}-{studied}" for row in self.rows for studied in STUDIED]
 
-    def columns_told(self) -> list[str]:
+    def column_ids(self) -> list[str]:
         """The trace of each net and objective, which compares with itself alone, and one for each other metric."""
         objectives = dict.fromkeys(studied.split("-")[0] for studied in STUDIED)
         return [*(f"{row.id}-{objective}" for row in self.rows for objective in objectives), *self.METRICS[1:]]
@@ -287,7 +287,7 @@ class Progress(TableOfRows):
     rows: list[ProgressRow]
     quotes: list[Quoted] = Field(default_factory=list)
 
-    def rows_told(self) -> list[str]:
+    def row_ids(self) -> list[str]:
         return list(dict.fromkeys(row.line for row in self.rows))
 
 

@@ -11,7 +11,8 @@ from difftables.common.files import canonical, write_text
 from difftables.config.data import Frozen, Speech
 from difftables.config.params_file import Table
 from difftables.config.sampling import Sampler
-from difftables.papers.folder import PAPERS, READS, STUDIES, drawn
+from difftables.papers.folder import PAPERS
+from difftables.papers.kinds import INPUTS_OF_KIND, STUDIES, has_picture
 from difftables.planning.params import Loaded, load
 from difftables.planning.result_files import ResultFiles
 from difftables.provenance import fingerprint
@@ -144,7 +145,7 @@ class Workflow(ResultFiles):
             "curves": [self.curve_file(run, self.params.runs[run].seeds[0]) for run in used],
             **{kind: [self.study_file(run, seed, kind) for run, seed in nets] for kind in STUDIES},
         }
-        for name in READS[layout["kind"]]:
+        for name in INPUTS_OF_KIND[layout["kind"]]:
             if name == "likelihood" and "nll" not in [column.get("metric") for column in layout.get("columns", [{"metric": "nll"}])]:
                 continue
             found["records" if name in STUDIES else name] = list(dict.fromkeys(known[name]))
@@ -156,7 +157,7 @@ class Workflow(ResultFiles):
 
     def has_figure(self, paper: str, table: str) -> bool:
         """Whether a table has a picture at this scale."""
-        return drawn(self.layouts[paper][table], self.params.tables[paper][table].run, self.rows(paper, table))
+        return has_picture(self.layouts[paper][table], self.params.tables[paper][table].run, self.rows(paper, table))
 
     def paper_pattern(self, figure: bool) -> str:
         """A pattern of the papers in the names of tables that have a picture, or have none: it looks ahead at the table."""

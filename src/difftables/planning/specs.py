@@ -10,7 +10,7 @@ from difftables.config.params_file import Table
 from difftables.config.run import Adjustment, Backbone, EstimatorNet
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
 from difftables.config.sampling import Compared, Sampler, Sampling
-from difftables.papers.folder import READS
+from difftables.papers.kinds import INPUTS_OF_KIND
 from difftables.planning.table_rows import TableRows
 from difftables.search.methods import METHODS
 
@@ -270,7 +270,7 @@ class JobSpecs(TableRows):
         if run and speech:
             model = {"precondition": run.precondition, "density": run.density, "steps": run.train.steps, "batch": run.train.batch}
         noted = layout.get("about") or layout["kind"] == "progress"
-        noted = noted or set(READS[layout["kind"]]) & {"likelihood", "curves", "gradients", "variance"}
+        noted = noted or set(INPUTS_OF_KIND[layout["kind"]]) & {"likelihood", "curves", "gradients", "variance"}
         runs = [name for name in dict.fromkeys(row["run"] for row in rows) if name]
         return specs.TableSpec(
             paper=paper, table=table, layout=layout, rows=rows, steps=bound.steps, run=bound.run, dataset=run.data if run else None,

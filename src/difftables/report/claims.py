@@ -2,6 +2,7 @@
 
 from difftables.metrics.catalogue import fits, short_name
 from difftables.report.cells import Cell
+from difftables.report.statistics import interval
 
 VERDICTS = ("holds", "contradicted", "not distinguishable")
 
@@ -42,8 +43,6 @@ def places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
 
 def _gap(a: Cell, b: Cell) -> tuple[float, float] | None:
     """Interval of value(a) - value(b): from paired seeds, or the difference itself of two closed forms."""
-    from difftables.report.cells import interval
-
     if a.status == b.status == "closed-form" and a.value is not None and b.value is not None:
         return a.value - b.value, a.value - b.value
     return interval(a, b)

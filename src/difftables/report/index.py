@@ -4,9 +4,10 @@ from typing import Any
 
 from difftables.common.files import csv_text, json_text
 from difftables.config.job_specs import ReportSpec
-from difftables.report.cells import Cell, cells_text
+from difftables.report.cells import Cell
 from difftables.report.claims import VERDICTS, metric_of, places, verdict
-from difftables.report.pages import Page
+from difftables.report.page import Page
+from difftables.report.printing import cells_csv
 
 
 def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, str]:
@@ -15,7 +16,7 @@ def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, st
     Args: pages: all of the scale, in its order; plots: names of those with step counts, paper-table.
     """
     cells = [cell for page in pages for cell in page.cells]
-    found = {"README.md": readme(spec, pages), "cells.csv": cells_text(cells), "metrics.json": json_text(metrics(cells, spec.claims))}
+    found = {"README.md": readme(spec, pages), "cells.csv": cells_csv(cells), "metrics.json": json_text(metrics(cells, spec.claims))}
     for name in plots:
         found[f"plots/{name}.csv"] = csv_text(*wide([cell for cell in cells if f"{cell.paper}-{cell.table}" == name]))
     return found

@@ -1,74 +1,78 @@
-"""A table from its spec and its files: the same page each time, and what draws its figure."""
+"""A table as a page: cells and grids, which hold all that its Markdown, LaTeX, CSV and JSON are printed from."""
 
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from difftables.common.files import read_json, sha256
-from difftables.common.names import local
-from difftables.config.job_specs import TableSpec
-from difftables.papers.folder import READS
-from difftables.report.cells import Reported, judge
-from difftables.report.kinds import RENDERERS
-from difftables.report.pages import Page
-from difftables.report.sources import Sources, machines
-
-Inputs = Mapping[str, list[Path]]  # files by name, as Workflow.table_inputs lists them
+from difftables.common.files import json_text, read_json
+from difftables.report.cells import Cell
+from difftables.report.printing import Grid, cells_csv, latex, markdown
 
 
-def page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] | None]:
-    """The page of a table, and a function that draws its figure, or None where it has none.
+@dataclass
+class Page:
+    """One table of a paper."""
 
-    Raises: ValueError naming a file that is damaged or holds something else.
-    """
-    plain = spec.model_dump() | {"data": {"medium": "images"} if spec.speech is None else spec.speech.model_dump()}
-    rendered = RENDERERS[spec.layout["kind"]](sources(plain, inputs))
-    judge(rendered.cells)
-    grids = [rendered.grid, *rendered.more]
-    drawn = rendered.draw is not None
-    return Page(spec.paper, spec.table, spec.layout["title"], banner(plain), drawn, rendered.cells, grids), rendered.draw
+    paper: str
+    table: str
+    title: str
+    banner: str  # where the numbers come from, as Markdown
+    figure: bool  # whether a picture lies beside it
+    cells: list[Cell]
+    grids: list[Grid]  # what they show are these very cells, or text
+
+    def texts(self) -> dict[str, str]:
+        """What the files of the table hold, by suffix."""
+        return {"md": self.markdown(), "tex": self.latex(), "csv": cells_csv(self.cells), "json": json_text(self.plain())}
+
+    def markdown(self) -> str:
+        """The page in Markdown, with its picture."""
+        first, *more = self.grids
+        below = "".join(f"\n### {grid.title}\n\n{markdown(grid)}" for grid in more)
+        picture = f"\n![{self.table}]({self.table}.png)\n" if self.figure else ""
+        return f"## {self.paper} {self.table}: {self.title}\n\n{self.banner}\n\n{markdown(first)}{below}{picture}"
+
+    def latex(self) -> str:
+        """The page in LaTeX; in a paper the table stands alone, so that what it was measured on has to be a note of it."""
+        first, *more = self.grids
+        noted = Grid(first.title, first.head, first.lines, [self.banner.replace("**", "").replace("`", ""), *first.notes])
+        label = f"tab:{self.paper}-{self.table}"
+        return "\n".join([latex(noted, label), *(latex(grid, f"{label}-{i}") for i, grid in enumerate(more, 2))])
+
+    def plain(self) -> dict[str, Any]:
+        """The page as JSON, from which `from_plain` makes it again; a cell that a grid shows is its place among the cells."""
+        places = {id(cell): place for place, cell in enumerate(self.cells)}
+        return {
+            "paper": self.paper, "table": self.table, "title": self.title, "banner": self.banner, "figure": self.figure,
+            "cells": [vars(cell) for cell in self.cells],
+            "grids": [
+                {
+                    "title": grid.title, "head": grid.head, "notes": grid.notes,
+                    "lines": [[name, [places[id(each)] if isinstance(each, Cell) else each for each in line], kind]
+                              for name, line, kind in grid.lines],
+                }
+                for grid in self.grids
+            ],
+        }  # fmt: skip
 
 
-def sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
-    """What a table's renderer reads, by run and sampler."""
-    rows = [row for row in spec["rows"] if row["run"]]
-    drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
-    trained = dict.fromkeys(row["run"] for row in rows)
-    chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
-    curves = dict(zip(trained, inputs.get("curves", []), strict=False))
-    return Sources(
-        spec, Reported(next(iter(inputs.get("reported", [])), None)), [_record(path) for path in inputs.get("records", [])],
-        dict(zip(drawn, inputs.get("samples", []), strict=False)),
-        next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
-        next(iter(inputs.get("audio", [])), None), [_record(path) for path in inputs.get("likelihood", [])], curves,
-        {name: sha256(path)[:16] for name, path in curves.items()},
-        {name: chosen[each["levels"]] for name, each in spec["courses"].items() if each["levels"] in chosen},
-        machines(read_json(path) for path in inputs.get("made", [])),
-    )  # fmt: skip
-
-
-def _record(path: Path) -> Any:
-    """A record that knows the hash of its bytes."""
-    found = read_json(path)
-    found["shared"]["fingerprint"] = sha256(path)[:16]
-    return found
-
-
-def banner(spec: dict[str, Any]) -> str:
-    """Where the numbers come from, in one line nobody can miss."""
-    if not READS[spec["layout"]["kind"]]:
-        named = "schedules" in spec["layout"]
-        return "**Closed form**, " + (f"with the schedules of scale `{spec['scale']}`." if named else "nothing is trained or sampled.")
-    if spec["layout"]["kind"] == "phases":
-        where = f"the training images of `{spec['dataset']}`, scale `{spec['scale']}`" if spec["run"] else "made points alone"
-        return f"**Measured on {where}**, with exact posteriors; two points in closed form. Nothing is trained or sampled."
-    if spec["run"] is None:
-        return f"**Own rows were not run:** `params.yaml` binds no run to this table at scale `{spec['scale']}`."
-    if spec["layout"]["kind"] == "course":
-        return (
-            f"**Closed form**, with the schedules of scale `{spec['scale']}`; nothing is measured but levels chosen on `{spec['dataset']}`."
+def from_plain(plain: dict[str, Any]) -> Page:
+    """A page of its JSON."""
+    cells = [Cell(**cell) for cell in plain["cells"]]
+    grids = [
+        Grid(
+            grid["title"], grid["head"],
+            [(name, [cells[each] if isinstance(each, int) else each for each in line], kind) for name, line, kind in grid["lines"]],
+            grid["notes"],
         )
-    seeds = f"{spec['train_seeds']} training seed{'s' * (spec['train_seeds'] > 1)}"
-    seeds += f" x {spec['seeds']} sampling seeds" if spec["steps"] else ""
-    note = "" if spec["scale"] == "paper" else " This is not the paper's data: compare rows with rows, never with the paper's numbers."
-    return f"**Measured at scale `{spec['scale']}` on `{spec['dataset']}`**, run `{local(spec['run'], spec['paper'])}`, {seeds}.{note}"
+        for grid in plain["grids"]
+    ]  # fmt: skip
+    return Page(plain["paper"], plain["table"], plain["title"], plain["banner"], plain["figure"], cells, grids)
+
+
+def read_page(path: Path) -> Page:
+    """The page in a table's JSON file.  Raises: ValueError naming a file that is cut, or holds no page."""
+    try:
+        return from_plain(read_json(path))
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{path} holds no table ({error}); delete it and run snakemake") from None

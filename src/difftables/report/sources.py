@@ -8,7 +8,10 @@ from typing import Any
 from difftables.common.names import local
 from difftables.metrics.catalogue import short_name
 from difftables.papers.numbers import Number
-from difftables.report.cells import Cell, Grid, Reported, quote
+from difftables.papers.reported import ReportedNumbers, source_of
+from difftables.report.cells import Cell
+from difftables.report.printing import Grid
+from difftables.report.statistics import mean_sd
 
 
 @dataclass
@@ -16,7 +19,7 @@ class Sources:
     """A table's spec, the paper's numbers and the files of its rows."""
 
     spec: dict[str, Any]  # of Workflow.table_spec
-    reported: Reported
+    reported: ReportedNumbers
     records: list[Any] = field(default_factory=list)
     samples: dict[tuple[str, str], Path] = field(default_factory=dict)  # by run and sampler, of the first training seed
     floor: Any = None
@@ -44,12 +47,12 @@ def machines(provenances: Iterable[dict[str, Any]]) -> str:
     return "; ".join(dict.fromkeys(each["machine"] for each in provenances))
 
 
-def named(sources: Sources, row: dict[str, Any], key: str = "sampler") -> str:
+def sampler_name(sources: Sources, row: dict[str, Any]) -> str:
     """The sampler of a row as the paper's files name it; "" for a row without."""
-    return local(row[key], sources.spec["paper"]) if key in row else ""
+    return local(row["sampler"], sources.spec["paper"]) if "sampler" in row else ""
 
 
-def cell_of(sources: Sources, row: dict[str, Any], column: str, metric_id: str, head: str = "", **more: Any) -> Cell:
+def new_cell(sources: Sources, row: dict[str, Any], column: str, metric_id: str, head: str = "", **more: Any) -> Cell:
     """A cell that was not run, by the ids of its row, column and metric.  Args: head: the column's name, unless that is its id."""
     spec = sources.spec
     fields: dict[str, Any] = {"dataset": spec["dataset"] or "", "metric": short_name(metric_id), "status": "not-run"} | more
@@ -57,7 +60,26 @@ def cell_of(sources: Sources, row: dict[str, Any], column: str, metric_id: str, 
     return Cell(spec["paper"], spec["table"], row["label"], head or column, **fields, **ids)
 
 
-def quotes(sources: Sources) -> tuple[list[Cell], list[str]]:
+def quote(cell: Cell, number: Number) -> Cell:
+    """Write a reported number into a cell; its source starts with [metric, data set]."""
+    cell.paper_value, cell.paper_metric, cell.paper_dataset = number.value, number.metric, number.dataset
+    cell.paper_source = f"[{number.metric}, {number.dataset}] {source_of(number)}"
+    return cell
+
+
+def fill(cell: Cell, records: list[Any], files: list[Any]) -> None:
+    """Put what was measured into a cell: the mean over all seeds.  Args: records: of one metric and step count; files: they come from."""
+    cell.status, cell.values = "measured", [r["value"] for r in records if r["value"] is not None]
+    if cell.values:
+        cell.value, cell.sd = mean_sd(cell.values)
+    if records[0].get("failed") is not None:  # samples that could not be scored are counted, and are in no mean
+        cell.failed = sum(r["failed"] for r in records)
+    cell.nfe, cell.unit, cell.better, cell.n = (records[0][key] for key in ("nfe", "unit", "better", "n"))
+    cell.seeds = f"{len(files)}x{len(records) // len(files)}"
+    cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
+
+
+def quoted_numbers(sources: Sources) -> tuple[list[Cell], list[str]]:
     """Single numbers of the paper that belong to no row: cells, and a note for each."""
     cells, notes = list[Cell](), list[str]()
     for row in sources.spec["layout"].get("quotes", []):
@@ -67,7 +89,7 @@ def quotes(sources: Sources) -> tuple[list[Cell], list[str]]:
     return cells, notes
 
 
-def about(sources: Sources) -> list[str]:
+def net_notes(sources: Sources) -> list[str]:
     """What trained the nets of a table: what all share in one note, and what differs from row to row."""
     found = sources.spec.get("about", {})
     if not found:
@@ -83,7 +105,7 @@ def about(sources: Sources) -> list[str]:
     return text + (["; ".join(differ) + "."] if differ else [])
 
 
-def literature(sources: Sources) -> list[Cell]:
+def literature_cells(sources: Sources) -> list[Cell]:
     """Lines that quote a paper and have no row of ours."""
     cells = list[Cell]()
     for row in sources.spec["layout"].get("literature", []):
@@ -96,6 +118,6 @@ def literature(sources: Sources) -> list[Cell]:
 
 
 def _literature(sources: Sources, row: dict[str, Any], column: str, found: Number, head: str) -> Cell:
-    cell = cell_of(sources, row, column, found.metric_id, dataset=found.dataset, method="literature", status="literature")
+    cell = new_cell(sources, row, column, found.metric_id, dataset=found.dataset, method="literature", status="literature")
     cell.column, cell.metric, cell.unit = head, found.metric, found.unit
     return quote(cell, found)

@@ -51,7 +51,7 @@ def generate_batch(
     corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Randn, Tensor, Level], Tensor], adapt: Callable[..., list[Level]] | None,
     device: torch.device, cond: Tensor | None = None, start: Level | None = None,
 ) -> Tensor:  # fmt: skip
-    """`count` samples as one batch, [count, *shape]. Tables, searches and studies all generate here.
+    """`count` samples as one batch, [count, *shape], for tables, searches and studies alike.
 
     Args: schedule, cond, solve, start: of `generate_samples`; a schedule that is a list may have a level per sample.
     """

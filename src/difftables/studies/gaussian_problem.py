@@ -1,4 +1,4 @@
-"""The exact Gaussian problem: a sampler of Soft Diffusion on data whose best denoiser is known, in closed form."""
+"""The Gaussian problem: samplers of Soft Diffusion on Gaussian data, whose best denoiser has a closed form."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Problem:
     """Gaussian images, independent at each frequency of the DCT, under blur and noise that grow with time.
 
     Args: size: of the square images, in pixels; variance: of the data at frequency 0; weakest, strongest: blur at t = 0 and 1,
-        in pixels; lowest, highest, reached: of soft.geometric_noise.
+        in pixels; lowest, highest, reached: of operator_levels.geometric_noise.
     Source: ours; blur and noise are those of Soft Diffusion (Daras et al. 2022) for images in [0, 1].
     """
 
@@ -29,25 +29,26 @@ class Problem:
     reached: float
 
     def prior(self) -> Tensor:
-        """variance / (1 + i^2 + j^2) at frequency (i, j): what the data have, [size, size]."""
+        """The variance of the data at frequency (i, j), variance / (1 + i^2 + j^2), [size, size]."""
         i = torch.arange(self.size, dtype=torch.float64)
         return self.variance / (1 + i[:, None] ** 2 + i[None] ** 2)
 
     def schedule(self, steps: int) -> Level:
-        """The levels at t = k / steps, k = steps .. 0, strength linear in t; even the last is not quite clean."""
+        """The levels at t = k / steps, k = steps .. 0, strength linear in t; the last is not quite clean."""
         t = torch.arange(steps, -1, -1, dtype=torch.float64) / steps
         std = geometric_noise(t, self.lowest, self.highest, self.reached)
         return Level.variance_exploding(std, self.weakest + (self.strongest - self.weakest) * t)
 
 
 def variances(problem: Problem, rule: str, steps: int, noisy_end: bool = False) -> Tensor:
-    """What a sampler makes of the data's variance at each frequency, [size, size], started at the true distribution of t = 1.
+    """The variance of a sampler's images at each frequency, [size, size], started at the true distribution of t = 1.
 
     v' = (g' d + a (1 - g d) / s)^2 v + b^2,  d = g p / (g^2 p + s^2),  v_0 = g_0^2 p + s_0^2
 
-    with the rule's (a, b), the blur's gain g, the noise s, the prior p, and a prime at the next level: every rule is linear in
-    x when the denoiser is, so nothing is drawn.  Args: rule: of RULES, but none that asks a net for its variance; noisy_end: add
-    the noise b of the last step as well.
+    with the rule's (a, b), the blur's gain g, the noise s, the prior p, and a prime at the next level. Every rule is linear in x
+    when the denoiser is, so that no sample is needed.
+
+    Args: rule: of RULES, but none that reads a predicted variance; noisy_end: whether the last step adds its noise b.
     Source: ours; the denoiser d x = E[x0 | x] is the Wiener filter.
     """
     levels, prior = problem.schedule(steps), problem.prior()
@@ -59,23 +60,23 @@ def variances(problem: Problem, rule: str, steps: int, noisy_end: bool = False) 
     added = b**2
     if not noisy_end:
         added[-1] = 0
-    found = total[0]
+    variance = total[0]
     for k in range(steps):
-        found = kept[k] ** 2 * found + added[k]
-    return found
+        variance = kept[k] ** 2 * variance + added[k]
+    return variance
 
 
-def distance(problem: Problem, found: Tensor) -> float:
-    """Squared Frechet distance to the data, sum (sqrt(v) - sqrt(p))^2 over frequencies.  Args: found: variances v, [size, size]."""
-    return (found.sqrt() - problem.prior().sqrt()).square().sum().item()
+def distance(problem: Problem, variance: Tensor) -> float:
+    """Squared Frechet distance to the data, sum (sqrt(v) - sqrt(p))^2 over frequencies.  Args: variance: v, [size, size]."""
+    return (variance.sqrt() - problem.prior().sqrt()).square().sum().item()
 
 
 def frechet(problem: Problem, rule: str, steps: int, noisy_end: bool = False) -> float:
-    """Squared Frechet distance of a sampler's images to the data.  Args: of `variances`."""
+    """Squared Frechet distance of a sampler's images to the data; arguments as of `variances`."""
     return distance(problem, variances(problem, rule, steps, noisy_end))
 
 
 def remainder(problem: Problem) -> float:
-    """Squared Frechet distance of the level of t = 0 to the data, g^2 p + s^2 against p: a perfect sampler's, not the least there is."""
+    """Squared Frechet distance of the level of t = 0 to the data, g^2 p + s^2 against p: that of a perfect sampler, not the minimum."""
     last = problem.schedule(1)[-1]
     return distance(problem, blur_gain(last.strength, problem.size, problem.size)[0] ** 2 * problem.prior() + last.std**2)

@@ -22,8 +22,8 @@ DIGITS = 6  # of a number in the record
 def variational_bounds(run: LoadedRun, chains: Sequence[int], *, images: int, batch: int, variance: str) -> dict[str, Any]:
     """The bound in bits/dim of each held-out image, for the whole chain and shorter ones, and its terms by level.
 
-    The net is asked once at each level of training for each image, on one draw of noise. Each shorter chain visits some of these
-    levels with the same timesteps, so that its bound is a sum over answers that exist.
+    The net runs once for each level of training and each image, on one draw of noise. Each shorter chain visits some of these
+    levels with the same timesteps, so that its bound sums terms of the same answers.
 
     Args: chains: step counts; images, batch: how many held-out images, and how many at once; variance: learned, or the one
         that the net is sampled with.

@@ -125,7 +125,7 @@ def two_points(sigma: Tensor) -> Tensor:
 
     V = E[sech^2(x / sigma^2)] = exp(-1 / (2 sigma^2)) sigma / sqrt(2 pi) int exp(-sigma^2 y^2 / 2) sech(y) dy
 
-    Source: p(x0 = 1 | x) = 1 / (1 + exp(-2 x / sigma^2)), and x = sigma^2 y; the trapezoidal rule is exact to rounding here.
+    Source: p(x0 = 1 | x) = 1 / (1 + exp(-2 x / sigma^2)), and x = sigma^2 y; the trapezoidal rule is exact to rounding.
     """
     sigma = sigma.double()[:, None]
     y = torch.linspace(-40, 40, 4001, dtype=torch.float64)

@@ -1,55 +1,29 @@
-"""Kinds of tables and figures: each turns what was measured into cells, a grid and plots."""
+"""Kinds of tables, one a module: each turns records into cells, the grids that show them, and a figure."""
 
 from collections.abc import Callable
 
 from difftables.common.variants import Variants
-from difftables.report.kinds.field import progress, variance
+from difftables.report.kinds.compute import compute
+from difftables.report.kinds.course import course
+from difftables.report.kinds.errors import errors
+from difftables.report.kinds.gaussian import gaussian
+from difftables.report.kinds.gradients import gradients
+from difftables.report.kinds.images import images
+from difftables.report.kinds.learning import learning
 from difftables.report.kinds.likelihood import chains, terms
-from difftables.report.kinds.speech import listen, speech
-from difftables.report.kinds.steps import images, steps
-from difftables.report.kinds.studies import errors, robustness
-from difftables.report.kinds.training import gradients, learning
+from difftables.report.kinds.listen import listen
+from difftables.report.kinds.phases import phases
+from difftables.report.kinds.progress import progress
+from difftables.report.kinds.robustness import robustness
+from difftables.report.kinds.schedules import noised, schedules
+from difftables.report.kinds.speech import speech
+from difftables.report.kinds.steps import steps
+from difftables.report.kinds.summary import summary
+from difftables.report.kinds.variance import variance
 from difftables.report.sources import Rendered, Sources
-from difftables.report.summary import compute, summary
 
-
-# These compute, and so import torch, which takes longer than most tables do.
-def schedules(sources: Sources) -> Rendered:
-    """Of render.schedules."""
-    from difftables.report.kinds.schedules import schedules as late
-
-    return late(sources)
-
-
-def noised(sources: Sources) -> Rendered:
-    """Of render.schedules."""
-    from difftables.report.kinds.schedules import noised as late
-
-    return late(sources)
-
-
-def course(sources: Sources) -> Rendered:
-    """Of render.soft."""
-    from difftables.report.kinds.soft import course as late
-
-    return late(sources)
-
-
-def gaussian(sources: Sources) -> Rendered:
-    """Of render.gaussian."""
-    from difftables.report.kinds.gaussian import gaussian as late
-
-    return late(sources)
-
-
-def phases(sources: Sources) -> Rendered:
-    """Of render.phases."""
-    from difftables.report.kinds.phases import phases as late
-
-    return late(sources)
-
-
-RENDERERS: Variants[Callable[[Sources], Rendered]] = {
+# A kind that computes imports torch inside its functions: torch takes longer to import than most tables to make.
+KINDS: Variants[Callable[[Sources], Rendered]] = {
     "steps": steps, "errors": errors, "robustness": robustness, "images": images, "speech": speech, "listen": listen,
     "summary": summary, "compute": compute, "terms": terms, "chains": chains, "noised": noised, "schedules": schedules,
     "learning": learning, "gradients": gradients, "gaussian": gaussian, "course": course,

@@ -1,18 +1,21 @@
 """Samplers on the exact Gaussian problem: closed forms."""
 
 from functools import partial
+from typing import Any
 
 from difftables.metrics.catalogue import METRICS
-from difftables.report.cells import Cell, short, steps_grid
-from difftables.report.kinds import figures_gaussian
-from difftables.report.sources import Rendered, Sources, cell_of
-from difftables.studies.gaussian_problem import Problem, frechet, remainder
+from difftables.report.cells import Cell
+from difftables.report.figures import CYCLE, MARKS, pyplot
+from difftables.report.printing import short, steps_grid
+from difftables.report.sources import Rendered, Sources, new_cell
 
 METRIC = METRICS["frechet"].short
 
 
 def gaussian(sources: Sources) -> Rendered:
     """The error of each sampler against its steps, with a perfect denoiser: what is left is the sampler's own."""
+    from difftables.studies.gaussian_problem import Problem, frechet, remainder  # torch takes longer to import than most tables to make
+
     spec, cells, curves = sources.spec, list[Cell](), dict[str, list[tuple[int, float]]]()
     problem = Problem(**spec["layout"]["problem"])
     floor = remainder(problem)
@@ -20,7 +23,7 @@ def gaussian(sources: Sources) -> Rendered:
         curves[row["label"]] = []
         for steps in spec["steps"]:
             value = frechet(problem, row["rule"], steps, row.get("noisy_end", False))
-            cell = cell_of(
+            cell = new_cell(
                 sources, row, str(steps), "frechet", dataset="", method=row["label"], sampler=row["rule"], steps=steps, nfe=steps
             )
             cell.better, cell.value, cell.status = METRICS["frechet"].better, value, "closed-form"
@@ -36,5 +39,25 @@ def gaussian(sources: Sources) -> Rendered:
         "tends to with more steps, and dotted in the plot. Below it a lack of variance makes up for the noise that is left.",
         *spec["layout"]["foot"],
     ]
-    draw = partial(figures_gaussian.against_steps, curves, METRIC, floor) if cells else None
+    draw = partial(draw_errors, curves, METRIC, floor) if cells else None
     return Rendered(cells, steps_grid(spec["layout"]["title"], "frechet", spec["steps"], cells, notes), draw)
+
+
+def draw_errors(curves: dict[str, list[tuple[int, float]]], metric: str, floor: float) -> Any:
+    """Error against steps, both logarithmic, a line for each sampler.
+
+    Args: curves: label to points (steps, error); floor: of a perfect sampler, dotted.
+    """
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(6.4, 4.0))
+    for i, (label, points) in enumerate(curves.items()):
+        steps, values = zip(*points, strict=True)
+        axis.plot(steps, values, marker=MARKS[i % 8], markersize=5, linewidth=1.4, color=CYCLE[i % 8], label=label)
+    axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="the level of t = 0")
+    ticks = sorted({steps for points in curves.values() for steps, _ in points})
+    axis.set(xlabel="steps", ylabel=metric, xscale="log", yscale="log")
+    axis.minorticks_off()
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.legend(fontsize=7)
+    figure.tight_layout()
+    return figure

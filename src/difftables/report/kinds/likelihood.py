@@ -6,9 +6,11 @@ from typing import Any
 
 from difftables.common.arithmetic import sum_in_order
 from difftables.papers.tables import TERMS
-from difftables.report.cells import Cell, Grid, mean_sd
-from difftables.report.kinds import figures_bound
-from difftables.report.sources import Rendered, Sources, about, cell_of
+from difftables.report.cells import Cell
+from difftables.report.figures import CYCLE, MARKS, pyplot
+from difftables.report.printing import Grid
+from difftables.report.sources import Rendered, Sources, net_notes, new_cell
+from difftables.report.statistics import mean_sd
 
 PARTS = dict(zip(TERMS, ("t = 1", "t = 2 .. T/10", "t > T/10", "prior", "NLL"), strict=True))
 
@@ -62,14 +64,16 @@ def chains(sources: Sources) -> Rendered:
     for row in spec["rows"]:
         mine = []
         for steps in spec["steps"]:
-            cell = cell_of(sources, row, str(steps), "nll", method=row["stride"], sampler=row["variance"], steps=steps)
+            cell = new_cell(sources, row, str(steps), "nll", method=row["stride"], sampler=row["variance"], steps=steps)
             mine.append(measured(cell, sources, row, row["stride"], steps))
         cells += mine
         lines.append((row["label"], mine, "own"))
         points = [(int(c.nfe), c.value, c.sd or 0.0) for c in mine if c.value is not None]
         curves |= {row["label"]: (row["stride"] == "even", points)} if points else {}
-    grid = Grid(spec["layout"]["title"], ["", *map(str, spec["steps"])], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, partial(figures_bound.against_calls, curves) if sources.likelihood else None)
+    grid = Grid(
+        spec["layout"]["title"], ["", *map(str, spec["steps"])], lines, [*notes(sources), *net_notes(sources), *spec["layout"]["foot"]]
+    )
+    return Rendered(cells, grid, partial(draw_against_calls, curves) if sources.likelihood else None)
 
 
 def terms(sources: Sources) -> Rendered:
@@ -77,7 +81,7 @@ def terms(sources: Sources) -> Rendered:
     spec, cells, lines, curves = sources.spec, list[Cell](), [], dict[str, Any]()
     for row in spec["rows"]:
         file = next((file for file in sources.likelihood if file["shared"]["run"] == row["run"]), None)
-        mine = [cell_of(sources, row, column, "nll", head, unit="bits/dim", better="lower") for column, head in PARTS.items()]
+        mine = [new_cell(sources, row, column, "nll", head, unit="bits/dim", better="lower") for column, head in PARTS.items()]
         if file is not None:
             shared, values = file["shared"], file["profile"]["terms"][row.get("variance", file["shared"]["variance"])]
             tenth = -(-len(values) // 10)
@@ -88,8 +92,8 @@ def terms(sources: Sources) -> Rendered:
             curves[row["label"]] = values
         cells += mine
         lines.append((row["label"], mine, "own"))
-    grid = Grid(spec["layout"]["title"], ["", *PARTS.values()], lines, [*notes(sources), *about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, partial(figures_bound.terms, curves) if curves else None)
+    grid = Grid(spec["layout"]["title"], ["", *PARTS.values()], lines, [*notes(sources), *net_notes(sources), *spec["layout"]["foot"]])
+    return Rendered(cells, grid, partial(draw_terms, curves) if curves else None)
 
 
 def ratio(sources: Sources) -> Callable[[], Any] | None:
@@ -101,4 +105,65 @@ def ratio(sources: Sources) -> Callable[[], Any] | None:
         return None
     over, under = (files[rows[part]["run"]]["profile"]["terms"]["learned"] for part in parts)
     names = [rows[part]["part"] for part in parts]
-    return partial(figures_bound.ratio, [a / b for a, b in zip(over, under, strict=True)], *names)
+    return partial(draw_ratio, [a / b for a, b in zip(over, under, strict=True)], *names)
+
+
+def draw_against_calls(curves: dict[str, tuple[bool, list[tuple[int, float, float]]]]) -> Any:
+    """Bound against the number of network calls, with bands of one standard error; cut off at 2.2 times the lowest.
+
+    Args: curves: label to whether the chain is an even stride, dashed, and points (calls, bound, error).
+    """
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(7.2, 4.0))
+    for i, (label, (even, points)) in enumerate(curves.items()):
+        calls, values, errors = zip(*points, strict=True)
+        axis.plot(
+            calls,
+            values,
+            "--" if even else "-",
+            marker=MARKS[i % 8],
+            markersize=4,
+            linewidth=1.3,
+            color=CYCLE[i % 8],
+            label=label,
+        )
+        low, high = ([v + sign * e for v, e in zip(values, errors, strict=True)] for sign in (-1, 1))
+        axis.fill_between(calls, low, high, color=CYCLE[i % 8], alpha=0.12, linewidth=0)
+    axis.set(xlabel="network calls", ylabel="NLL (bits/dim)", xscale="log")
+    least = min(value for _, points in curves.values() for _, value, _ in points)
+    axis.set_ylim(0.95 * least, 2.2 * least)
+    ticks = sorted({calls for _, points in curves.values() for calls, _, _ in points})
+    spaced = [tick for i, tick in enumerate(ticks) if i == 0 or tick > 1.15 * ticks[i - 1]]
+    axis.minorticks_off()
+    axis.set_xticks(spaced, [str(tick) for tick in spaced])
+    axis.legend(fontsize=7)
+    figure.tight_layout()
+    return figure
+
+
+def draw_terms(curves: dict[str, list[float]]) -> Any:
+    """Each term of the bound against its timestep, and their running sum from t = 1 on."""
+    plt = pyplot()
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+    for i, (label, values) in enumerate(curves.items()):
+        t, style, sums = range(1, len(values) + 1), ("-", "--", ":")[i % 3], list[float]()
+        for value in values:
+            sums.append(value + (sums[-1] if sums else 0.0))
+        axes[0].plot(t, values, style, linewidth=1.4, color=CYCLE[i % 8], label=label)
+        axes[1].plot(t, sums, style, linewidth=1.4, color=CYCLE[i % 8], label=label)
+    axes[0].set(xlabel="t", ylabel="term (bits/dim)", xscale="log", yscale="log")
+    axes[1].set(xlabel="t", ylabel="sum of the terms up to t (bits/dim)", xscale="log")
+    axes[0].legend(fontsize=7)
+    figure.tight_layout()
+    return figure
+
+
+def draw_ratio(values: list[float], over: str, under: str) -> Any:
+    """The ratio of two nets' terms at each timestep; below one the first net is better."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(6.4, 3.2))
+    axis.plot(range(1, len(values) + 1), values, linewidth=1.4, color=CYCLE[0])
+    axis.axhline(1.0, color="black", linestyle=":", linewidth=1)
+    axis.set(xlabel="t", ylabel=f"term of {over}\nover that of {under}", yscale="log")
+    figure.tight_layout()
+    return figure

@@ -2,35 +2,38 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from difftables.common.files import load_tensors
-from difftables.common.seeds import SampleNoise
-from difftables.config.run import Schedule
-from difftables.data.image_files import to_uint8, to_unit
-from difftables.diffusion.training_schedules import training_schedule
-from difftables.diffusion.transitions import step_variances
-from difftables.report.cells import Cell, Grid
-from difftables.report.figures import images
-from difftables.report.kinds import figures_bound
-from difftables.report.sources import Rendered, Sources, cell_of
+from difftables.report.cells import Cell
+from difftables.report.figures import CYCLE, image_rows, pyplot
+from difftables.report.printing import Grid
+from difftables.report.sources import Rendered, Sources, new_cell
+
+if TYPE_CHECKING:  # torch takes longer to import than most tables to make
+    from torch import Tensor
+
+    from difftables.diffusion.level import Level
 
 SHOWN, PLACES = 2, 12  # images, and timesteps of each
 
 
-def _levels(sources: Sources) -> dict[str, Any]:
-    """alpha_bar at t = 1 .. T of each schedule a layout names."""
+def _levels(sources: Sources) -> "dict[str, Level]":
+    """The levels of each schedule that a layout names, from t = T to 0."""
+    from difftables.config.run import Schedule
+    from difftables.diffusion.training_schedules import training_schedule
+
     return {name: training_schedule(Schedule(**spec)) for name, spec in sources.spec["schedules"].items()}
 
 
 def _cell(sources: Sources, name: str, column: str, head: str, value: float, metric_id: str) -> Cell:
-    return cell_of(sources, {"id": name, "label": name}, column, metric_id, head, dataset="", value=value, status="closed-form")
+    return new_cell(sources, {"id": name, "label": name}, column, metric_id, head, dataset="", value=value, status="closed-form")
 
 
 def schedules(sources: Sources) -> Rendered:
     """alpha_bar at four places, the ratio of the two variances, and how many timesteps are spent on pure noise."""
+    from difftables.diffusion.transitions import step_variances
+
     spec, cells, lines = sources.spec, list[Cell](), []
     curves, ratios = dict[str, list[float]](), dict[str, list[float]]()
     for name, schedule in _levels(sources).items():
@@ -46,13 +49,14 @@ def schedules(sources: Sources) -> Rendered:
         lines.append((f"{name} (T = {total})", mine, "own"))
     heads = [cell.column for cell in cells[: len(cells) // max(1, len(lines))]]
     grid = Grid(spec["layout"]["title"], ["", *heads], lines, list(spec["layout"]["foot"]))
-    return Rendered(cells, grid, partial(figures_bound.schedules, curves, ratios))
+    return Rendered(cells, grid, partial(draw_schedules, curves, ratios))
 
 
 def noised(sources: Sources) -> Rendered:
     """The same images and noise at evenly spaced timesteps of each schedule."""
     spec, cells, lines = sources.spec, list[Cell](), []
-    names, shown = list[str](), dict[str, Tensor]()
+    names = list[str]()
+    shown: dict[str, Tensor] = {}
     for name, schedule in _levels(sources).items():
         total = len(schedule) - 1
         places = sorted({round(i * (total - 1) / (PLACES - 1)) for i in range(PLACES)})
@@ -67,15 +71,34 @@ def noised(sources: Sources) -> Rendered:
     return Rendered(cells, grid, partial(_pictures, sources.data, shown) if sources.data is not None else None)
 
 
-def _pictures(path: Path, shown: dict[str, Tensor]) -> Any:
+def _pictures(path: Path, shown: "dict[str, Tensor]") -> Any:
     """A row for each image and schedule.  Args: shown: alpha_bar of each schedule, [T', 1, 1, 1]."""
+    from difftables.common.seeds import SampleNoise
+    from difftables.data.image_files import to_uint8, to_unit
+
     data, _ = load_tensors(path, "data")
     clean = to_unit(data["images"][data["held_out"].bool()][:SHOWN])
     noise = SampleNoise([("noised", i) for i in range(SHOWN)])(clean)
-    return images(
+    return image_rows(
         {
             f"{name}, image {i + 1}": to_uint8((at.sqrt() * clean[i] + (1 - at).sqrt() * noise[i]).clamp(-1, 1))
             for i in range(len(clean))
             for name, at in shown.items()
         }
     )
+
+
+def draw_schedules(alpha_bar: dict[str, list[float]], ratios: dict[str, list[float]]) -> Any:
+    """alpha_bar against t / T, and the ratio of the posterior's variance to beta."""
+    plt = pyplot()
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.4))
+    for i, (label, values) in enumerate(alpha_bar.items()):
+        total = len(values)
+        place = [t / total for t in range(1, total + 1)]
+        axes[0].plot(place, values, linewidth=1.6, color=CYCLE[i % 8], linestyle=("-", "--", ":")[i % 3], label=f"{label} (T = {total})")
+        axes[1].plot(place[1:], ratios[label][1:], linewidth=1.6, color=CYCLE[i % 8], linestyle=("-", "--", ":")[i % 3], label=label)
+    axes[0].set(xlabel="t / T", ylabel=r"$\bar\alpha_t$")
+    axes[1].set(xlabel="t / T", ylabel=r"$\tilde\beta_t\,/\,\beta_t$", xscale="log")
+    axes[0].legend(fontsize=8)
+    figure.tight_layout()
+    return figure

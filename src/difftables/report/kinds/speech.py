@@ -1,17 +1,14 @@
-"""Speech: rows by samplers, metrics beside each other at one step count, each metric against steps; and what it sounds like."""
+"""Speech: rows by samplers, all metrics at one step count, and each metric against steps."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from difftables.common.files import load_tensors, tensor_names
-from difftables.common.names import local, paper_of
 from difftables.metrics.catalogue import fits, short_name
-from difftables.papers.folder import heard
-from difftables.report import figures
-from difftables.report.cells import Cell, Grid, fill, quote, steps_grid
+from difftables.report.cells import Cell
+from difftables.report.figures import STYLES, Line, pyplot
 from difftables.report.kinds.steps import style_of
-from difftables.report.sources import Rendered, Sources, cell_of, literature, named
+from difftables.report.printing import Grid, steps_grid
+from difftables.report.sources import Rendered, Sources, fill, literature_cells, new_cell, quote, sampler_name
 
 
 def steps_of(row: dict[str, Any], files: list[Any], asked: list[int]) -> list[int]:
@@ -30,7 +27,7 @@ def cells_of(sources: Sources) -> list[Cell]:
             here = [r for file in files for r in file["records"] if r["steps"] == steps]
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
             for metric_id, name in ({r["id"]: r["metric"] for r in here} or measured or planned).items():
-                cell = cell_of(sources, row, str(steps), metric_id, method=row["method"], sampler=named(sources, row), steps=steps)
+                cell = new_cell(sources, row, str(steps), metric_id, method=row["method"], sampler=sampler_name(sources, row), steps=steps)
                 cell.metric = name
                 theirs = [number for number in found if fits(metric_id, number.metric_id)]
                 if theirs:
@@ -45,7 +42,7 @@ def cells_of(sources: Sources) -> list[Cell]:
 def speech(sources: Sources) -> Rendered:
     """All metrics at one step count, and each of the paper's metrics against steps."""
     spec, layout = sources.spec, sources.spec["layout"]
-    cells = cells_of(sources) + literature(sources)
+    cells = cells_of(sources) + literature_cells(sources)
     names = {c.metric_id: c.metric for c in cells}
     metrics = {each: name for wanted in layout["metrics"] for each, name in names.items() if fits(each, wanted)}
     metrics = metrics or {each: short_name(each) for each in layout["metrics"]}
@@ -71,7 +68,7 @@ def speech(sources: Sources) -> Rendered:
             plain = steps_grid(f"{metrics[metric_id]} against steps", metric_id, spec["steps"], rows, [])
             plain.lines = [line for line in plain.lines if line[2] == "own" and any(line[1])]
             more.append(plain)
-    return Rendered(cells, grid, partial(figures.metrics_against_steps, _curves(sources, cells, metrics)), more)
+    return Rendered(cells, grid, partial(draw_metrics, _curves(sources, cells, metrics)), more)
 
 
 def how_measured(sources: Sources) -> list[str]:
@@ -108,50 +105,36 @@ def how_measured(sources: Sources) -> list[str]:
     ]
 
 
-def _curves(sources: Sources, cells: list[Cell], metrics: dict[str, str]) -> dict[str, list[figures.Line]]:
+def _curves(sources: Sources, cells: list[Cell], metrics: dict[str, str]) -> dict[str, list[Line]]:
     """The measured rows of each metric against steps, by the metric's name."""
-    found: dict[str, list[figures.Line]] = {name: [] for name in metrics.values()}
+    found: dict[str, list[Line]] = {name: [] for name in metrics.values()}
     for metric_id, name in metrics.items():
         for row in sources.spec["rows"]:
             own = [c for c in cells if c.row_id == row["id"] and c.metric_id == metric_id and c.value is not None]
             values, sds = [c.value or 0.0 for c in own], [c.sd or 0.0 for c in own]
             if own:
-                found[name].append(figures.Line(row["label"], style_of(row), [int(c.steps) for c in own], values, sds))
+                found[name].append(Line(row["label"], style_of(row), [int(c.steps) for c in own], values, sds))
     return found
 
 
-def listen(sources: Sources) -> Rendered:
-    """WAV files of a few utterances of each row, and the spectrograms of the first."""
-    spec, layout = sources.spec, sources.spec["layout"]
-    if not sources.records or sources.data is None or sources.audio is None:
-        return Rendered([], Grid(layout["title"], ["", "audio"], [], list(layout["foot"])))
-    count = len(list(sources.audio.glob("reference-*.wav")))
-    folder = f"../audio/{spec['run']}"
-    lines: list[tuple[str, list[Any], str]] = [("reference", [_links(folder, "reference", count)], "own")]
-    first: dict[str, tuple[Path, int]] = {}
-    for row in (row for row in spec["rows"] if row["run"]):
-        path = sources.samples[row["run"], row["sampler"]]
-        steps, stem = heard(tensor_names(path), spec["steps"]), local(row["sampler"], paper_of(row["run"]))
-        first[f"{row['label']} ({steps[0]})"] = path, steps[0]
-        links = "; ".join(f"{n} steps: {_links(folder, f'{stem}-{n}', count)}" for n in steps)
-        lines.append((row["label"], [links], "own"))
-    grid = Grid(layout["title"], ["", "WAV files by steps and utterance"], lines, list(layout["foot"]))
-    return Rendered([], grid, partial(_spectrograms, spec, sources.data, count, first))
-
-
-def _spectrograms(spec: dict[str, Any], data: Path, count: int, first: dict[str, tuple[Path, int]]) -> Any:
-    from difftables.config import data as config_data
-    from difftables.data.speech_set import FULL_SCALE, SpeechSet
-
-    import torch  # isort: skip
-
-    speech = SpeechSet(config_data.Speech(**spec["data"]), data, torch.device("cpu"))
-    x0, _ = speech.excerpts("test", count)
-    pictures = {"reference": speech.mel(x0[:1])[0].numpy()}
-    for name, (path, steps) in first.items():
-        pictures[name] = speech.mel(load_tensors(path, "samples")[0][f"samples/{steps}"][0][:1].float() / FULL_SCALE)[0].numpy()
-    return figures.spectrograms(pictures, speech.spec.hop / speech.spec.rate)
-
-
-def _links(folder: str, stem: str, count: int) -> str:
-    return " ".join(f"[{i}]({folder}/{stem}-{i}.wav)" for i in range(count))
+def draw_metrics(panels: dict[str, list[Line]]) -> Any:
+    """A panel for each metric: values against steps with bands of one sd, a line for each row."""
+    plt = pyplot()
+    columns = 3
+    figure, axes = plt.subplots(-(-len(panels) // columns), columns, figsize=(13, 3.6 * -(-len(panels) // columns)), squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (metric, rows) in zip(axes.flat, panels.items(), strict=False):
+        for i, row in enumerate(rows):
+            dashes, colour = ("-", "--", ":")[i % 3], STYLES[row.style][0]
+            axis.plot(row.steps, row.values, dashes, marker="o", markersize=3, linewidth=1.4, color=colour, label=row.label)
+            low, high = ([v + sign * s for v, s in zip(row.values, row.sds, strict=True)] for sign in (-1, 1))
+            axis.fill_between(row.steps, low, high, color=colour, alpha=0.12, linewidth=0)
+        ticks = sorted({s for row in rows for s in row.steps})
+        axis.set(title=metric, xlabel="steps", xscale="log")
+        axis.minorticks_off()
+        axis.set_xticks(ticks, [str(s) for s in ticks], fontsize=7)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=4, fontsize=8, bbox_to_anchor=(0.5, -0.06))
+    figure.tight_layout()
+    return figure

@@ -1,15 +1,15 @@
-"""Rows by samplers, columns by step counts; and the samples themselves."""
+"""Rows by samplers, columns by step counts."""
 
 from functools import partial
 from typing import Any
 
-from difftables.common.errors import label
+from difftables.common.errors import label as frechet_name
 from difftables.common.files import load_tensors
-from difftables.report import figures
-from difftables.report.cells import Cell, fill, mean_sd, quote, steps_grid
-from difftables.report.sources import Rendered, Sources, about, cell_of, literature, named, quotes
-
-SHOWN = 16  # images of a row in a sample grid
+from difftables.report.cells import Cell
+from difftables.report.figures import STYLES, Line, colours_of, plain_ticks, pyplot
+from difftables.report.printing import steps_grid
+from difftables.report.sources import Rendered, Sources, fill, literature_cells, net_notes, new_cell, quote, quoted_numbers, sampler_name
+from difftables.report.statistics import mean_sd
 
 
 def cells_of(sources: Sources, metric: str) -> list[Cell]:
@@ -22,7 +22,9 @@ def cells_of(sources: Sources, metric: str) -> list[Cell]:
             found = sources.reported.find(row["paper"], steps) if "paper" in row else []
             for metric_id, name in metrics.items():
                 here = [r for file in files for r in file["records"] if r["id"] == metric_id and r["steps"] == steps]
-                cell = cell_of(sources, row, str(steps), metric_id, method=row.get("method", ""), sampler=named(sources, row), steps=steps)
+                cell = new_cell(
+                    sources, row, str(steps), metric_id, method=row.get("method", ""), sampler=sampler_name(sources, row), steps=steps
+                )
                 cell.metric, cell.part = name, row.get("part") or ""
                 theirs = [number for number in found if number.metric_id == "fid"]
                 if theirs and metric_id == "fd":
@@ -36,9 +38,9 @@ def cells_of(sources: Sources, metric: str) -> list[Cell]:
 def steps(sources: Sources) -> Rendered:
     """A metric against sampling steps: the grid, a plot with bands, and the schedules behind it."""
     spec = sources.spec
-    metric = label(**spec["metric"])
-    extra, said = quotes(sources)
-    cells = cells_of(sources, metric) + literature(sources) + extra
+    metric = frechet_name(**spec["metric"])
+    extra, said = quoted_numbers(sources)
+    cells = cells_of(sources, metric) + literature_cells(sources) + extra
     notes, floor = list(spec["layout"]["foot"]), None
     if sources.records:
         floor, floor_sd = mean_sd(sources.floor["values"])
@@ -50,7 +52,7 @@ def steps(sources: Sources) -> Rendered:
             "KID, precision, recall and inception score of the same samples are in the CSV.",
             f"Real against real at the same N: {floor:.2f} ± {floor_sd or 0:.2f} ({len(sources.floor['values'])} splits). "
             f"Machine: {sources.machine}.",
-            *about(sources),
+            *net_notes(sources),
             *notes,
         ]
     notes += [*said, *elsewhere(cells, spec["steps"])]
@@ -62,7 +64,7 @@ def steps(sources: Sources) -> Rendered:
 
 
 def _draw(sources: Sources, panels: Any, metric: str, floor: float | None, shown: int, quoted: Any) -> Any:
-    return figures.against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted)
+    return draw_against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted)
 
 
 def style_of(row: dict[str, Any]) -> str:
@@ -75,25 +77,25 @@ def _titles(sources: Sources) -> list[str]:
     return sources.spec["layout"].get("panels", [""])
 
 
-def _panels(sources: Sources, cells: list[Cell]) -> dict[str, list[figures.Line]]:
+def _panels(sources: Sources, cells: list[Cell]) -> dict[str, list[Line]]:
     """The measured rows of each panel; a row that names none is in the first."""
-    found: dict[str, list[figures.Line]] = {title: [] for title in _titles(sources)}
+    found: dict[str, list[Line]] = {title: [] for title in _titles(sources)}
     for row in sources.spec["rows"]:
         own = [c for c in cells if c.row_id == row["id"] and c.metric_id == "fd" and c.value is not None]
         values, sds = [c.value or 0.0 for c in own], [c.sd or 0.0 for c in own]
         if own:
-            line = figures.Line(row["label"], style_of(row), [int(c.steps) for c in own], values, sds)
+            line = Line(row["label"], style_of(row), [int(c.steps) for c in own], values, sds)
             found[row.get("panel", _titles(sources)[0])].append(line)
     return found
 
 
-def curves(cells: list[Cell]) -> dict[str, figures.Line]:
+def curves(cells: list[Cell]) -> dict[str, Line]:
     """A paper's numbers against steps, by row, for each row that is quoted."""
-    rows: dict[str, figures.Line] = {}
+    rows: dict[str, Line] = {}
     for row, name in {c.row_id: c.row for c in cells if c.status == "literature"}.items():
         points = sorted((int(c.steps), float(c.paper_value)) for c in cells if c.row_id == row and c.status == "literature" and c.steps)
         if points:
-            rows[row] = figures.Line(name, "fixed", [count for count, _ in points], [value for _, value in points], [0.0] * len(points))
+            rows[row] = Line(name, "fixed", [count for count, _ in points], [value for _, value in points], [0.0] * len(points))
     return rows
 
 
@@ -117,29 +119,58 @@ def _levels(sources: Sources, shown: int) -> dict[str, list[tuple[str, str, Any]
     return panels if any(panels.values()) else {}
 
 
-def images(sources: Sources) -> Rendered:
-    """Grids of samples after a few steps under a row of training images, and the metric of each row."""
-    spec = sources.spec
-    metric, count = label(**spec["metric"]), max(spec["steps"])
-    extra, said = quotes(sources)
-    cells = cells_of(sources, metric) + extra
-    notes = [
-        f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
-        "Bold: best of a column; †: not distinguishable from it (95 % paired-seed t interval, not corrected for the number of pairs).",
-        *([f"Machine: {sources.machine}."] if sources.records else []),
-        *about(sources),
-        *spec["layout"]["foot"],
-        *said,
-    ]
-    grid = steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes)
-    pictured = sources.records and sources.data is not None
-    return Rendered(cells, grid, partial(_pictures, sources, count) if pictured else None)
+def draw_against_steps(
+    panels: dict[str, list[Line]], metric: str, floor: float | None, levels: dict[str, list[tuple[str, str, Any]]], shown: int,
+    quoted: dict[str, list[Line]],
+) -> Any:  # fmt: skip
+    """Metric against steps with bands of one sd, a panel per sampler; below, the levels told to the net at `shown` steps.
+
+    Args:
+        panels: title to rows; floor: real against real, dotted.
+        quoted: a paper's own curves, on an axis of their own.
+        levels: title to (label, style, alpha_bar) of rows, alpha_bar [3, steps]: median, 5 and 95 %; a band where samples differ.
+    """
+    plt = pyplot()
+    lines, columns = 1 + bool(levels), len(panels) + len(quoted)
+    figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.5 * lines), sharey="none" if quoted else "row", squeeze=False)
+    for axis, (title, rows) in zip(axes[0], {**panels, **quoted}.items(), strict=True):
+        colours = colours_of(rows)
+        for row, colour in zip(rows, colours, strict=True):
+            dashes = STYLES[row.style][1]
+            axis.plot(row.steps, row.values, dashes, marker="o", markersize=3, linewidth=1.4, color=colour, label=_tail(row.label))
+            low, high = ([v + sign * s for v, s in zip(row.values, row.sds, strict=True)] for sign in (-1, 1))
+            axis.fill_between(row.steps, low, high, color=colour, alpha=0.15, linewidth=0)
+        for step in sorted({s for row in rows for s in row.steps} if title not in quoted else ()):
+            least, _, colour = min(
+                (row.values[row.steps.index(step)], row.label, colour)
+                for row, colour in zip(rows, colours, strict=True) if step in row.steps
+            )  # fmt: skip
+            axis.plot([step], [least], marker="*", markersize=11, color=colour, markeredgecolor="black", markeredgewidth=0.5)
+        if floor and title not in quoted:
+            axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="real against real")
+        ticks = sorted({s for row in rows for s in row.steps})
+        axis.set(title=title, xlabel="steps", xscale="log", yscale="log")
+        axis.minorticks_off()
+        axis.set_xticks(ticks, [str(s) if i == 0 or s > 1.15 * ticks[i - 1] else "" for i, s in enumerate(ticks)])
+        plain_ticks(axis)
+        beside = columns == 1 and len(rows) > 4  # too many for the inside of one panel
+        if rows:
+            axis.legend(fontsize=7, **({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if beside else {}))
+    axes[0][0].set_ylabel(metric)
+    for axis, title in zip(axes[-1], levels, strict=False):
+        for label, style, alpha_bar in levels[title]:
+            median, high, low = (1 - alpha_bar[i] for i in (0, 1, 2))
+            x = list(range(1, len(median) + 1))
+            axis.plot(x, median, marker="o", markersize=3, linewidth=1.4, color=STYLES[style][0], label=_tail(label))
+            axis.fill_between(x, low, high, color=STYLES[style][0], alpha=0.2, linewidth=0)
+        axis.set(title=f"{title}, {shown} steps", xlabel="step", yscale="log")
+        if levels[title]:
+            axis.legend(fontsize=7)
+    if levels:
+        axes[-1][0].set_ylabel(r"$1-\bar\alpha$ told to the net")
+    figure.tight_layout()
+    return figure
 
 
-def _pictures(sources: Sources, count: int) -> Any:
-    assert sources.data is not None
-    data, _ = load_tensors(sources.data, "data")
-    rows = {"training images": data["images"][~data["held_out"].bool()][:SHOWN]}
-    for row in (row for row in sources.spec["rows"] if row["run"]):
-        rows[row["label"]] = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")[0][f"samples/{count}"][0][:SHOWN]
-    return figures.images(rows)
+def _tail(label: str) -> str:
+    return label.split(", ", 1)[-1]

@@ -1,24 +1,25 @@
-"""Rows by nets, a column for each metric; and the same metrics against training compute."""
+"""Rows by nets, a column for each metric."""
 
-from functools import partial
 from typing import Any
 
-from difftables.common.errors import label
+from difftables.common.errors import label as frechet_name
 from difftables.metrics.catalogue import fits, metric, reported_name, short_name
-from difftables.report.cells import Cell, Grid, fill, mean_sd, quote
-from difftables.report.kinds import figures_training, likelihood
-from difftables.report.sources import Rendered, Sources, about, cell_of, named, quotes
+from difftables.report.cells import Cell
+from difftables.report.kinds import likelihood
+from difftables.report.printing import Grid
+from difftables.report.sources import Rendered, Sources, fill, net_notes, new_cell, quote, quoted_numbers, sampler_name
+from difftables.report.statistics import mean_sd
 
 
 def names_of(sources: Sources, column: dict[str, Any]) -> str:
     """What the metric of a column is called before it is measured."""
-    return label(**sources.spec["metric"]) if column["metric"] == "fd" else short_name(column["metric"])
+    return frechet_name(**sources.spec["metric"]) if column["metric"] == "fd" else short_name(column["metric"])
 
 
 def own(sources: Sources, row: dict[str, Any], column: dict[str, Any]) -> Cell:
     """One row's cell of a column: a metric of its samples, the best seed of one (`select: best`), or the bound of its net."""
     metric_id = column["metric"]
-    cell = cell_of(sources, row, column["id"], metric_id, column["head"], sampler=named(sources, row), part=row.get("part") or "")
+    cell = new_cell(sources, row, column["id"], metric_id, column["head"], sampler=sampler_name(sources, row), part=row.get("part") or "")
     cell.metric = names_of(sources, column)
     if row["run"] is None:
         return cell
@@ -81,7 +82,7 @@ def _quote(sources: Sources, row: dict[str, Any], column: dict[str, Any], cell: 
     if "metric" not in column:
         return None
     if cell is None:
-        cell = cell_of(sources, row, column["id"], column["metric"], column["head"], dataset="", method="literature", status="literature")
+        cell = new_cell(sources, row, column["id"], column["metric"], column["head"], dataset="", method="literature", status="literature")
         cell.metric = names_of(sources, column)
     found = reported(sources, row, column, cell)
     if found is not None and found.status == "literature":
@@ -94,7 +95,7 @@ def measured_notes(sources: Sources) -> list[str]:
     if not sources.records or sources.floor is None:
         return []
     floor, sd = mean_sd(sources.floor["values"])
-    name, spec = label(**sources.spec["metric"]), sources.spec
+    name, spec = frechet_name(**sources.spec["metric"]), sources.spec
     outside = [r["v_outside"] for f in sources.records for r in f["records"] if r.get("v_outside") is not None]
     at = "the same N" if sources.floor["n"] == spec["n"] else f"N = {sources.floor['n']}"
     said = [f"While sampling, the learned v lies outside [0, 1] {100 * max(outside):.2g} % of the time at most."] if outside else []
@@ -111,31 +112,7 @@ def summary(sources: Sources) -> Rendered:
     """Rows by nets, columns by metrics, the paper's numbers below each row."""
     layout = sources.spec["layout"]
     cells, lines = lines_of(sources)
-    foot = [*measured_notes(sources), *likelihood.notes(sources), *about(sources), *layout["foot"]]
-    more, notes = quotes(sources)
+    foot = [*measured_notes(sources), *likelihood.notes(sources), *net_notes(sources), *layout["foot"]]
+    more, notes = quoted_numbers(sources)
     grid = Grid(layout["title"], ["", *(column["head"] for column in layout["columns"])], lines, [*foot, *notes])
     return Rendered(cells + more, grid, likelihood.ratio(sources))
-
-
-def compute(sources: Sources) -> Rendered:
-    """Frechet distance and bound against training compute, a line for each width."""
-    spec, layout = sources.spec, sources.spec["layout"]
-    cells, lines, curves = list[Cell](), [], dict[str, list[tuple[float, Cell, Cell]]]()
-    labels = {row["line"]: row["label"] for row in spec["rows"]}
-    for row in spec["rows"]:
-        file = next((f for f in sources.likelihood if f["shared"]["run"] == row["run"]), None)
-        if file is None:
-            continue
-        shared = file["shared"]
-        trained = shared["trained"]
-        total = 3 * shared["multiply_adds"] * trained["batch"] * trained["steps"]
-        name = f"{row['label']}: {shared['parameters']:,} parameters, {trained['steps']} steps"
-        renamed = row | {"label": name}
-        frechet, bound = (own(sources, renamed, {"id": of, "head": short_name(of), "metric": of}) for of in ("fd", "nll"))
-        cells += [frechet, bound]
-        lines.append((name, [f"{total:.2e}", bound, frechet], "own"))
-        curves.setdefault(labels[row["line"]], []).append((total, frechet, bound))
-    foot = [*measured_notes(sources), *likelihood.notes(sources), *about(sources), *layout["foot"]]
-    more, notes = quotes(sources)
-    grid = Grid(layout["title"], ["", "compute (multiply-adds)", "NLL", "FD"], lines, [*foot, *notes])
-    return Rendered(cells + more, grid, partial(figures_training.compute, curves, label(**spec["metric"])) if curves else None)

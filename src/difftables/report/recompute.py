@@ -8,9 +8,9 @@ from typing import Any
 from difftables.common.files import canonical, read_json, sha256
 from difftables.config.job_specs import ReportSpec, TableSpec
 from difftables.planning.plan import Workflow
-from difftables.report import differences, index
-from difftables.report.cells import judge
-from difftables.report.pages import Page, read_page
+from difftables.report import compare_text, index
+from difftables.report.page import Page, read_page
+from difftables.report.statistics import mark_best
 
 FETCHED = ".cache/"  # what lies here may be deleted once it was read
 
@@ -54,7 +54,7 @@ def _table(plan: Workflow, paper: str, name: str, found: Findings) -> Page | Non
             page = read_page(stem.with_name(f"{name}.json"))
             for cell in page.cells:
                 cell.verdict = ""
-            judge(page.cells)
+            mark_best(page.cells)
             found.printed += 1
     except FileNotFoundError:
         found.wrong.append(f"{stem}.json is missing; run snakemake")
@@ -71,17 +71,17 @@ def _table(plan: Workflow, paper: str, name: str, found: Findings) -> Page | Non
 
 def made(plan: Workflow, paper: str, name: str) -> Page | None:
     """A table's page from what it reads, or None where some of that is not here."""
-    from difftables.report.page import page
+    from difftables.report.make_page import make_page
 
     inputs = {kind: [Path(path) for path in paths] for kind, paths in plan.table_inputs(paper, name).items()}
     if not all(path.exists() for paths in inputs.values() for path in paths):
         return None
-    return page(TableSpec.model_validate_json(canonical(plan.written_spec("table", paper, name))), inputs)[0]
+    return make_page(TableSpec.model_validate_json(canonical(plan.written_spec("table", paper, name))), inputs)[0]
 
 
 def _compare(path: Path, text: str, found: Findings) -> None:
     found.texts.add(str(path))
-    found.wrong += differences.of_file(path, text)
+    found.wrong += compare_text.of_file(path, text)
 
 
 def hashes(plan: Workflow, found: Findings) -> None:

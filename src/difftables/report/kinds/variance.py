@@ -1,18 +1,15 @@
-"""Stable Target Field: variance and bias of targets level by level, and metrics during training."""
+"""How much training targets vary, level by level, and how far nets are from the exact denoiser."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from difftables.common.arithmetic import sum_in_order
-from difftables.common.errors import label as metric_name
 from difftables.metrics.catalogue import metric
-from difftables.report.cells import Cell, Grid, mean_sd
-from difftables.report.kinds import figures_field
-from difftables.report.kinds.figures_field import Points
-from difftables.report.sources import Rendered, Sources, about, cell_of, quotes
-from difftables.report.summary import measured_notes, own
+from difftables.report.cells import Cell
+from difftables.report.figures import CYCLE, MARKS, noise_axis, plain_ticks, pyplot
+from difftables.report.printing import Grid
+from difftables.report.sources import Rendered, Sources, net_notes, new_cell
 
 # Metric, the entry of a record that it is made from, and the name of its line.
 LINES = (
@@ -21,9 +18,10 @@ LINES = (
     ("bias2", "bias2", "bias², source included"),
     ("bias2-without-source", "bias2_without_source", "bias², source left out"),
 )
+
+
 BIASES = ("bias2", "bias2-without-source")
 NOTHING = 1e-6  # of the noise: what lies below is shown as such
-LAST, SELECTED = "last, mean", "best checkpoint and seed (as authors select)"
 
 
 def in_noise(record: dict[str, Any]) -> float:
@@ -37,7 +35,7 @@ def in_scores(record: dict[str, Any]) -> float:
 
 
 def _cell(sources: Sources, row: dict[str, Any], column: str, metric_id: str) -> Cell:
-    return cell_of(sources, row, column, metric_id, better=metric(metric_id).better, part=row.get("part") or "")
+    return new_cell(sources, row, column, metric_id, better=metric(metric_id).better, part=row.get("part") or "")
 
 
 def _fill(cell: Cell, files: list[Any], place: int, key: str, unit: Callable[[dict[str, Any]], float]) -> Cell:
@@ -94,55 +92,42 @@ def variance(sources: Sources) -> Rendered:
             "rows. ±: standard error over them, which says nothing of another training. Bold and †, in V and in D: paired t of the means "
             f"of {len(sources.records[0]['records'][0]['parts']['variance'])} parts of the samples.",
         ]
-    grid = Grid(spec["layout"]["title"], ["", *columns], lines, [*notes, *about(sources), *spec["layout"]["foot"]])
+    grid = Grid(spec["layout"]["title"], ["", *columns], lines, [*notes, *net_notes(sources), *spec["layout"]["foot"]])
     titles = {"v": r"V: variance of the target, over $\sigma^2$", "d": r"D: error of the net, over $\sigma^2$"}
-    draw = partial(figures_field.variance, {titles[metric_id]: rows for metric_id, rows in panels.items()})
+    draw = partial(draw_variance, {titles[metric_id]: rows for metric_id, rows in panels.items()})
     return Rendered(cells, grid, draw if panels["v"] else None)
 
 
-def progress(sources: Sources) -> Rendered:
-    """The Frechet distance at checkpoints of each training, at the last, and at the best checkpoint and sampling seed."""
-    spec, named = sources.spec, metric_name(**sources.spec["metric"])
-    found: dict[str, dict[int, Cell]] = {}
-    labels = {row["line"]: row["label"] for row in spec["rows"]}
-    for row in spec["rows"]:
-        step = spec["about"][row["run"]]["steps"] if row["run"] else row.get("at", 0)
-        # Of several numbers of sampling steps, the largest: one line is one way to sample.
-        column = {"id": str(step or "last"), "head": str(step or LAST), "metric": "fd"}
-        cell = own(sources, row | {"id": row["line"], "steps": row["steps"][-1:]}, column)
-        found.setdefault(row["line"], {})[step] = cell
-    steps = sorted({step for by_step in found.values() for step in by_step if step})
-    cells, lines, picks, curves = list[Cell](), list[tuple[str, list[Any], str]](), [], dict[str, Points]()
-    for line, by_step in found.items():
-        name, last = labels[line], replace(by_step[max(by_step)], column=LAST, column_id="last")
-        best, pick = _selected(list(by_step.values()), named)
-        cells += [*(cell for step, cell in by_step.items() if step), last, best]
-        lines.append((name, [*(by_step.get(step) for step in steps), last, best], "own"))
-        picks += [f"{name}, {pick}"] if pick else []
-        points = [(float(step), cell.value, cell.sd or 0.0) for step, cell in sorted(by_step.items()) if cell.value is not None]
-        curves |= {name: points} if points else {}
-    more, quoted = quotes(sources)
-    said = [
-        f"Columns: training steps. {LAST[0].upper() + LAST[1:]}: over all seeds at the last checkpoint. Best: the smallest single value "
-        "over checkpoints and seeds, as papers that report the best checkpoint select it; a minimum of noisy numbers, so too low, and "
-        f"never compared: {'; '.join(picks)}."
-    ] if picks else []  # fmt: skip
-    firsts = {row["line"]: row["run"] for row in reversed(spec["rows"]) if row["run"]}
-    told = {run: {key: value for key, value in spec["about"][run].items() if key != "steps"} for run in reversed(firsts.values())}
-    nets = about(replace(sources, spec=spec | {"about": told}))
-    foot = [*said, *measured_notes(sources), *nets, *spec["layout"]["foot"], *quoted]
-    grid = Grid(spec["layout"]["title"], ["", *map(str, steps), LAST, SELECTED], lines, foot)
-    floor = mean_sd(sources.floor["values"])[0] if sources.floor else None
-    return Rendered(cells + more, grid, partial(figures_field.progress, curves, named, floor) if curves else None)
+Points = list[tuple[float, float, float]]  # sigma or step, mean, its error
 
 
-def _selected(cells: list[Cell], named: str) -> tuple[Cell, str]:
-    """The smallest value of any seed in any cell, as a cell of its own metric, which none is compared with; and where it was found."""
-    fields: dict[str, Any] = {"column": SELECTED, "column_id": "selected", "metric": f"{named}, selected", "metric_id": "fd:selected"}
-    fields["better"] = ""
-    seen = [(value, seed, cell) for cell in cells for seed, value in enumerate(cell.values)]
-    if not seen:
-        return replace(cells[-1], **fields, value=None, sd=None, values=[]), ""
-    value, seed, cell = min(seen, key=lambda each: each[0])
-    best = replace(cell, **fields, value=value, sd=None, values=[], seeds="1x1")
-    return best, f"step {cell.column}, value {seed + 1} of {len(cell.values)}"
+SEEN = 1e-7  # of the largest value of a panel: what lies below is as good as nothing, and would flatten the rest
+
+
+def draw_variance(panels: dict[str, dict[str, Points]]) -> Any:
+    """A panel for each quantity: its mean against sigma, both logarithmic, a line for each row with a band of one standard error."""
+    plt = pyplot()
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.9 * len(panels), 3.7), squeeze=False, sharex=True)
+    labels = list(dict.fromkeys(label for rows in panels.values() for label in rows))
+    for axis, (title, rows) in zip(axes[0], panels.items(), strict=True):
+        largest = max((mean for points in rows.values() for _, mean, _ in points), default=0.0)
+        for label, points in rows.items():
+            shown = [point for point in points if point[1] > SEEN * largest]
+            if not shown:
+                continue
+            place = labels.index(label) % 8
+            x, means, errors = (list(each) for each in zip(*shown, strict=True))
+            look: dict[str, Any] = {"color": CYCLE[place], "marker": MARKS[place], "markersize": 4.5, "linewidth": 1.5}
+            axis.plot(x, means, label=label, **look)
+            low, high = ([max(m + sign * e, m / 20) for m, e in zip(means, errors, strict=True)] for sign in (-1, 1))
+            axis.fill_between(x, low, high, color=CYCLE[place], alpha=0.18, linewidth=0)
+        noise_axis(axis, [point[0] for points in rows.values() for point in points] or [1.0])
+        axis.set(title=title, yscale="log")
+        axis.title.set_fontsize(10)
+        low, high = axis.get_ylim()
+        if high < 100 * low:
+            plain_ticks(axis)
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=min(4, max(1, len(names))), fontsize=8)
+    figure.tight_layout()
+    return figure

@@ -1,49 +1,16 @@
-"""Figures that are not a grid of samplers and steps: the estimator's error, and robustness to the schedule."""
+"""Samplers on random schedules, as these are and adjusted."""
 
 import random
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from difftables.papers.tables import STATISTICS
-from difftables.report import figures
-from difftables.report.cells import Cell, Grid, mean_sd
-from difftables.report.sources import Rendered, Sources, cell_of, literature
-
-TITLES = {"mse-alpha-bar": "MSE of alpha_bar", "mse-log-noise": "MSE of log(1 - alpha_bar)"}
-
-
-def errors(sources: Sources) -> Rendered:
-    """Mean squared error of the estimators against the true level, on held-out samples."""
-    spec, cells, lines, curves = sources.spec, list[Cell](), [], {}
-    entries = [r for file in sources.records for r in file["records"]]
-    names, levels = (list(dict.fromkeys(r[key] for r in entries)) for key in ("estimator", "alpha_bar"))
-    for name in names:
-        means: dict[str, list[float]] = {key: [] for key in TITLES}
-        for metric_id, values in means.items():
-            for level in levels:
-                here = [r for r in entries if r["estimator"] == name and r["alpha_bar"] == level]
-                row = {"id": name.replace("_", "-"), "label": name}
-                cell = cell_of(sources, row, f"{level:.6g}", metric_id, f"alpha_bar={level:.6g}", method=name, better="lower")
-                cell.status = "measured"
-                cell.values = [r[metric_id.replace("-", "_")] for r in here]
-                cell.value, cell.sd = mean_sd(cell.values)
-                cell.seeds, cell.n = f"{len(here)}x1", here[0]["n"]
-                cell.run = " ".join(file["shared"]["fingerprint"] for file in sources.records)
-                cells.append(cell)
-                values.append(cell.value)
-        curves[name] = (levels, means["mse-alpha-bar"], means["mse-log-noise"])
-    shown = levels[:: max(1, len(levels) // 6)]
-    for metric_id, title in TITLES.items():
-        for name in names:
-            mine = {c.column_id: c for c in cells if c.row_id == name.replace("_", "-") and c.metric_id == metric_id}
-            lines.append((f"{title}, {name}", [mine[f"{level:.6g}"] for level in shown], "own"))
-    quotes = literature(sources)
-    notes = [
-        "Columns: the true 1 - alpha_bar.",
-        *(f"Paper, {c.row}: {c.paper_value} ({c.metric}). Source: {c.paper_source}" for c in quotes),
-    ]
-    grid = Grid(spec["layout"]["title"], ["", *(f"{1 - level:.2g}" for level in shown)], lines, [*notes, *spec["layout"]["foot"]])
-    return Rendered(cells + quotes, grid, partial(figures.errors, curves) if curves else None)
+from difftables.report.cells import Cell
+from difftables.report.figures import STYLES, plain_ticks, pyplot
+from difftables.report.printing import Grid
+from difftables.report.sources import Rendered, Sources, new_cell
+from difftables.report.statistics import mean_sd
 
 
 def _quantile(q: float) -> Callable[[list[float]], float]:
@@ -87,7 +54,7 @@ def robustness(sources: Sources) -> Rendered:
         groups[name] = (method, values)
         for column, (head, of) in statistics(shared["better"]).items():
             where = {"id": f"{line['id']}-{method}", "label": name}
-            cell = cell_of(sources, where, column, shared["id"], head, method=method, sampler=name, steps=shared["steps"])
+            cell = new_cell(sources, where, column, shared["id"], head, method=method, sampler=name, steps=shared["steps"])
             cell.nfe, cell.status, cell.better = shared["steps"], "measured", "lower" if column == "spread" else shared["better"]
             cell.metric, cell.n, cell.seeds = shared["metric"], shared["n"], f"{len(sources.records)}x1"
             cell.values, cell.draws = bootstrap(values, of), True
@@ -105,4 +72,20 @@ def robustness(sources: Sources) -> Rendered:
         *spec["layout"]["foot"],
     ]
     grid = Grid(spec["layout"]["title"], ["", *heads], lines, notes)
-    return Rendered(cells, grid, partial(figures.spread, groups, shared["metric"], shared["better"] == "lower"))
+    return Rendered(cells, grid, partial(draw_spread, groups, shared["metric"], shared["better"] == "lower"))
+
+
+def draw_spread(groups: dict[str, tuple[str, list[float]]], metric: str, logarithmic: bool) -> Any:
+    """A strip of points per group with its median.  Args: groups: label to style, of STYLES, and values."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(1.7 * len(groups) + 1, 3.4))
+    for i, (style, values) in enumerate(groups.values()):
+        shifts = [0.3 * (((j * 0.618034) % 1) - 0.5) for j in range(len(values))]
+        axis.plot([i + s for s in shifts], values, "o", markersize=3, alpha=0.6, color=STYLES[style][0])
+        axis.plot([i - 0.25, i + 0.25], [sorted(values)[len(values) // 2]] * 2, color="black", linewidth=1.5)
+    axis.set_xticks(range(len(groups)), list(groups))
+    axis.set(ylabel=metric)
+    if logarithmic:
+        axis.set(yscale="log")
+        plain_ticks(axis)
+    return figure

@@ -1,59 +1,18 @@
-"""Training itself: learning curves of the bound, and how noisy its gradient is."""
+"""How noisy the gradient of a training is, by net, objective and density of levels."""
 
-import csv
 from functools import partial
 from typing import Any
 
-from difftables.common.arithmetic import sum_in_order
 from difftables.metrics.catalogue import METRICS
-from difftables.papers.tables import QUARTERS
-from difftables.report.cells import Cell, Grid, mean_sd
-from difftables.report.kinds import figures_training
-from difftables.report.sources import Rendered, Sources, about, cell_of
+from difftables.report.cells import Cell
+from difftables.report.figures import CYCLE, pyplot
+from difftables.report.printing import Grid
+from difftables.report.sources import Rendered, Sources, net_notes, new_cell
+from difftables.report.statistics import mean_sd
 
-HEADS = ("first quarter", "second", "third", "last quarter")  # of QUARTERS
-BINS = 5  # of a quarter
 # Ids of what the study of gradients looks at, as paper_tables.STUDIED has them, and names of its densities.
 OBJECTIVES = {"L_vlb": "vlb", "L_hybrid": "hybrid"}
 DENSITIES = {"index": ("uniform", "uniform"), "loss_aware": ("importance", "importance sampling")}
-
-
-def learning(sources: Sources) -> Rendered:
-    """The bound seen by the training batches, in quarters of the shortest training, and against the step."""
-    spec, cells, lines = sources.spec, list[Cell](), []
-    curves = {row["label"]: _bounds(sources.curves[row["run"]]) for row in spec["rows"] if row["run"] in sources.curves}
-    shortest = min((points[-1][0] for points in curves.values()), default=0)
-    for row in spec["rows"]:
-        mine = []
-        for i, (column, head) in enumerate(zip(QUARTERS, HEADS, strict=True)):
-            cell = cell_of(sources, row, column, "bound", head, unit="bits/dim", better="lower")
-            here = _bins(curves.get(row["label"], []), i * shortest / 4, shortest / 4)
-            if here:
-                cell.value, sd = mean_sd(here)
-                cell.sd, cell.values, cell.status = (sd or 0.0) / len(here) ** 0.5, here, "measured"
-                cell.seeds, cell.n, cell.run = "1x1", len(here), sources.curve_runs[row["run"]]
-            mine.append(cell)
-        cells += mine
-        lines.append((row["label"], mine, "own"))
-    grid = Grid(spec["layout"]["title"], ["", *HEADS], lines, [*about(sources), *spec["layout"]["foot"]])
-    return Rendered(cells, grid, partial(figures_training.learning, curves) if curves else None)
-
-
-def _bins(points: list[tuple[int, float]], start: float, length: float) -> list[float]:
-    """Means of BINS equal stretches of steps, so that trainings logged at different intervals pair up; [] where one is empty."""
-    found = []
-    for i in range(BINS):
-        low, high = start + i * length / BINS, start + (i + 1) * length / BINS
-        here = [bound for step, bound in points if low < step <= high]
-        if not here:
-            return []
-        found.append(sum_in_order(here) / len(here))
-    return found
-
-
-def _bounds(path: Any) -> list[tuple[int, float]]:
-    with open(path, newline="") as file:
-        return [(int(row["step"]), float(row["bound"])) for row in csv.DictReader(file) if row["bound"]]
 
 
 def gradients(sources: Sources) -> Rendered:
@@ -71,7 +30,7 @@ def gradients(sources: Sources) -> Rendered:
                 found = {"gradient-trace": mean_sd(trace)[0], "gradient-norm": signal, "noise-scale": scale}
                 mine = []
                 for metric_id, value in found.items():
-                    cell = cell_of(sources, line, metric_id, metric_id, METRICS[metric_id].short, method=record["objective"])
+                    cell = new_cell(sources, line, metric_id, metric_id, METRICS[metric_id].short, method=record["objective"])
                     cell.sampler, cell.status, cell.better = record["density"], "measured", METRICS[metric_id].better
                     cell.value, cell.n, cell.seeds = value, shared["batch"] * shared["batches"], "1x1"
                     cell.run = shared["fingerprint"]
@@ -95,9 +54,9 @@ def gradients(sources: Sources) -> Rendered:
         spec["layout"]["title"],
         ["", "S", "squared norm", "noise scale (samples)"],
         lines,
-        [*notes, *about(sources), *spec["layout"]["foot"]],
+        [*notes, *net_notes(sources), *spec["layout"]["foot"]],
     )
-    return Rendered(cells, grid, partial(figures_training.bars, bars, "noise scale (samples)") if sources.records else None)
+    return Rendered(cells, grid, partial(draw_bars, bars, "noise scale (samples)") if sources.records else None)
 
 
 def noise(record: dict[str, Any], batch: int, batches: int) -> tuple[list[float], float]:
@@ -111,3 +70,16 @@ def noise(record: dict[str, Any], batch: int, batches: int) -> tuple[list[float]
     small = mean_sd(record["squares"])[0]
     trace = [(square - record["whole"]) / (1 / batch - 1 / large) for square in record["squares"]]
     return trace, (large * record["whole"] - batch * small) / (large - batch)
+
+
+def draw_bars(values: dict[str, tuple[str, float]], name: str) -> Any:
+    """One horizontal bar for each row, on a logarithmic axis, in the colour of its objective: label to objective and value."""
+    plt = pyplot()
+    figure, axis = plt.subplots(figsize=(7.0, 0.42 * len(values) + 1))
+    colours = [CYCLE[1] if objective == "vlb" else CYCLE[0] for objective, _ in values.values()]
+    axis.barh(range(len(values)), [value for _, value in values.values()], color=colours)
+    axis.set_yticks(range(len(values)), list(values), fontsize=8)
+    axis.invert_yaxis()
+    axis.set(xlabel=name, xscale="log")
+    figure.tight_layout()
+    return figure

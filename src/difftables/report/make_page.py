@@ -1,0 +1,75 @@
+"""The page of a table from its spec and its files."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from difftables.common.files import read_json, sha256
+from difftables.common.names import local
+from difftables.config.job_specs import TableSpec
+from difftables.papers.kinds import INPUTS_OF_KIND
+from difftables.papers.reported import ReportedNumbers
+from difftables.report.kinds import KINDS
+from difftables.report.page import Page
+from difftables.report.sources import Sources, machines
+from difftables.report.statistics import mark_best
+
+Inputs = Mapping[str, list[Path]]  # files by name, as Workflow.table_inputs lists them
+
+
+def make_page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] | None]:
+    """The page of a table, and a function that draws its figure, or None where it has none.
+
+    Raises: ValueError naming a file that is damaged or holds something else.
+    """
+    plain = spec.model_dump() | {"data": {"medium": "images"} if spec.speech is None else spec.speech.model_dump()}
+    rendered = KINDS[spec.layout["kind"]](read_sources(plain, inputs))
+    mark_best(rendered.cells)
+    grids = [rendered.grid, *rendered.more]
+    drawn = rendered.draw is not None
+    return Page(spec.paper, spec.table, spec.layout["title"], banner(plain), drawn, rendered.cells, grids), rendered.draw
+
+
+def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
+    """What a table's renderer reads, by run and sampler."""
+    rows = [row for row in spec["rows"] if row["run"]]
+    drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
+    trained = dict.fromkeys(row["run"] for row in rows)
+    chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
+    curves = dict(zip(trained, inputs.get("curves", []), strict=False))
+    return Sources(
+        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), [_record(path) for path in inputs.get("records", [])],
+        dict(zip(drawn, inputs.get("samples", []), strict=False)),
+        next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
+        next(iter(inputs.get("audio", [])), None), [_record(path) for path in inputs.get("likelihood", [])], curves,
+        {name: sha256(path)[:16] for name, path in curves.items()},
+        {name: chosen[each["levels"]] for name, each in spec["courses"].items() if each["levels"] in chosen},
+        machines(read_json(path) for path in inputs.get("made", [])),
+    )  # fmt: skip
+
+
+def _record(path: Path) -> Any:
+    """A record that knows the hash of its bytes."""
+    found = read_json(path)
+    found["shared"]["fingerprint"] = sha256(path)[:16]
+    return found
+
+
+def banner(spec: dict[str, Any]) -> str:
+    """Where the numbers come from, in one line nobody can miss."""
+    if not INPUTS_OF_KIND[spec["layout"]["kind"]]:
+        named = "schedules" in spec["layout"]
+        return "**Closed form**, " + (f"with the schedules of scale `{spec['scale']}`." if named else "nothing is trained or sampled.")
+    if spec["layout"]["kind"] == "phases":
+        where = f"the training images of `{spec['dataset']}`, scale `{spec['scale']}`" if spec["run"] else "made points alone"
+        return f"**Measured on {where}**, with exact posteriors; two points in closed form. Nothing is trained or sampled."
+    if spec["run"] is None:
+        return f"**Own rows were not run:** `params.yaml` binds no run to this table at scale `{spec['scale']}`."
+    if spec["layout"]["kind"] == "course":
+        return (
+            f"**Closed form**, with the schedules of scale `{spec['scale']}`; nothing is measured but levels chosen on `{spec['dataset']}`."
+        )
+    seeds = f"{spec['train_seeds']} training seed{'s' * (spec['train_seeds'] > 1)}"
+    seeds += f" x {spec['seeds']} sampling seeds" if spec["steps"] else ""
+    note = "" if spec["scale"] == "paper" else " This is not the paper's data: compare rows with rows, never with the paper's numbers."
+    return f"**Measured at scale `{spec['scale']}` on `{spec['dataset']}`**, run `{local(spec['run'], spec['paper'])}`, {seeds}.{note}"
