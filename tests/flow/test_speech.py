@@ -49,11 +49,7 @@ def test_a_failed_utterance_is_shown_and_in_no_mean(checkout):
     first[0].update(value=None, failed=2)
     path.write_text(json.dumps(content))
     checkout.snakemake(f"{TABLES}/noise_estimation/T1.md")
-    cell = next(
-        r
-        for r in rows(checkout)
-        if r["sampler"] == "wavegrad-adjusted" and r["steps"] == "6" and r["metric"].startswith("PESQ")
-    )
+    cell = next(r for r in rows(checkout) if r["sampler"] == "wavegrad-adjusted" and r["steps"] == "6" and r["metric"].startswith("PESQ"))
     assert cell["failed"] == "2"
     assert float(cell["value"]) == pytest.approx(first[1]["value"], rel=1e-5)
     assert "(2/4 failed)" in (checkout.path / TABLES / "noise_estimation/T1.md").read_text()
@@ -103,7 +99,6 @@ def test_own_recordings_run_through_the_same_jobs_with_one_change(fresh):
     ran = fresh.snakemake(f"{TABLES}/noise_estimation/F2.md", record).text
     assert fresh.counted(ran).keys() == {"data", "train", "train_estimator", "errors", "sample", "measure", "table"}
     text = (fresh.path / TABLES / "noise_estimation/F2.md").read_text()
-    assert "Recordings from a folder; 11025 Hz, 0.7 s" in text
     assert "synthetic" not in text
     measured = json.loads((fresh.path / record).read_text())["records"]
     assert {"PESQ-nb@8k", "STOI"} <= {each["metric"] for each in measured}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -12,12 +13,15 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
     model_validator,
 )
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
 from difftables.common import registry
 from difftables.common.errors import SCHEMES, nearest
@@ -26,15 +30,22 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Ratio = Annotated[float, Field(ge=0, lt=1)]
 
 
-def one_of(where: str) -> AfterValidator:
-    """Annotation of a name that must be a key of a dict of variants, e.g. one_of("steps.RULES")."""
+@dataclass(frozen=True)
+class OneOf:
+    """Annotation of a name that must be a key of a dict of variants.  Args: where: e.g. "sampling.rules.RULES"."""
 
-    def known(name: str) -> str:
-        if name not in registry.names(where):
-            raise ValueError(f"is {name!r}{nearest(name, registry.names(where))}")
+    where: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"enum": registry.names(self.where)}
+
+    def _checked(self, name: str) -> str:
+        if name not in registry.names(self.where):
+            raise ValueError(f"is {name!r}{nearest(name, registry.names(self.where))}")
         return name
-
-    return AfterValidator(known)
 
 
 def _some(values: list[Any]) -> list[Any]:
@@ -138,7 +149,7 @@ class Images(Frozen):
     """A data set of images and its split."""
 
     medium: Literal["images"] = "images"
-    reader: Annotated[str, one_of("data.READERS")]
+    reader: Annotated[str, OneOf("data.READERS")]
     size: PositiveInt  # px
     channels: Literal[1, 3]
     held_out: PositiveInt  # samples kept from training, for the search and the estimator's error
@@ -169,7 +180,7 @@ class Speech(Frozen):
     """A data set of speech, its split, and the mel spectrogram that a vocoder is given."""
 
     medium: Literal["speech"] = "speech"
-    reader: Annotated[str, one_of("data.SPEECH_READERS")]
+    reader: Annotated[str, OneOf("data.SPEECH_READERS")]
     rate: Annotated[int, Field(ge=8000)]  # Hz
     held_out: PositiveInt  # utterances kept from training: the first are for the tables, the last for searches
     seed: NonNegativeInt = 0  # of the split
@@ -234,7 +245,7 @@ Data = Annotated[Annotated[Images, Tag("images")] | Annotated[Speech, Tag("speec
 class Features(Frozen):
     """A feature network for Frechet distance, KID, precision, recall and inception score."""
 
-    net: Annotated[str, one_of("metrics.features.NETS")]
+    net: Annotated[str, OneOf("metrics.features.NETS")]
     pixels: PositiveInt  # side of the network's input
     batch: PositiveInt
     url: Url | None = None

@@ -12,6 +12,7 @@ from difftables.config.run import Net, Run, Schedule
 from difftables.config.sampling import Sampler, Searches
 
 SCALES = ("smoke", "laptop", "gpu", "paper")
+OF_PAPER = ("page", "schedules", "nets", "runs", "samplers", "tables")  # keys of a paper's params files; all others are shared
 LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from difftables.common import registry
 from difftables.common.errors import nearest
-from difftables.config.data import Fraction, Frozen, Once, Ratio, Seeds, Some, one_of
+from difftables.config.data import Fraction, Frozen, Once, OneOf, Ratio, Seeds, Some
 
 
 def _arguments_fit(given: dict[str, Any], where: str, kind: str, left_out: tuple[str, ...]) -> None:
@@ -26,13 +26,13 @@ class Schedule(BaseModel):
     """A training schedule by its family; the other keys are arguments of its function."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
-    family: Annotated[str, one_of("diffusion.training_schedules.TRAINING_SCHEDULES")]
+    family: Annotated[str, OneOf("diffusion.training_schedules.TRAINING_SCHEDULES")]
     steps: Annotated[int, Field(ge=2)]
 
     @model_validator(mode="after")
     def _arguments_fit(self) -> "Schedule":
         _arguments_fit(
-            self.model_extra or {}, "diffusion.training_schedules.TRAINING_SCHEDULES", self.family, ("steps", *registry.GIVEN_TO_SCHEDULES)
+            self.model_extra or {}, "diffusion.training_schedules.TRAINING_SCHEDULES", self.family, ("steps", *registry.SET_BY_JOB)
         )
         if self.family == "scaled-linear" and self.steps <= 20:
             raise ValueError(f"has steps = {self.steps}; scaled-linear ends at the rate 20 / steps, which must stay below 1")
@@ -49,12 +49,12 @@ class Net(BaseModel):
     """A network by its kind; the other keys are arguments of its class or function."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
-    kind: Annotated[str, one_of("nets.NETS")]
+    kind: Annotated[str, OneOf("nets.NETS")]
 
     @model_validator(mode="after")
     def _arguments_fit(self) -> "Net":
         given = self.model_extra or {}
-        _arguments_fit(given, "nets.NETS", self.kind, registry.GIVEN_TO_NETS)
+        _arguments_fit(given, "nets.NETS", self.kind, registry.SET_BY_DATA)
         for name in ("width", "blocks", "heads", "hidden", "repeats", "mel"):
             if given.get(name, 1) < 1:
                 raise ValueError(f"has {name} = {given[name]}, which has to be 1 or more")
@@ -102,7 +102,7 @@ class Training(Frozen):
 class Adjustment(Frozen):
     """How the schedule follows the estimate while sampling."""
 
-    family: Annotated[str, one_of("diffusion.beta_families.BETA_FAMILIES")] = "linear"
+    family: Annotated[str, OneOf("diffusion.beta_families.BETA_FAMILIES")] = "linear"
     mode: Literal["taylor", "exact"] = "exact"
     first_beta: Fraction
     estimate_on: Literal["after_noise", "before_noise"] = "after_noise"
@@ -127,26 +127,26 @@ class EstimatorNet(Frozen):
 class EstimatorConfig(EstimatorNet):
     """The noise-level estimator of a run."""
 
-    density: Annotated[str, one_of("training.level_densities.DENSITIES")]
-    penalty: Annotated[str, one_of("training.losses.PENALTIES")]
+    density: Annotated[str, OneOf("training.level_densities.DENSITIES")]
+    penalty: Annotated[str, OneOf("training.losses.PENALTIES")]
     train: Training
 
 
 class Backbone(Frozen):
     """What a net is trained to say, and of what."""
 
-    corruption: Annotated[str, one_of("diffusion.corruptions.CORRUPTIONS")]
-    prior: Annotated[str, one_of("diffusion.priors.PRIORS")]
-    precondition: Annotated[str, one_of("diffusion.denoiser.PRECONDITIONINGS")]
-    conditioning: Annotated[str, one_of("diffusion.denoiser.CONDITIONINGS")]
-    density: Annotated[str, one_of("training.level_densities.DENSITIES")]
-    target: Annotated[str, one_of("training.targets.TARGETS")]
-    weight: Annotated[str, one_of("training.losses.WEIGHTS")]
-    penalty: Annotated[str, one_of("training.losses.PENALTIES")]
+    corruption: Annotated[str, OneOf("diffusion.corruptions.CORRUPTIONS")]
+    prior: Annotated[str, OneOf("diffusion.priors.PRIORS")]
+    precondition: Annotated[str, OneOf("diffusion.denoiser.PRECONDITIONINGS")]
+    conditioning: Annotated[str, OneOf("diffusion.denoiser.CONDITIONINGS")]
+    density: Annotated[str, OneOf("training.level_densities.DENSITIES")]
+    target: Annotated[str, OneOf("training.targets.TARGETS")]
+    weight: Annotated[str, OneOf("training.losses.WEIGHTS")]
+    penalty: Annotated[str, OneOf("training.losses.PENALTIES")]
     references: PositiveInt | None = None  # n of target stable_field, the batch among them; 1 is the source alone
     loss_through: Literal["plain", "corrupted"] = "plain"  # whether the loss takes the error as it is, or through the corruption
     sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
-    objective: Annotated[str, one_of("training.variational_bound.OBJECTIVES")] = "simple"  # what is made of the weighed error
+    objective: Annotated[str, OneOf("training.variational_bound.OBJECTIVES")] = "simple"  # what is made of the weighed error
     vlb_weight: PositiveFloat = 0.001  # lambda of `hybrid`
 
 

@@ -12,9 +12,9 @@ from pydantic import Field, GetPydanticSchema, NonNegativeInt, PositiveFloat, Po
 from difftables.common import registry
 from difftables.common.errors import nearest
 from difftables.common.variants import Variants
-from difftables.config.data import Frozen, Once, Seeds, Some, one_of
+from difftables.config.data import Frozen, Once, OneOf, Seeds, Some
 
-RULE = Annotated[str, one_of("sampling.rules.RULES")]
+RULE = Annotated[str, OneOf("sampling.rules.RULES")]
 
 
 class Churn(Frozen):
@@ -111,7 +111,7 @@ class PredictorCorrector(Solver):
 class PathSolver(Solver):
     """Base of solvers that follow a path in continuous time, whatever levels the schedule has."""
 
-    path: Annotated[str, one_of("sampling.ode.PATHS")]
+    path: Annotated[str, OneOf("sampling.ode.PATHS")]
     walks: ClassVar[bool] = False
     operators: ClassVar[bool] = False
 
@@ -147,7 +147,7 @@ class Sampling(Frozen):
 
     solver: AnySolver
     schedule: str  # strided, fitted, ..., a search method, or the path of a schedule file
-    adapt: Annotated[str, one_of("estimation.level_sources.ESTIMATES")] | None = None
+    adapt: Annotated[str, OneOf("estimation.level_sources.ESTIMATES")] | None = None
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
     sections: Annotated[list[PositiveInt], Some] | None = None  # section counts in place of `schedule`; they add up to the steps
@@ -164,8 +164,8 @@ class Compared(Sampling):
 class Sampler(Sampling):
     """A row of a table: how samples are drawn, how many steps and seeds, and what it takes in place of its run's."""
 
-    prior: Annotated[str, one_of("diffusion.priors.PRIORS")] | None = None  # where sampling starts
-    family: Annotated[str, one_of("diffusion.beta_families.BETA_FAMILIES")] | None = None  # of fitted and refitted rates
+    prior: Annotated[str, OneOf("diffusion.priors.PRIORS")] | None = None  # where sampling starts
+    family: Annotated[str, OneOf("diffusion.beta_families.BETA_FAMILIES")] | None = None  # of fitted and refitted rates
     steps: Annotated[list[PositiveInt], Some, Once] | None = None  # in place of the table's
     seeds: Seeds | None = None  # in place of the evaluation's
 
@@ -192,7 +192,7 @@ class Sampler(Sampling):
 class Search(Frozen):
     """Numbers of the search methods; each entry of METHODS says which it reads."""
 
-    grid: Annotated[str, one_of("search.grids.GRIDS")]
+    grid: Annotated[str, OneOf("search.grids.GRIDS")]
     decades: Annotated[list[float], Field(min_length=2, max_length=2)]  # log10 of the ladder's ends
     digits: Annotated[int, Field(ge=1, le=9)]  # mantissas 1 .. digits
     groups: PositiveInt  # steps beyond this many share mantissas in neighbouring groups

@@ -14,11 +14,10 @@ import yaml
 
 from difftables.common.errors import ConfigError, nearest
 from difftables.common.names import full
-from difftables.config.params_file import SCALES
+from difftables.config.params_file import OF_PAPER, SCALES
 from difftables.papers.folder import PAPERS, parse
 
 NAMED = ("schedules", "nets", "runs", "samplers")  # sections of a paper whose entries other files may name
-OF_PAPER = ("page", *NAMED, "tables")
 # Keys of an entry that name another entry, by section.
 REFERENCES = {"schedules": ("like",), "nets": ("like",), "samplers": ("like",), "runs": ("like", "net", "schedule")}
 # What a run that evaluates another one's checkpoint cannot change, since it trains nothing.
