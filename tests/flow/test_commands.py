@@ -13,6 +13,7 @@ from difftables.config.job_specs import complete
 from difftables.planning import explanation
 from difftables.provenance import fingerprint
 from difftables.provenance.files import load, matches
+from difftables.report import find_cell
 
 STORE, TABLES = "results/smoke/store", "results/smoke/tables"
 
@@ -69,18 +70,18 @@ def test_a_cell_of_every_table_leads_to_its_records_and_data(inside):
     assert len(measured) > 20
     for cell in one.values():
         text = "\n".join(explanation.history("smoke", cell))
-        assert "CHANGED" not in text, explain.name(cell)
-        assert "Missing" not in text, explain.name(cell)
+        assert "CHANGED" not in text, find_cell.full_name(cell)
+        assert "Missing" not in text, find_cell.full_name(cell)
         if cell["status"] == "measured":
             table = known[f"{TABLES}/{cell['paper']}/{cell['table']}.md"]
             files, unknown = explanation.recorded(known, cell, table)
-            assert unknown == [], explain.name(cell)
-            assert len(files) >= len(cell["run"].split()), explain.name(cell)
+            assert unknown == [], find_cell.full_name(cell)
+            assert len(files) >= len(cell["run"].split()), find_cell.full_name(cell)
             for path in files:
                 assert f"{known[path].written()[path]}  {path}" in text
-            assert f"  {STORE}/data/" in text, explain.name(cell)
+            assert f"  {STORE}/data/" in text, find_cell.full_name(cell)
         if cell["status"] == "not-run":
-            assert re.search(r"is null|there is no run ", text), (explain.name(cell), text)
+            assert re.search(r"is null|there is no run ", text), (find_cell.full_name(cell), text)
 
 
 CELL = ["noise/T2/DDIM, adjusted/5", "smoke"]

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from conftest import is_whole
+from checkouts import is_whole
 
 TABLES = "results/smoke/tables"
 STORE = "results/smoke/store"

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from conftest import KILLED
+from checkouts import KILLED
 
 
 @pytest.fixture(scope="module")

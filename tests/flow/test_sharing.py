@@ -40,10 +40,17 @@ def cells(text):
 
 def sharing(folder):
     """The README's commands that share a run, with a folder that is here."""
-    block = (ROOT / "README.md").read_text().split("To share runs")[1].split("\n\n")[1]
-    lines = [shlex.split(line, comments=True) for line in block.replace("/mnt/shared/difftables", str(folder)).splitlines()]
-    assert [line[:2] for line in lines] == [["dvc", "remote"], ["git", "commit"], ["dvc", "push"]]
-    return lines
+    block = (ROOT / "README.md").read_text().split("## Share a run")[1].split("\n\n")[1]
+    lines = [line.split(" #")[0] for line in block.replace("/mnt/shared/difftables", str(folder)).splitlines()]
+    commands = [shlex.split(command) for line in lines for command in line.split("&&")]
+    assert [command[:2] for command in commands] == [
+        ["dvc", "remote"],
+        ["dvc", "commit"],
+        ["git", "add"],
+        ["git", "commit"],
+        ["dvc", "push"],
+    ]
+    return commands
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +80,6 @@ def shared(finished, apart, tmp_path_factory):
     git(origin, "config", "user.email", "a@b.c")
     git(origin, "add", "--all", "--", ":!results")
     git(origin, "commit", "-qm", "code")
-    origin.run("dvc", "commit", "-fq")
-    git(origin, "add", "dvc.lock", "results")
-    git(origin, "commit", "-qm", "my run")
     for program, *arguments in sharing(folder / "store"):
         git(origin, *arguments) if program == "git" else origin.run(program, *arguments)
     assert git(origin, "status", "--porcelain") == ""

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from conftest import is_whole
+from checkouts import is_whole
 
 TABLES = "results/smoke/tables"
 STORE = "results/smoke/store"

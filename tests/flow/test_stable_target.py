@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from conftest import is_whole
+from checkouts import is_whole
 
 TABLES = "results/smoke/tables"
 NAMES = {"stable_target_field": ("T1", "CelebA-64", "F2", "F3", "F4", "F5", "few-steps"), "edm": ("T2", "A-T3", "A-T4")}

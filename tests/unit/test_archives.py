@@ -102,13 +102,13 @@ def test_cifar10(made):
 
 
 def test_cifar10_that_is_not(tmp_path):
-    with pytest.raises(ValueError, match=r"32x32 px with 3 channels, not 64x64"):
+    with pytest.raises(ValueError, match=r"32x32 .*64x64"):
         READERS["cifar10"](64, 3, str(tmp_path))
-    with pytest.raises(ValueError, match=r"data_batch_1\.bin does not exist; it is in CIFAR-10"):
+    with pytest.raises(ValueError, match=r"data_batch_1\.bin.*`archive` or `root`"):
         READERS["cifar10"](32, 3, str(tmp_path))
     for content in (b"", b"\0" * 3072, b"\x0a" + b"\0" * 3072):
         (tmp_path / "data_batch_1.bin").write_bytes(content)
-        with pytest.raises(ValueError, match=r"data_batch_1\.bin is no batch of CIFAR-10"):
+        with pytest.raises(ValueError, match=r"data_batch_1\.bin"):
             READERS["cifar10"](32, 3, str(tmp_path))
 
 
@@ -171,7 +171,7 @@ def test_lsun_may_be_cut_short_where_it_would_not_fit_into_memory(tmp_path, monk
             transaction.put(key, encoded(width, 8, "PNG"))
     whole, _ = READERS["lsun"](8, 3, str(tmp_path))
     monkeypatch.setattr("os.sysconf", lambda _: 20)  # 400 bytes
-    with pytest.raises(ValueError, match=r"3 images of 8x8 px take 0 GB .*; set `limit` of this data set"):
+    with pytest.raises(ValueError, match=r"3 images of 8x8 px.*`limit`"):
         READERS["lsun"](8, 3, str(tmp_path))
     images, labels = READERS["lsun"](8, 3, str(tmp_path), limit=2)
     assert torch.equal(images, whole[:2]) and labels.tolist() == [0, 0]
@@ -180,7 +180,7 @@ def test_lsun_may_be_cut_short_where_it_would_not_fit_into_memory(tmp_path, monk
 
 
 def test_lsun_without_a_database(tmp_path):
-    with pytest.raises(ValueError, match="is no LMDB; correct `archive` or `root`"):
+    with pytest.raises(ValueError, match=r"LMDB.*`archive` or `root`"):
         READERS["lsun"](256, 3, str(tmp_path))
 
 
@@ -190,19 +190,19 @@ def test_imagenet64(tmp_path, monkeypatch):
         number = 10 if i == 8 else i + 1
         (tmp_path / f"part{i % 2}").mkdir(exist_ok=True)
         np.savez(tmp_path / f"part{i % 2}" / f"train_data_batch_{number}.npz", data=data[number - 1], labels=[number, 1000], mean=data[0])
-    with pytest.raises(ValueError, match=r"lacks train_data_batch_\*\.npz, numbers 9; log in at image-net\.org"):
+    with pytest.raises(ValueError, match=r"train_data_batch_\*\.npz.*\b9\b.*image-net\.org"):
         READERS["imagenet64"](8, 3, str(tmp_path))
     np.savez(tmp_path / "train_data_batch_9.npz", data=data[8], labels=[9, 1000])
     images, labels = READERS["imagenet64"](8, 3, str(tmp_path))
     assert torch.equal(images, torch.from_numpy(data).reshape(20, 3, 8, 8))
     assert labels[::2].tolist() == list(range(10)) and set(labels[1::2].tolist()) == {999}
-    with pytest.raises(ValueError, match=r"batch_1\.npz holds uint8 \[2, 192\], no 16x16 images with 3 channels"):
+    with pytest.raises(ValueError, match=r"batch_1\.npz.*uint8 \[2, 192\].*16x16.*3 channels"):
         READERS["imagenet64"](16, 3, str(tmp_path))
     monkeypatch.setattr("os.sysconf", lambda _: 60)
-    with pytest.raises(ValueError, match=r"20 images of 8x8 px take 0 GB of memory"):
+    with pytest.raises(ValueError, match=r"20 images of 8x8 px"):
         READERS["imagenet64"](8, 3, str(tmp_path))
     np.savez(tmp_path / "train_data_batch_9.npz", data=np.array([{}]), labels=np.array([{}]))
-    with pytest.raises(ValueError, match=r"batch_9\.npz has no plain array 'labels' \(.*allow_pickle"):
+    with pytest.raises(ValueError, match=r"batch_9\.npz.*'labels'.*allow_pickle"):
         READERS["imagenet64"](8, 3, str(tmp_path))
 
 

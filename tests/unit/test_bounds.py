@@ -119,9 +119,9 @@ def test_the_last_fixed_variance_is_that_of_the_step_before():
     for kind in VARIANCES:
         found = bound.log_variance(torch.arange(50), like, torch.full_like(like, 0.25), kind)
         torch.testing.assert_close(found.exp()[:, 0], expected[kind])
-    with pytest.raises(ValueError, match="needs a net with variance channels"):
+    with pytest.raises(ValueError, match="variance: true"):
         bound.log_variance(torch.arange(50), like, None, "learned")
-    with pytest.raises(ValueError, match="at least 2 steps, not 1"):
+    with pytest.raises(ValueError, match=r"2 steps, not 1\b"):
         Bound(made("cosine", 50)[-2:])
 
 

@@ -63,14 +63,14 @@ def written(tmp_path_factory):
         pages = []
         for paper, names in plan.params.tables.items():
             for name in names:
-                made = recompute.made(plan, paper, name) or page(paper, name, plan.has_figure(paper, name))
+                made = recompute.recomputed_page(plan, paper, name) or page(paper, name, plan.has_figure(paper, name))
                 pages.append(made)
                 stem = TABLES / paper / name
                 for suffix, text in made.texts().items():
                     write_text(f"{stem}.{suffix}", text)
                 for suffix in ("png", "svg") if made.figure else ():
                     write_text(f"{stem}.{suffix}", f"picture of {name}")
-        for name, text in recompute.of_all(plan, pages).items():
+        for name, text in recompute.texts_of_all(plan, pages).items():
             write_text(TABLES / name, text)
         outputs = {path.suffix[1:]: {str(path): sha256(path)} for path in sorted(T2.parent.glob("T2.*"))}
         inputs = {"reported": {"workflow/papers/noise_estimation/reported.csv": "0"}}
@@ -95,8 +95,8 @@ def folder(written, tmp_path, monkeypatch):
 
 def wrong():
     plan, found = read("smoke"), recompute.Findings()
-    recompute.tables(plan, found)
-    recompute.hashes(plan, found)
+    recompute.check_tables(plan, found)
+    recompute.check_hashes(plan, found)
     return found.wrong
 
 
@@ -108,8 +108,8 @@ def edit(path, old, new):
 
 def test_an_untouched_folder_has_nothing_wrong(folder):
     plan, found = read("smoke"), recompute.Findings()
-    recompute.tables(plan, found)
-    recompute.hashes(plan, found)
+    recompute.check_tables(plan, found)
+    recompute.check_hashes(plan, found)
     assert found.wrong == []
     assert found.recomputed >= 2
     assert found.recomputed + found.printed == len(plan.table_files())
@@ -157,7 +157,7 @@ def test_a_table_is_made_again_from_its_record(folder):
     """An edit that agrees in all files of a table, and in the index, is no measurement."""
     write_json(ERRORS, record(shift=0.5))
     plan = read("smoke")
-    for suffix, text in recompute.made(plan, "noise_estimation", "F2-images").texts().items():
+    for suffix, text in recompute.recomputed_page(plan, "noise_estimation", "F2-images").texts().items():
         write_text(TABLES / f"noise_estimation/F2-images.{suffix}", text)
     write_json(ERRORS, record())
     found = [line for line in wrong() if line.startswith(str(TABLES / "noise_estimation/F2-images.csv"))]

@@ -25,70 +25,70 @@ def test_all_scales_are_valid(scale):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "message"),
+    ("path", "value", "facts"),
     [
-        ("noise_estimation.runs.digits.train.stpes", 5, "runs.digits.train.stpes is no known key; did you mean 'steps'?"),
-        ("evalation", {}, "evalation is no known key; did you mean 'evaluation'?"),
-        ("noise_estimation.runs.digits.train.lr", KeyError, "runs.digits.train.lr is missing"),
-        ("noise_estimation.runs.digits.train.lr", "1e-4", "(YAML reads 1e-4 as text; write 0.0001)"),
-        ("noise_estimation.runs.digits.train.steps", "many", "runs.digits.train.steps: input should be a valid integer, not 'many'"),
-        ("noise_estimation.runs.digits.train.steps", 0, "runs.digits.train.steps: input should be greater than 0, not 0"),
-        ("noise_estimation.tables.T2.steps", [3, -5], "tables.T2.steps.1: input should be greater than 0, not -5"),
+        ("noise_estimation.runs.digits.train.stpes", 5, "runs.digits.train.stpes 'steps'"),
+        ("evalation", {}, "'evaluation'"),
+        ("noise_estimation.runs.digits.train.lr", KeyError, "runs.digits.train.lr"),
+        ("noise_estimation.runs.digits.train.lr", "1e-4", "1e-4 0.0001"),
+        ("noise_estimation.runs.digits.train.steps", "many", "runs.digits.train.steps 'many'"),
+        ("noise_estimation.runs.digits.train.steps", 0, "runs.digits.train.steps 0"),
+        ("noise_estimation.tables.T2.steps", [3, -5], "tables.T2.steps.1 0 -5"),
         ("noise_estimation.tables.T2.steps", [0], "tables.T2.steps.0"),
-        ("noise_estimation.tables.T2.steps", [3, 2000], "T2.steps asks for 2000 steps, but the training schedule of run 'digits' has 1000"),
-        ("scale", "laptp", "scale is 'laptp'; did you mean 'laptop'?"),
-        ("noise_estimation.samplers.ddim-fitted.solver.rule", "ddmi", "samplers.ddim-fitted.solver.rule is 'ddmi'; did you mean 'ddim'?"),
+        ("noise_estimation.tables.T2.steps", [3, 2000], "T2.steps 2000 'digits' 1000"),
+        ("scale", "laptp", "'laptp' 'laptop'"),
+        ("noise_estimation.samplers.ddim-fitted.solver.rule", "ddmi", "samplers.ddim-fitted.solver.rule 'ddmi' 'ddim'"),
         (
             "noise_estimation.samplers.ddim-fitted.schedule",
             "fited",
-            "samplers.ddim-fitted has schedule 'fited', neither a .csv file nor known; did you mean 'fitted'?",
+            "samplers.ddim-fitted 'fited' 'fitted'",
         ),
-        ("noise_estimation.samplers.ddim-fitted.schedule", "none.csv", "samplers.ddim-fitted.schedule: none.csv does not exist"),
-        ("noise_estimation.samplers.ddim-fitted.adapt", "orcale", "samplers.ddim-fitted.adapt is 'orcale'; did you mean 'oracle'?"),
-        ("noise_estimation.runs.digits.data", "digit", "runs.digits.data names 'digit', which is not defined; did you mean 'digits'?"),
-        ("data.digits.reader", "mnist", "data.digits.reader is 'mnist'; there is digits, folder"),
-        ("noise_estimation.nets.unet-digits.kind", "unett", "nets.unet-digits.kind is 'unett'; did you mean 'unet'?"),
-        ("noise_estimation.nets.unet-digits.widht", 3, "nets.unet-digits has no argument 'widht'; did you mean 'width'?"),
-        ("noise_estimation.nets.unet-digits.width", "wide", "nets.unet-digits has width = 'wide', which is no int"),
-        ("noise_estimation.nets.unet-digits.dropout", KeyError, "nets.unet-digits lacks the argument 'dropout'"),
-        ("noise_estimation.runs.digits.weight", "epsilon", "runs.digits.weight is 'epsilon'; did you mean 'eps'?"),
-        ("noise_estimation.schedules.ddpm.last", 1.5, "schedules.ddpm has last = 1.5, which is no Rate"),
-        ("evaluation.images.n", 60, "evaluation.images has kid_subset_size = 100, larger than n = 60 samples"),
-        ("evaluation.images.seeds", [0], "evaluation.images.seeds needs at least three seeds"),
-        ("evaluation.speech.seeds", [0], "evaluation.speech.seeds needs at least three seeds"),
-        ("evaluation.speech.n", 30, "data.voice.held_out is 32, but 30 utterances are measured"),
-        ("data.voice.reader", "voise", "data.voice.reader is 'voise'; did you mean 'voice'?"),
-        ("data.voice.sentences", KeyError, "data.voice: reader voice needs `sentences`"),
-        ("data.voice.reader", "folder", "data.voice: reader folder needs `root`, the folder with the recordings"),
-        ("data.voice.highest", 8000.0, "data.voice has highest = 8000 Hz, which is not between lowest and half the rate, 4000 Hz"),
-        ("data.voice.hop", 500, "data.voice has hop = 500, more than fft = 400"),
-        ("data.voice.segment", 2, "data.voice has a segment of 200 samples, shorter than fft = 400"),
-        ("data.voice.hopp", 1, "data.voice.hopp is no known key; did you mean 'hop'?"),
-        ("search.speech.grid", "lader", "search.speech.grid is 'lader'; did you mean 'ladder'?"),
+        ("noise_estimation.samplers.ddim-fitted.schedule", "none.csv", "samplers.ddim-fitted.schedule none.csv"),
+        ("noise_estimation.samplers.ddim-fitted.adapt", "orcale", "samplers.ddim-fitted.adapt 'orcale' 'oracle'"),
+        ("noise_estimation.runs.digits.data", "digit", "runs.digits.data 'digit' 'digits'"),
+        ("data.digits.reader", "mnist", "data.digits.reader 'mnist'"),
+        ("noise_estimation.nets.unet-digits.kind", "unett", "nets.unet-digits.kind 'unett' 'unet'"),
+        ("noise_estimation.nets.unet-digits.widht", 3, "nets.unet-digits 'widht' 'width'"),
+        ("noise_estimation.nets.unet-digits.width", "wide", "nets.unet-digits width 'wide'"),
+        ("noise_estimation.nets.unet-digits.dropout", KeyError, "nets.unet-digits 'dropout'"),
+        ("noise_estimation.runs.digits.weight", "epsilon", "runs.digits.weight 'epsilon' 'eps'"),
+        ("noise_estimation.schedules.ddpm.last", 1.5, "schedules.ddpm last 1.5"),
+        ("evaluation.images.n", 60, "evaluation.images kid_subset_size 100 n 60"),
+        ("evaluation.images.seeds", [0], "evaluation.images.seeds"),
+        ("evaluation.speech.seeds", [0], "evaluation.speech.seeds"),
+        ("evaluation.speech.n", 30, "data.voice.held_out 32 30"),
+        ("data.voice.reader", "voise", "data.voice.reader 'voise' 'voice'"),
+        ("data.voice.sentences", KeyError, "data.voice `sentences`"),
+        ("data.voice.reader", "folder", "data.voice `root`"),
+        ("data.voice.highest", 8000.0, "data.voice highest 8000 4000"),
+        ("data.voice.hop", 500, "data.voice hop 500 fft 400"),
+        ("data.voice.segment", 2, "data.voice 200 fft 400"),
+        ("data.voice.hopp", 1, "data.voice.hopp 'hop'"),
+        ("search.speech.grid", "lader", "search.speech.grid 'lader' 'ladder'"),
         (
             "noise_estimation.tables.T2.run",
             "digts",
-            "tables.T2.run names 'digts', which is not defined; did you mean 'digits'?",
+            "tables.T2.run 'digts' 'digits'",
         ),
-        ("smok:evaluation", {}, "scales/smok.yaml: 'smok' is no scale; did you mean 'smoke'?"),
-        ("smok:edm.runs", {}, "workflow/papers/edm/params.smok.yaml: 'smok' is no scale; did you mean 'smoke'?"),
-        ("edm.smaplers", {}, "workflow/papers/edm/params.yaml: smaplers is no known key; did you mean 'samplers'?"),
-        ("edm.page", "first", "workflow/papers/edm/params.yaml: page is 'first'"),
+        ("smok:evaluation", {}, "scales/smok.yaml 'smok' 'smoke'"),
+        ("smok:edm.runs", {}, "workflow/papers/edm/params.smok.yaml 'smok' 'smoke'"),
+        ("edm.smaplers", {}, "workflow/papers/edm/params.yaml 'samplers'"),
+        ("edm.page", "first", "workflow/papers/edm/params.yaml 'first'"),
     ],
 )
-def test_mistakes_are_one_line_with_the_mend(edited, path, value, message):
+def test_mistakes_are_one_line_with_the_mend(edited, path, value, facts):
     with pytest.raises(ConfigError) as error:
         edited(path, value, None if path == "scale" else "laptop")
-    assert message in str(error.value)
+    assert [fact for fact in facts.split() if fact not in str(error.value)] == []
     assert "\n" not in str(error.value)
 
 
 def test_files_that_are_no_params(tmp_path):
-    for text, message in (("a: [", "is no YAML"), ("", "is empty")):
+    for text in ("a: [", ""):
         (tmp_path / "p.yaml").write_text(text)
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(ConfigError, match=r"p\.yaml"):
             params.load(tmp_path / "p.yaml")
-    with pytest.raises(ConfigError, match="does not exist"):
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
         params.load(tmp_path / "none.yaml")
 
 
@@ -105,34 +105,34 @@ def test_names_come_from_the_dicts_of_variants():
     assert registry.names("sampling.rules.RULES") == list(RULES)
     assert registry.names("nets.NETS") == list(NETS)
     assert registry.arguments("nets.NETS", "vgg") == {"channels": ("int", False), "width": ("int", False), "pools": ("int", True)}
-    with pytest.raises(LookupError, match=r"no dict sampling\.rules\.NONE"):
+    with pytest.raises(LookupError, match=r"sampling\.rules\.NONE"):
         registry.names("sampling.rules.NONE")
 
 
 def test_tables_that_params_or_layouts_do_not_know(edited, monkeypatch, tmp_path):
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
     monkeypatch.chdir(tmp_path)
-    for path, value, message in (
-        ("noise_estimation.tables.T9", {"run": None, "steps": []}, "tables.T9 is not in"),
-        ("tables.noise_estimaton", {}, "did you mean 'noise_estimation'?"),
-        ("noise_estimation.samplers.ddim-oracle", KeyError, "row ddim-oracle: sampler is 'ddim-oracle'; did you mean 'ddpm-oracle'?"),
+    for path, value, facts in (
+        ("noise_estimation.tables.T9", {"run": None, "steps": []}, "tables.T9"),
+        ("tables.noise_estimaton", {}, "'noise_estimation'"),
+        ("noise_estimation.samplers.ddim-oracle", KeyError, "ddim-oracle 'ddpm-oracle'"),
     ):
         with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
             plan.Workflow(edited(path, value))
-        assert message in str(error.value)
+        assert [fact for fact in facts.split() if fact not in str(error.value)] == []
 
 
 def test_a_bad_schedule_file_is_named_before_any_job(edited, monkeypatch, tmp_path):
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
     monkeypatch.chdir(tmp_path)
-    for text, message in (
-        ("beta\n0.1\n1.5\n0.2\n", "mine.csv: beta_1 = 1.5 is outside (0, 1)"),
-        ("beta\n0.1\n0.5\n", "no schedule of 3 steps"),
+    for text, facts in (
+        ("beta\n0.1\n1.5\n0.2\n", "mine.csv beta_1 1.5"),
+        ("beta\n0.1\n0.5\n", "mine.csv 3"),
     ):
         Path("mine.csv").write_text(text)
         with pytest.raises(ConfigError) as error:
             plan.Workflow(edited("noise_estimation.samplers.ddim-fitted.schedule", "mine.csv"))
-        assert message in str(error.value)
+        assert [fact for fact in facts.split() if fact not in str(error.value)] == []
 
 
 def test_a_change_reaches_only_the_specs_that_read_it(edited, monkeypatch):
@@ -189,7 +189,7 @@ def test_speech_jobs_are_told_their_own_numbers(edited, monkeypatch):
 
 def test_a_sampler_with_more_steps_than_training_is_named_before_any_job(edited, monkeypatch):
     monkeypatch.chdir(ROOT)
-    with pytest.raises(ConfigError, match=r"samplers\.wavegrad-full\.steps asks for more steps than the 1000 .* run 'voice'"):
+    with pytest.raises(ConfigError, match=r"samplers\.wavegrad-full\.steps.* 1000 .*'voice'"):
         plan.Workflow(edited("noise_estimation.samplers.wavegrad-full.steps", [1001]))
 
 

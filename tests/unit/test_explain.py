@@ -12,6 +12,7 @@ from difftables.planning import explanation
 from difftables.provenance import fingerprint
 from difftables.provenance import record as provenance
 from difftables.provenance.files import load, parse
+from difftables.report import find_cell
 from difftables.report.cells import HEADER
 
 ROOT = Path(__file__).parents[2]
@@ -45,20 +46,20 @@ CELLS = [
     ],
 )
 def test_parts_are_beginnings_and_rows_may_be_inside(text, found):
-    assert [(each["row"], each["column"], each["metric"]) for each in explain.choose(CELLS, text)] == found
+    assert [(each["row"], each["column"], each["metric"]) for each in find_cell.matching_cells(CELLS, text)] == found
 
 
 def test_several_cells_are_named_in_full_and_each_name_leads_to_one():
-    names = [explain.name(each) for each in explain.choose(CELLS, "noise/T2/DDIM")]
+    names = [find_cell.full_name(each) for each in find_cell.matching_cells(CELLS, "noise/T2/DDIM")]
     assert names == ["noise_estimation/T2/DDIM, adjusted/5", "noise_estimation/T2/DDIM, adjusted/50", "noise_estimation/T2/DDIM, fixed/5"]
-    assert all(len(explain.choose(CELLS, each)) == 1 for each in names)
+    assert all(len(find_cell.matching_cells(CELLS, each)) == 1 for each in names)
 
 
 def test_every_committed_cell_is_found_by_its_full_name():
     with open(ROOT / "results/laptop/tables/cells.csv", newline="") as file:
         cells = list(csv.DictReader(file))
     for each in cells[::20]:
-        assert explain.choose(cells, explain.name(each)) == [each]
+        assert find_cell.matching_cells(cells, find_cell.full_name(each)) == [each]
 
 
 @pytest.mark.parametrize(
@@ -72,18 +73,18 @@ def test_every_committed_cell_is_found_by_its_full_name():
     ],
 )
 def test_a_name_that_fits_nothing_ends_in_one_line_with_the_nearest(text, line):
-    assert explain.choose(CELLS, text) == []
-    said = explain.missed(CELLS, text)
+    assert find_cell.matching_cells(CELLS, text) == []
+    said = find_cell.what_is_missing(CELLS, text)
     assert all(word in said for word in line), said
     assert "\n" not in said
 
 
 def test_ids_are_names_too():
     cells = [cell("DDIM, adjusted", row_id="ddim-a", metric_id="fd"), cell("x / y", row_id="xy", metric_id="fd", column_id="five")]
-    assert explain.choose(cells, "noise/T2/xy/five/fd") == [cells[1]]
-    assert explain.choose(cells, "noise/T2/DDIM-A") == [cells[0]]
-    assert explain.choose(cells, "noise/T2/x / y/5/FD") == [cells[1]]
-    assert "'ddim-a'" in explain.missed(cells, "noise/T2/ddim-b/5")
+    assert find_cell.matching_cells(cells, "noise/T2/xy/five/fd") == [cells[1]]
+    assert find_cell.matching_cells(cells, "noise/T2/DDIM-A") == [cells[0]]
+    assert find_cell.matching_cells(cells, "noise/T2/x / y/5/FD") == [cells[1]]
+    assert "'ddim-a'" in find_cell.what_is_missing(cells, "noise/T2/ddim-b/5")
 
 
 # -- what made it: a made-up store of a data set, a net, two samples and their records ------------------------------------

@@ -63,7 +63,7 @@ def test_order_and_origin_do_not_matter():
 
 
 def test_the_source_must_be_among_the_references():
-    with pytest.raises(ValueError, match="must begin with the batch"):
+    with pytest.raises(ValueError, match="references"):
         stable_field(torch.zeros(2, 3), exploding(1.0, 1.0), torch.zeros(2, 3), torch.ones(5, 3))
 
 
@@ -140,7 +140,7 @@ def test_the_grid_of_edm():
               0.296442, 0.139516, 0.059947, 0.022935, 0.007528, 0.002, 0]  # fmt: skip
     training = TRAINING_SCHEDULES["exploding"](100, lowest=0.002, highest=80.0)
     assert subschedules.power_law(training, 18).sigma.tolist() == pytest.approx(wanted, abs=1e-6)
-    with pytest.raises(ValueError, match="at least 2 steps, not 1"):
+    with pytest.raises(ValueError, match=r"2 steps, not 1\b"):
         subschedules.power_law(training, 1)
 
 
@@ -265,15 +265,15 @@ def batches(tmp_path, references, distinct=True):
 
 def test_runs_that_differ_in_references_alone_see_the_same_batches(tmp_path):
     seen = {n: batches(tmp_path, n)(5) for n in (None, 1, 8, 40)}
-    for x0, labels, stream, _ in seen.values():
-        assert torch.equal(x0, seen[None][0])
-        assert torch.equal(labels, seen[None][1])
-        assert torch.equal(stream.get_state(), seen[None][2].get_state())
-    assert seen[1][3] == {}
-    found = seen[40][3]
-    assert torch.equal(found["references"][:8], seen[None][0])
+    for batch in seen.values():
+        assert torch.equal(batch.x0, seen[None].x0)
+        assert torch.equal(batch.cond, seen[None].cond)
+        assert torch.equal(batch.stream.get_state(), seen[None].stream.get_state())
+    assert seen[1].references == {}
+    found = seen[40].references
+    assert torch.equal(found["references"][:8], seen[None].x0)
     assert len(found["references"].flatten(1).unique(dim=0)) == 40  # all the data, none twice, whatever is mirrored
     assert found["allowed"].sum(1).tolist() == [20] * 8
-    assert len(seen[8][3]["references"]) == 8
-    with pytest.raises(ValueError, match="41 distinct images are asked for, but only 40 are there"):
+    assert len(seen[8].references["references"]) == 8
+    with pytest.raises(ValueError, match=r"41 .*\b40\b.*`references`"):
         batches(tmp_path, 41)(0)

@@ -128,7 +128,7 @@ def test_the_plan_knows_the_table_and_its_rules(rewritten, monkeypatch, tmp_path
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
     monkeypatch.chdir(tmp_path)
     given, layouts = (
-        rewritten(("tables/soft_diffusion", {"G": {"run": None, "steps": [10, 27]}})),
+        rewritten(("soft_diffusion/tables", {"G": {"run": None, "steps": [10, 27]}})),
         Path("workflow/papers/soft_diffusion/tables.yaml"),
     )
     layout = sources(tmp_path).spec["layout"]

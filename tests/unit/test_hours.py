@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from difftables.commands import costs as counting
+from difftables.commands import costs
 from difftables.config.run import Net
-from difftables.planning import checkpoint_costs, gpu_hours, params, plan
+from difftables.planning import count_costs, gpu_hours, net_costs, params, plan
 
 ROOT = Path(__file__).parents[2]
 SCALES = ("gpu", "paper")
@@ -22,18 +22,18 @@ def plans():
 
 @pytest.fixture(scope="module")
 def known():
-    return checkpoint_costs.counted(ROOT / checkpoint_costs.COSTS)
+    return net_costs.read_costs(ROOT / net_costs.COSTS)
 
 
 def cost(known, found, run, whole=False):
     """Multiply-adds of one sample through a run's net."""
     spec = found.evaluated_run(run)
-    return checkpoint_costs.forward(known, spec.net, spec.data, whole)
+    return net_costs.forward_cost(known, spec.net, spec.data, whole)
 
 
 def asked(found, known, rule, **wildcards):
     """Multiply-adds of one job."""
-    return gpu_hours.RULES[rule](found, wildcards, partial(checkpoint_costs.forward, known))
+    return gpu_hours.RULES[rule](found, wildcards, partial(net_costs.forward_cost, known))
 
 
 def drawn(found, known, run, sampler):
@@ -71,7 +71,7 @@ def test_a_chain_takes_a_call_a_step(plans, known):
 def test_an_adjusted_chain_asks_the_estimator_between_its_steps(plans, known):
     found = plans["paper"]
     estimator = found.params.runs["noise_estimation/celeba"].estimator.net
-    share = checkpoint_costs.forward(known, estimator, found.evaluated_run("noise_estimation/celeba").data) / cost(
+    share = net_costs.forward_cost(known, estimator, found.evaluated_run("noise_estimation/celeba").data) / cost(
         known, found, "noise_estimation/celeba"
     )
     steps = found.step_counts("noise_estimation/celeba", "noise_estimation/ddim-adjusted")
@@ -96,7 +96,7 @@ def test_a_search_stops_at_its_budget(plans, known):
         found.step_counts("noise_estimation/celeba", "noise_estimation/ddim-searched"),
         cost(known, found, "noise_estimation/celeba"),
     )
-    features = checkpoint_costs.extraction(found.features())
+    features = net_costs.feature_cost(found.features())
     tried = {n: min(9 ** min(n, search.groups), search.budget // (search.samples * n)) * search.samples for n in steps}
     assert tried[3] == 9**3 * search.samples and tried[100] * 100 <= search.budget
     expected = sum(count * (n * one + features) for n, count in tried.items())
@@ -113,7 +113,7 @@ def test_studies_take_levels_times_samples(plans, known):
     assert asked(found, known, "gradients", **where) == 3 * e.gradient_batches * e.gradient_batch * 3 * net
     stable = {"run": "stable_target_field/ve-stf", "seed": "0"}
     assert asked(found, known, "variance", **stable) == e.variance_levels * e.variance_n * cost(known, found, "stable_target_field/ve-stf")
-    estimator = checkpoint_costs.forward(
+    estimator = net_costs.forward_cost(
         known, found.params.runs["noise_estimation/celeba"].estimator.net, found.evaluated_run("noise_estimation/celeba").data
     )
     assert asked(found, known, "errors", run="noise_estimation/celeba", seed="0") == e.error_levels * e.error_n * estimator
@@ -138,20 +138,20 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
 def test_a_net_that_nobody_counted_is_told(plans, known):
     found = plans["paper"]
     spec = found.evaluated_run("noise_estimation/celeba")
-    others = {name: value for name, value in known.items() if name != checkpoint_costs.key(spec.net, spec.data)}
+    others = {name: value for name, value in known.items() if name != net_costs.cost_key(spec.net, spec.data)}
     lines = gpu_hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
     assert lines[-2] == "unknown: a net is not in workflow/costs.csv; run `python -m difftables costs`"
 
 
 def test_without_the_file_all_nets_are_unknown(plans, tmp_path):
-    assert checkpoint_costs.counted(tmp_path / "costs.csv") == {}
+    assert net_costs.read_costs(tmp_path / "costs.csv") == {}
     assert gpu_hours.by_rule(plans["gpu"], jobs(plans["gpu"]), {})["train"][1] is None
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
-    missing = [name for name, _, net, data in counting.nets(plans[scale]) if checkpoint_costs.key(net, data) not in known]
+    missing = [name for name, _, net, data in count_costs.trained_nets(plans[scale]) if net_costs.cost_key(net, data) not in known]
     assert not missing, "run `python -m difftables costs`"
 
 
@@ -167,8 +167,8 @@ def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
     ],
 )
 def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
-    net, data = next(pair for called, _, *pair in counting.nets(plans[scale]) if called == name)
-    assert counting.count(net, data)[1] == known[checkpoint_costs.key(net, data)]
+    net, data = next(pair for called, _, *pair in count_costs.trained_nets(plans[scale]) if called == name)
+    assert count_costs.count_cost(net, data)[1] == known[net_costs.cost_key(net, data)]
 
 
 def test_a_changed_net_or_shape_has_another_key(monkeypatch):
@@ -176,13 +176,13 @@ def test_a_changed_net_or_shape_has_another_key(monkeypatch):
     spec = plan.read("laptop").evaluated_run("noise_estimation/digits")
     net, data = spec.net, spec.data
     wider = Net.model_validate(net.model_dump() | {"width": net.model_extra["width"] + 1})
-    assert checkpoint_costs.key(net, data) == checkpoint_costs.key(net, data.model_copy(update={"held_out": 10}))
+    assert net_costs.cost_key(net, data) == net_costs.cost_key(net, data.model_copy(update={"held_out": 10}))
     assert (
         len(
             {
-                checkpoint_costs.key(net, data),
-                checkpoint_costs.key(wider, data),
-                checkpoint_costs.key(net, data.model_copy(update={"size": 16})),
+                net_costs.cost_key(net, data),
+                net_costs.cost_key(wider, data),
+                net_costs.cost_key(net, data.model_copy(update={"size": 16})),
             }
         )
         == 3
@@ -199,10 +199,10 @@ def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):
 
 
 def test_the_verb_writes_what_it_counts(monkeypatch, tmp_path, plans, known, capsys):
-    monkeypatch.setattr(checkpoint_costs, "COSTS", tmp_path / "costs.csv")
+    monkeypatch.setattr(net_costs, "COSTS", tmp_path / "costs.csv")
     monkeypatch.setattr(plan, "read", lambda scale: plans["gpu"])
-    monkeypatch.setattr(counting, "count", lambda net, data: (1, known[checkpoint_costs.key(net, data)]))
-    assert counting.command([]) == 0
-    written = checkpoint_costs.counted(tmp_path / "costs.csv")
+    monkeypatch.setattr(count_costs, "count_cost", lambda net, data: (1, known[net_costs.cost_key(net, data)]))
+    assert costs.command([]) == 0
+    written = net_costs.read_costs(tmp_path / "costs.csv")
     assert written and written.items() <= known.items()
     assert f"{len(written)} nets" in capsys.readouterr().out

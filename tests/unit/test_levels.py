@@ -58,9 +58,9 @@ def test_a_schedule_file_without_operators_is_what_it_was(tmp_path):
     [
         ("alpha,std,strength\n1,0.2,-1\n1,0,0\n", "strength not negative"),
         ("alpha,std,strength\n1,0.2,nan\n1,0,0\n", "finite"),
-        ("alpha,std,strength\n1,0.2,2\n1,0,1\n", "the last level must be clean"),
-        ("alpha,std,strength\n1,0.2,1\n1,0.2,2\n1,0,0\n", "rises at level 1"),
-        ("alpha,std\n1,0.2\n1,0\n", "has one schedule, with the column strength"),
+        ("alpha,std,strength\n1,0.2,2\n1,0,1\n", "last level"),
+        ("alpha,std,strength\n1,0.2,1\n1,0.2,2\n1,0,0\n", "level 1"),
+        ("alpha,std\n1,0.2\n1,0\n", "column strength"),
     ],
 )
 def test_bad_files_of_levels_are_named(tmp_path, text, message):
@@ -97,7 +97,7 @@ def test_an_epsilon_stands_in_place_of_bisection():
     assert numbers == [0.01, 0.1432]
     typed = numbers[1]
     assert operator_levels.choose_path(DISTANCES, 4, typed) == ([0, 1, 3], typed)
-    with pytest.raises(ValueError, match=r"epsilon to 0\.00001432 "):
+    with pytest.raises(ValueError, match=r"epsilon.* 0\.00001432 "):
         operator_levels.choose_path(DISTANCES * 1e-4, 4, 1e-9)
 
 
@@ -159,7 +159,7 @@ def test_the_job_takes_an_epsilon_or_says_what_would_do(tmp_path, digits, capsys
     capsys.readouterr()
     record = read_json(choose(tmp_path, digits, epsilon=longest) / "levels.json")["record"]
     assert (len(record["nodes"]), record["longest"]) == (8, longest)
-    with pytest.raises(ValueError, match=r"epsilon = 0\.001; set epsilon to 0\.\d+ "):
+    with pytest.raises(ValueError, match=r"epsilon = 0\.001\b.* 0\.\d+ "):
         choose(tmp_path, digits, epsilon=0.001)
 
 

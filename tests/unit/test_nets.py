@@ -43,7 +43,7 @@ def test_every_parameter_of_the_unet_learns():
 
 
 def test_unet_that_cannot_be_halved_is_refused():
-    with pytest.raises(ValueError, match="multiple of 8 px, not 20"):
+    with pytest.raises(ValueError, match=r"\b8 px, not 20\b"):
         UNet(20, 3, 32, (1, 2, 2, 2), 1, (), 0.0)
 
 
@@ -98,15 +98,15 @@ def test_wavegrad_hears_waveform_level_and_mel():
 
 @pytest.mark.parametrize(("samples", "bands", "frames"), [(61, 20, 5), (60, 20, 6), (60, 19, 5)])
 def test_a_mel_that_does_not_fit_the_waveform_is_one_line(samples, bands, frames):
-    with pytest.raises(ValueError, match=f"{bands} bands and {frames} frames does not fit a waveform of {samples} samples") as caught:
+    with pytest.raises(ValueError, match=rf"{bands} bands.*{frames} frames.*{samples} samples") as caught:
         small_wavegrad()(torch.zeros(1, samples), torch.ones(1), torch.zeros(1, bands, frames))
     assert "\n" not in str(caught.value)
 
 
 def test_factors_must_multiply_to_the_hop():
-    with pytest.raises(ValueError, match="multiply to 300, but the data's hop is 256"):
+    with pytest.raises(ValueError, match=r"factors.*\b300\b.*hop is 256"):
         WaveGrad(80, 256)
-    with pytest.raises(ValueError, match="need one length"):
+    with pytest.raises(ValueError, match="factors, up and down"):
         WaveGrad(80, 300, up=(8, 8))
 
 

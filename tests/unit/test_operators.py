@@ -42,10 +42,10 @@ def cropped(x, level):
 @pytest.mark.parametrize(
     ("operator", "message"),
     [
-        (hard, "'own' is singular: it hides .* of 64 values at its strongest"),
+        (hard, "'own' is singular.* 64 values.*loss_through: plain"),
         (squared, "'own' is not linear"),
-        (halved, "'own' changes a clean sample"),
-        (cropped, r"'own' makes \[2, 1, 8, 4\] of \[2, 1, 8, 8\]"),
+        (halved, "'own' .*clean"),
+        (cropped, r"'own' .*\[2, 1, 8, 4\].*\[2, 1, 8, 8\]"),
     ],
 )
 def test_others_are_refused_in_one_line(operator, message):

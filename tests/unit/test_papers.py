@@ -135,10 +135,14 @@ def test_a_bad_line_is_told_before_any_job(folder, file, paper, old, new, words)
     assert [word for word in words if word not in found] == []
 
 
-@pytest.mark.parametrize("name", ["tables.yaml", "claims.yaml", "reported.csv"])
-def test_a_missing_file_is_named(folder, name):
-    Path("workflow/papers", EDM, name).unlink()
-    assert f"workflow/papers/{EDM}/{name}: " in refused()
+def test_a_missing_file_of_tables_is_named(folder):
+    Path("workflow/papers", EDM, "tables.yaml").unlink()
+    assert f"workflow/papers/{EDM}/tables.yaml: " in refused()
+
+
+def test_a_paper_needs_no_claims(folder):
+    Path("workflow/papers", EDM, "claims.yaml").unlink()
+    assert not read_paper(EDM).claims
 
 
 def test_what_another_scale_plays_is_not_run_and_no_mistake(folder):

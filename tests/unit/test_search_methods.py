@@ -17,7 +17,7 @@ from difftables.jobs import search as verb
 from difftables.jobs.job import Job, dumped
 from difftables.metrics import scorers
 from difftables.nets.build import build_net
-from difftables.planning import checkpoint_costs, gpu_hours, params, plan
+from difftables.planning import gpu_hours, net_costs, params, plan
 from difftables.search.frozen import adjusted
 from difftables.search.methods import METHODS, Method, unchanged
 
@@ -64,10 +64,10 @@ def test_a_new_method_is_planned_and_run_by_its_entry(edited, with_mine, monkeyp
     spec = found.search_spec("noise_estimation/digits", "noise_estimation/ddim-searched")
     assert (spec.method, spec.sampler.schedule, spec.sampler.adapt) == ("mine", "fitted", "estimator")
     assert dumped(spec.search) == {"seed": found.params.search.images.seed}
-    counted = partial(checkpoint_costs.forward, checkpoint_costs.counted())
-    monkeypatch.setattr(gpu_hours, "chain", lambda run, sampler, steps, *_: float(steps))
+    counted = partial(net_costs.forward_cost, net_costs.read_costs())
+    monkeypatch.setattr(gpu_hours, "sample_cost", lambda run, sampler, steps, *_: float(steps))
     asked = gpu_hours.search_schedule(found, {"run": "noise_estimation/digits", "sampler": "noise_estimation/ddim-searched"}, counted)
-    assert asked == sum(7 * (steps + checkpoint_costs.extraction(spec.features)) for steps in spec.steps)
+    assert asked == sum(7 * (steps + net_costs.feature_cost(spec.features)) for steps in spec.steps)
     spec = spec.model_copy(update={"steps": [2, 4], "search": spec.search.model_copy(update={"seed": 3})})
     save_tensors(tmp_path / "net", build_net(spec.run.net, spec.run.data).state_dict(), {"kind": "net"})
     monkeypatch.setitem(scorers.SEARCH, "images", lambda inputs: lambda samples: 1)

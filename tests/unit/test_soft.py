@@ -74,7 +74,7 @@ def test_strength_is_linear_in_time_between_nodes():
     """Nodes 0, 1, 4 at t = 0, 1/2, 1; four steps."""
     found = operator_levels.interpolated_schedule(torch.tensor([0.0, 1.0, 4.0]), 4, 0.01, 0.1, 0.25)
     torch.testing.assert_close(found.strength, torch.tensor([4.0, 2.5, 1.0, 0.5, 0.0], dtype=torch.float64))
-    with pytest.raises(ValueError, match="must rise"):
+    with pytest.raises(ValueError, match="rise"):
         operator_levels.interpolated_schedule(torch.tensor([0.0, 1.0, 1.0]), 4, 0.01, 0.1, 0.25)
 
 
@@ -110,7 +110,7 @@ def test_bisection_finds_a_path_of_the_wanted_number_of_nodes():
     path, longest = operator_levels.choose_path(distances, 16)
     assert (len(path), path[0], path[-1]) == (16, 0, 63)
     assert max(float(distances[a, b]) for a, b in pairwise(path)) <= longest
-    with pytest.raises(ValueError, match="65 levels cannot be chosen out of 64"):
+    with pytest.raises(ValueError, match=r"\b65\b.*\b64\b"):
         operator_levels.choose_path(distances, 65)
 
 

@@ -48,15 +48,15 @@ def cut(path):
 
 
 BAD = {
-    "another rate": (lambda p: soundfile.write(p, tone(), 8000), "has 8000 Hz, not 16000 Hz"),
-    "stereo": (lambda p: soundfile.write(p, np.stack([tone(), tone()], 1), RATE), "has 2 channels"),
-    "8 bits": (lambda p: soundfile.write(p, tone(), RATE, subtype="PCM_U8"), "is PCM_U8; 16 bits or more"),
-    "empty": (lambda p: soundfile.write(p, np.zeros(0), RATE), "is empty"),
-    "silent": (lambda p: soundfile.write(p, np.zeros(RATE), RATE), "is silent"),
-    "clipped": (lambda p: soundfile.write(p, np.clip(tone(level=5.0), -1, 1), RATE), "is clipped"),
-    "truncated": (cut, "is truncated"),
-    "header cut": (lambda p: p.write_bytes(b"RIFF\x00\x00"), "cannot be read as a recording"),
-    "text": (lambda p: p.write_text("hello"), "cannot be read as a recording"),
+    "another rate": (lambda p: soundfile.write(p, tone(), 8000), r"8000 Hz.*16000 Hz.*`convert: true`"),
+    "stereo": (lambda p: soundfile.write(p, np.stack([tone(), tone()], 1), RATE), "2 channels.*`convert: true`"),
+    "8 bits": (lambda p: soundfile.write(p, tone(), RATE, subtype="PCM_U8"), "PCM_U8.*16 bits"),
+    "empty": (lambda p: soundfile.write(p, np.zeros(0), RATE), "empty"),
+    "silent": (lambda p: soundfile.write(p, np.zeros(RATE), RATE), "silent"),
+    "clipped": (lambda p: soundfile.write(p, np.clip(tone(level=5.0), -1, 1), RATE), "clipped"),
+    "truncated": (cut, "truncated"),
+    "header cut": (lambda p: p.write_bytes(b"RIFF\x00\x00"), r"bad\.wav"),
+    "text": (lambda p: p.write_text("hello"), r"bad\.wav"),
     "not finite": (lambda p: soundfile.write(p, np.full(RATE, np.nan), RATE, subtype="FLOAT"), "not finite"),
 }
 
@@ -93,9 +93,9 @@ def test_all_bad_files_are_named_up_to_twenty(tmp_path, count):
 
 
 def test_a_folder_without_audio_and_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="no recordings"):
+    with pytest.raises(ValueError, match=r"\.flac, \.wav"):
         folder(RATE, str(tmp_path))
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="`root`"):
         folder(RATE, str(tmp_path / "missing"))
 
 
@@ -113,12 +113,12 @@ def test_ljspeech_reads_the_archive_in_its_own_order(tmp_path):
     for i, name in enumerate(("LJ001-0001", "LJ001-0002"), 1):
         soundfile.write(tmp_path / "wavs" / f"{name}.wav", tone(0.1 * i, 22050), 22050)
     assert [len(u) for u in ljspeech(22050, str(tmp_path))] == [4410, 2205]
-    with pytest.raises(ValueError, match="LJSpeech has 22050 Hz"):
+    with pytest.raises(ValueError, match=r"\b22050 Hz"):
         ljspeech(16000, str(tmp_path))
     (tmp_path / "wavs/LJ001-0001.wav").unlink()
-    with pytest.raises(ValueError, match=r"LJ001-0001\.wav cannot be read"):
+    with pytest.raises(ValueError, match=r"LJ001-0001\.wav"):
         ljspeech(22050, str(tmp_path))
-    with pytest.raises(ValueError, match=r"metadata\.csv does not exist"):
+    with pytest.raises(ValueError, match=r"metadata\.csv"):
         ljspeech(22050, str(tmp_path / "wavs"))
 
 
@@ -143,10 +143,10 @@ def test_two_fresh_processes_give_the_same_bits(tmp_path):
 def test_sentences_twice_or_none(tmp_path):
     path = tmp_path / "s.txt"
     path.write_text("One.\nTwo.\nOne.\n")
-    with pytest.raises(ValueError, match=r"s\.txt: 'One\.' occurs twice"):
+    with pytest.raises(ValueError, match=r"s\.txt.*'One\.'"):
         voice(8000, str(path))
     path.write_text("# nothing\n")
-    with pytest.raises(ValueError, match="has no sentences"):
+    with pytest.raises(ValueError, match=r"s\.txt"):
         voice(8000, str(path))
 
 
@@ -204,9 +204,9 @@ def test_power_agrees_with_scipy():
 def test_silence_lies_on_the_floor_and_lengths_must_fit():
     weights = mel_filters(RATE, 256, 20, 60.0, 8000.0)
     assert torch.allclose(log_mel(torch.zeros(1, 640), weights, 64), torch.full((1, 20, 10), float(np.log10(POWER_FLOOR))))
-    with pytest.raises(ValueError, match="641 samples gives no mel spectrogram"):
+    with pytest.raises(ValueError, match=r"641 samples .*hop"):
         log_mel(torch.zeros(1, 641), weights, 64)
-    with pytest.raises(ValueError, match="mel bands contain no frequency"):
+    with pytest.raises(ValueError, match="`bands`"):
         mel_filters(8000, 128, 80, 60.0, 4000.0)
 
 
@@ -265,7 +265,7 @@ def test_stored_samples_survive_a_round_trip(speech):
 
 
 def test_a_data_file_of_another_rate_is_refused(speech, tmp_path):
-    with pytest.raises(ValueError, match="has 16000 Hz, the job expects 8000 Hz"):
+    with pytest.raises(ValueError, match=r"16000 Hz.*8000 Hz"):
         SpeechSet(spec(rate=8000, highest=4000.0), tmp_path / "data.safetensors", torch.device("cpu"))
 
 

@@ -152,7 +152,7 @@ def test_a_start_from_images_without_images_says_so():
     assert set(IMAGES_OF_PRIOR) < set(PRIORS)
     assert set(IMAGES_OF_PRIOR.values()) == {"training", "held_out"}
     for name in IMAGES_OF_PRIOR:
-        with pytest.raises(ValueError, match="is made from images"):
+        with pytest.raises(ValueError, match="`prior`"):
             PRIORS[name](noise(1), empty(2), level(1.1, 0.4), PriorInputs(blur))
 
 
@@ -206,7 +206,7 @@ def test_a_trailing_chain_ends_at_the_noisiest_timestep():
             found = timesteps.trailing(total, steps)
             assert (len(set(found)), found, found[0] >= 0, found[-1]) == (steps, sorted(found), True, total - 1)
     for steps in (0, 101):
-        with pytest.raises(ValueError, match=f"{steps} steps cannot be spread over 100 timesteps"):
+        with pytest.raises(ValueError, match=rf"{steps} steps.*\b100\b"):
             timesteps.trailing(100, steps)
 
 

@@ -101,7 +101,7 @@ def test_sections_stride_each_part_by_its_own_count():
     assert [found[i] - round(place) for i, place in enumerate(exact) if place != 149.5] == [0] * 44
     assert found[17] == 149 and exact[17] == 149.5
     assert timesteps.sections(10, [2, 2, 2]) == [0, 3, 4, 6, 7, 9]  # 10 = 4 + 3 + 3
-    with pytest.raises(ValueError, match="section 2 of 2 has 3 timesteps, which cannot be strided to 4"):
+    with pytest.raises(ValueError, match=r"section 2 of 2 .*\b3\b.*\b4\b"):
         timesteps.sections(7, [4, 4])
 
 
@@ -112,7 +112,7 @@ def test_a_whole_stride_ends_at_the_last_multiple():
         assert (len(found), found[-1]) == (steps, last)
         assert found == list(range(0, 4000, 4000 // steps))
     for steps, near in {150: "149 and 154", 300: "286 and 308"}.items():
-        with pytest.raises(ValueError, match=f"in {steps} steps; the nearest are {near}$") as error:
+        with pytest.raises(ValueError, match=rf"\b{steps}\b.*\b{near}$") as error:
             timesteps.whole(4000, steps)
         assert "\n" not in str(error.value)
 
@@ -194,7 +194,7 @@ def test_a_new_net_says_zero_and_a_variance_half_way():
 
 def test_a_net_with_classes_wants_the_class():
     net = UNet(8, 1, 16, (1, 2), 1, (4,), 0.0, classes=3)
-    with pytest.raises(ValueError, match="needs the class of each sample") as error:
+    with pytest.raises(ValueError, match="condition_on: labels") as error:
         net(torch.zeros(2, 1, 8, 8), torch.zeros(2))
     assert "\n" not in str(error.value)
     for p in net.parameters():
@@ -286,6 +286,6 @@ def test_learned_variance_at_its_ends_is_a_fixed_one(training, v, fixed):
         return [walk(x, chain, denoise=denoise, corrupt=scale, rule=rule, noisy_end=False, churn=None, randn=noise), *seen]
 
     torch.testing.assert_close(walked("ddpm-learned", lambda x0: (x0, torch.full_like(x0, v))), walked(fixed, lambda x0: x0))
-    with pytest.raises(ValueError, match="needs a net with variance channels") as error:
+    with pytest.raises(ValueError, match="variance: true") as error:
         walked("ddpm-learned", lambda x0: x0)
     assert "\n" not in str(error.value)

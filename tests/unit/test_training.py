@@ -243,7 +243,7 @@ def test_nan_stops_the_run_names_step_and_level_and_keeps_the_last_good_state(tm
         level = Level.variance_preserving(torch.linspace(0.1, 0.8, 8))
         return (loss * torch.tensor([1.0, 1, 1, float("nan"), 1, 1, 1, 1]) if step == 7 else loss), level
 
-    with pytest.raises(FloatingPointError, match=r"at step 7 \(worst at alpha_bar = 0.4\).*last good state is .*state.pt"):
+    with pytest.raises(FloatingPointError, match=r"step 7 .*alpha_bar = 0\.4\b.*state\.pt"):
         train(net, breaks, settings(), tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert state["step"] == 6
@@ -287,7 +287,7 @@ def test_two_nets_take_turns_at_the_ends():
     both = switched(lambda x, level: "ends", lambda x, level: "middle", schedule, 0.025)
     found = {t: both(x, schedule[3999 - t]) for t in (0, 99, 100, 2000, 3899, 3900, 3999)}
     assert [t for t in found if found[t] == "ends"] == [0, 99, 3900, 3999]
-    with pytest.raises(ValueError, match="one timestep at a time"):
+    with pytest.raises(ValueError, match="`adapt`"):
         both(x, schedule[torch.tensor([0, 2000])])
 
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import pytest
+import yaml
 from plan_of_copy import Copy
 
 T2 = "workflow/papers/noise_estimation/tables.yaml"
@@ -47,7 +48,7 @@ def adams(x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, r
     before: list[Tensor] = []
 
     def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-        x0, _ = parts(denoise(x, now))
+        x0, _ = split_variance(denoise(x, now))
         ahead = x0 if not before else (1 + weight) * x0 - weight * before[-1]
         before.append(x0)
         mean = corrupt(ahead, nxt) + nxt.like(x).std * (x - corrupt(ahead, now)) / now.like(x).std
@@ -97,16 +98,18 @@ def test_a_sampler_with_history_is_a_function_and_a_model(copy, before):
 
 def test_a_schedule_search_is_an_entry(copy, before):
     found = '''
-def same_rates(job: "Job", steps: int) -> "tuple[Level, dict[str, Any]]":
+def same_rates(
+    run: "LoadedRun", sampler: "Sampling", steps: int, score: "Callable[[Tensor], float] | None" = None, *, samples: int, seed: int
+) -> "tuple[Level, dict[str, Any]]":
     """The same rate at each step."""
     import torch
 
     from difftables.diffusion.schedules import from_betas
 
-    return from_betas(torch.full((steps,), 0.1, dtype=torch.float64)), {"tried": 1}
+    return from_betas(torch.full((steps,), 0.1, dtype=torch.float64)), {"seconds": 0.0}
 '''
-    entry = 'Method(\n        find=same_rates, reads=("seed", "samples"), samples="samples", chains=lambda search, steps, calls: 0, '
-    copy.add("search/methods.py", "METHODS", "same-rates", entry + "drawn_by=itself, judged=False, whole=False,\n    )", found)
+    entry = 'Method(find=same_rates, samples="samples", generates=samples_of_candidates, sampler=unchanged, scored=False, whole=False)'
+    copy.add("search/methods.py", "METHODS", "same-rates", entry, found)
     assert copy.touched("src") == {"src/difftables/search/methods.py"}
     assert not new_jobs(copy, before)
     row(copy, schedule="same-rates")
@@ -134,3 +137,47 @@ def stripes(size: int, channels: int) -> tuple[Tensor, Tensor]:
     assert not {name for name in changed if "voice" in name.split("/")}
     program = "from difftables.data import READERS; images, labels = READERS['stripes'](8, 1); print(*images.shape, len(labels))"
     assert copy.run(program).split() == ["200", "1", "8", "8", "200"]
+
+
+def test_a_metric_is_a_function_and_an_entry(copy, before):
+    """It is measured for all images; no net, sample or search is made again."""
+    path = copy.path / "src/difftables/metrics/image_metrics.py"
+    function = '''
+def spread(samples: ImageSamples) -> list[Measurement]:
+    """Total variance of the features."""
+    return [Measurement(samples.features.var(dim=0).sum().item())]
+'''
+    path.write_text(path.read_text() + f"\n{function}")
+    copy.add("metrics/catalogue.py", "IMAGE_METRICS", "spread", 'Metric("spread", better="higher", function=image_metrics.spread)')
+    assert copy.touched("src") == {"src/difftables/metrics/image_metrics.py", "src/difftables/metrics/catalogue.py"}
+    after = copy.jobs()
+    assert after.keys() == before.keys()
+    changed = {name for name in before if before[name] != after[name]}
+    assert {name.split("/")[0] for name in changed} <= {"measure", "reference", "table", "report"}
+    assert {name for name in before if name.startswith("measure/") and "voice" not in name} <= changed
+    assert not {name for name in changed if "voice" in name.split("/")}
+    program = """
+import torch
+from difftables.metrics.catalogue import IMAGE_METRICS
+from difftables.metrics.image_metrics import ImageSamples
+
+samples = ImageSamples(None, torch.tensor([[0.0, 0.0], [2.0, 4.0]]), None, None)
+print(IMAGE_METRICS["spread"].function(samples)[0].value)
+"""
+    assert float(copy.run(program)) == 10
+
+
+def test_a_paper_with_one_table_is_a_folder(copy, before):
+    """Its run is trained, drawn from and measured; the jobs of others stay as they are."""
+    folder = copy.path / "workflow/papers/mine"
+    folder.mkdir()
+    own = {
+        "runs": {"short": {"like": "noise_estimation/digits", "train": {"lr": 0.004}}},
+        "samplers": {"ddim": {"like": "noise_estimation/ddim-strided"}},
+        "tables": {"T1": {"run": "short", "steps": [3]}},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(own))
+    rows = [{"id": "ddim", "label": "DDIM", "sampler": "ddim", "method": "fixed"}]
+    (folder / "tables.yaml").write_text(yaml.safe_dump({"T1": {"title": "mine", "kind": "steps", "rows": rows}}))
+    assert copy.touched("src") | copy.touched("workflow") == {f"workflow/papers/mine/{name}.yaml" for name in ("params", "tables")}
+    assert new_jobs(copy, before, ["report"]) == {"train": 1, "sample": 1, "measure": 1, "table": 1}

@@ -1,21 +1,14 @@
-"""`difftables check`: fail, with reasons, unless the results are those of the code and params that lie here."""
+"""`difftables check [SCALE]`: whether the results of a scale are those of the code and params in this folder."""
 
-import json
 import os
-import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from difftables.planning.plan import Workflow
-from difftables.report import recompute
-
-STAGE = "pipeline"  # of dvc.yaml; the other one has what holds seconds, which no second run repeats
+from difftables.report import project_state, recompute
 
 
 def command(arguments: list[str]) -> int:
-    """Print why the results are not to be trusted.  Args: arguments: a scale, or none.
+    """Print what is wrong with the results of a scale.  Args: arguments: a scale, or none.
 
     Returns: 0 where all was checked and is right, 1 where something is wrong, 2 where nothing is wrong but not all could be checked.
     """
@@ -28,66 +21,24 @@ def command(arguments: list[str]) -> int:
     except ConfigError as error:
         print(error)
         return 1
-    stored, found = Path(plan.store).is_dir(), recompute.Findings()
+    stored, findings = Path(plan.store).is_dir(), recompute.Findings()
     with ThreadPoolExecutor() as pool:  # two programs that run beside the recomputation
-        waiting = pool.submit(pending, plan) if stored else None
-        locked = pool.submit(changed, plan, stored)
-        recompute.tables(plan, found)
-        recompute.hashes(plan, found)
-        wrong = [*(waiting.result() if waiting else []), *(without_metadata(plan) if stored else []), *found.wrong]
-    left = recompute.unchecked(plan, found)
-    said = f"{found.recomputed} tables recomputed, {found.printed} printed again from their JSON, {len(found.texts)} files compared"
-    print(f"check: {said}, {len(found.hashed)} hashed")
+        waiting = pool.submit(project_state.pending_jobs, plan) if stored else None
+        locked = pool.submit(project_state.changed_since_commit, plan, stored)
+        recompute.check_tables(plan, findings)
+        recompute.check_hashes(plan, findings)
+        wrong = [*(waiting.result() if waiting else []), *(project_state.files_without_metadata(plan) if stored else []), *findings.wrong]
+    unchecked = recompute.unchecked(plan, findings)
+    tables = f"{findings.recomputed} tables recomputed, {findings.printed} printed again from their JSON"
+    print(f"check: {tables}, {len(findings.texts)} files compared, {len(findings.hashed)} hashed")
     for line in wrong:
         print(f"check: {line}")
     for line in locked.result():
-        print(f"check: note: {line}")  # by another machine, say: whether that is right, provenance tells
-    for line in left:
+        print(f"check: note: {line}")  # maybe by another machine: provenance names it
+    for line in unchecked:
         print(f"check: cannot check {line}")
-    ended = f"the results of scale {plan.params.scale} are those of this code" if not left else "nothing wrong in what could be checked"
-    print(f"check: {len(wrong)} reasons" if wrong else f"check: {ended}")
-    return 1 if wrong else 2 if left else 0
-
-
-def pending(plan: Workflow) -> list[str]:
-    """Jobs that a dry run would start."""
-    snakemake = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--nolock", "--config", f"scale={plan.params.scale}"]
-    found = subprocess.run(snakemake, capture_output=True, text=True)
-    text = found.stdout + found.stderr
-    if found.returncode:
-        return [f"the dry run fails: {text.strip().splitlines()[-1] if text.strip() else 'no output'}"]
-    jobs = dict.fromkeys(re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE))  # a dry run prints its table twice
-    return [f"{count} x {rule} would run; run snakemake" for rule, count in jobs if rule not in ("total", "all", "everything")]
-
-
-def without_metadata(plan: Workflow) -> list[str]:
-    """Finished files that Snakemake keeps no record of: it would take them for good whatever made them."""
-    import base64
-
-    lost = []
-    for path in [f"{plan.tables}/README.md", *plan.table_files()]:
-        record = Path(".snakemake/metadata") / base64.urlsafe_b64encode(path.encode()).decode()
-        if Path(path).exists() and not record.exists():
-            lost.append(f"{path} has no metadata; delete it and run snakemake, or dvc pull")
-    return lost
-
-
-def changed(plan: Workflow, stored: bool) -> list[str]:
-    """Results that differ from dvc.lock, where that has the scale; what must run again is for the dry run to say."""
-    import yaml
-
-    lock = Path("dvc.lock")
-    if (
-        not lock.exists()
-        or f"{plan.root}/" not in lock.read_text()
-        or yaml.safe_load(Path("params.yaml").read_text())["scale"] != plan.params.scale
-    ):
-        return []
-    found = subprocess.run([sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True)
-    if found.returncode:
-        return [f"dvc status fails: {(found.stderr.strip().splitlines() or ['no output'])[-1]}"]
-    outs = {path: state for entry in json.loads(found.stdout or "{}").get(STAGE, []) if isinstance(entry, dict)
-            for path, state in entry.get("changed outs", {}).items()}  # fmt: skip
-    # Without a store its files are no reason, but what cannot be checked; bytes that DVC has not stored yet are the right ones.
-    told = {path: state for path, state in outs.items() if state != "not in cache" and (stored or state != "deleted")}
-    return [f"{path}: {state} since dvc commit" for path, state in told.items()]
+    verdict = (
+        f"the results of scale {plan.params.scale} are those of this code" if not unchecked else "nothing wrong in what could be checked"
+    )
+    print(f"check: {len(wrong)} reasons" if wrong else f"check: {verdict}")
+    return 1 if wrong else 2 if unchecked else 0

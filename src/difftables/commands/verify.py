@@ -1,17 +1,12 @@
 """`difftables verify A B`: whether two results folders, e.g. of two machines, hold the same cells and files; else where they part."""
 
-import csv
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
-from difftables.common.files import sha256
-from difftables.provenance.files import Provenance, load, walk
+from difftables.provenance.files import load
+from difftables.report.compare_results import compare_cells, compare_stores, read_cells
 
 USAGE = "usage: difftables verify A B, two results folders such as results/smoke"
-NAMES = ("paper", "table", "row", "column", "metric")
-CONDITIONS = ("spec", "code", "packages", "threads", "machine")  # of a job, besides its inputs
-Line = dict[str, str]  # of cells.csv
 
 
 def command(arguments: list[str]) -> int:
@@ -21,119 +16,18 @@ def command(arguments: list[str]) -> int:
         return 2
     a, b = (Path(each) for each in arguments)
     try:
-        first, second = read(a), read(b)
-        problems = compared(first, second)
+        first, second = read_cells(a), read_cells(b)
+        problems = compare_cells(first, second)
         jobs = [load(each / "store") for each in (a, b)]
         lacking = [str(each / "store/provenance") for each, found in zip((a, b), jobs, strict=True) if not found]
-        count, told = (0, []) if lacking else stores(a, b, *jobs)
+        count, differences = (0, []) if lacking else compare_stores(a, b, *jobs)
     except (OSError, ValueError) as error:
         print(f"verify: {error}")
         return 1
-    problems += told
+    problems += differences
     for line in problems:
         print(f"verify: {line}")
-    stored = f"cells alone, since {' and '.join(lacking)} has no jobs" if lacking else f"and {count} files of the stores"
+    stored = f"cells only, since {' and '.join(lacking)} has no jobs" if lacking else f"and {count} files of the stores"
     cells = f"{len(first.keys() & second.keys())} cells compared"
     print(f"verify: {'NOT the same' if problems else 'the same'}; {cells}, {stored}; {a} and {b}")
     return bool(problems)
-
-
-# -- cells ----------------------------------------------------------------------------------------------------------
-
-
-def read(folder: Path) -> dict[tuple[str, ...], Line]:
-    """The cells of a results folder by name.
-
-    Raises: ValueError for a folder without, or for two cells of one name.
-    """
-    path = folder / "tables/cells.csv"
-    if not path.exists():
-        raise ValueError(f"{path} is missing; run snakemake")
-    found: dict[tuple[str, ...], Line] = {}
-    with open(path, newline="") as file:
-        for line in csv.DictReader(file):
-            key = tuple(line.get(name) or "" for name in NAMES)
-            if key in found:
-                raise ValueError(f"{path} has two cells {'/'.join(key)}")
-            found[key] = line
-    if not found:
-        raise ValueError(f"{path} is empty")
-    return found
-
-
-def compared(first: dict[tuple[str, ...], Line], second: dict[tuple[str, ...], Line]) -> list[str]:
-    """How two files of cells differ: the first value that does, and the lines that are in one of them only."""
-    out, differing = [], [key for key in first if key in second and first[key] != second[key]]
-    if differing:
-        one, other = first[differing[0]], second[differing[0]]
-        column = next(name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name))
-        values = f"{one.get(column)!r} against {other.get(column)!r}"
-        out.append(f"{'/'.join(differing[0])}: {column} is {values}; it is the first of {len(differing)} cells that differ")
-    for mine, theirs, word in ((first, second, "first"), (second, first, "second")):
-        single = [key for key in mine if key not in theirs]
-        if single:
-            out.append(f"{len(single)} cells are in the {word} only, e.g. {'/'.join(single[0])}")
-    return out or ([] if list(first) == list(second) else ["the cells are the same, but in another order"])
-
-
-# -- stores ---------------------------------------------------------------------------------------------------------
-
-
-class Stored(NamedTuple):
-    """A file of a store: the job that made it, its sha256 as that job recorded it, and as it lies there now, if it does."""
-
-    job: Provenance
-    recorded: str
-    lying: str
-
-
-def stores(a: Path, b: Path, first: dict[str, Provenance], second: dict[str, Provenance]) -> tuple[int, list[str]]:
-    """How many files of two stores were compared, and the first job, in making order, with which they part."""
-    needed = reported(first) | reported(second)
-    one, other, out = stored(a, first, needed), stored(b, second, needed), list[str]()
-    differing = dict.fromkeys(place for place in one if place in other and one[place].lying != other[place].lying)
-    # What is made from files that differ is a consequence.
-    causes = [place for place in differing if not differing.keys() & _inputs(one[place].job).keys()]
-    for place in causes[:1]:
-        mine, theirs = one[place], other[place]
-        values = f"sha256 {mine.lying[:12]} against {theirs.lying[:12]}, with {unlike(mine.job, theirs.job)}"
-        out.append(f"job {mine.job.name}: {place} differs, {values}; it is the first of {len(differing)} files that differ")
-        spoilt = [folder / place for folder, file in ((a, mine), (b, theirs)) if file.lying != file.recorded]
-        out += [f"{path} is not the file that its job made" for path in spoilt]
-    for here, there, folder in ((one, other, a), (other, one, b)):
-        single = [place for place in here if place not in there]
-        if single:
-            out.append(f"job {here[single[0]].job.name}: {single[0]} is in {folder} only; it is the first of {len(single)} such files")
-    return len(one.keys() & other.keys()), out
-
-
-def reported(known: dict[str, Provenance]) -> set[str]:
-    """Places of the files that a report was made from, not of what earlier runs left; of all files where there is no report."""
-    reports = [path for path, job in known.items() if job.rule == "report"]
-    return {_place(path) for job in walk(known, reports or known) for path in job.written()}
-
-
-def stored(folder: Path, known: dict[str, Provenance], needed: set[str]) -> dict[str, Stored]:
-    """The files of a store that are needed, in making order, by place in the results folder."""
-    files = [(job, _place(path), recorded) for job in walk(known, known) for path, recorded in job.written().items()]
-    return {
-        place: Stored(job, recorded, sha256(folder / place) if (folder / place).exists() else recorded)
-        for job, place, recorded in files if place in needed and place.startswith("store/")
-    }  # fmt: skip
-
-
-def _place(path: str) -> str:
-    """A path from the repository's root, results/SCALE/REST, as it lies in a results folder."""
-    return "/".join(path.split("/")[2:]) if path.startswith("results/") else path
-
-
-def _inputs(job: Provenance) -> dict[str, str]:
-    return {_place(path): value for path, value in job.read().items()}
-
-
-def unlike(one: Provenance, other: Provenance) -> str:
-    """In what two runs of a job differ beside their outputs."""
-    mine, theirs = ({"inputs": _inputs(job)} | job.model_dump(include=set(CONDITIONS)) for job in (one, other))
-    return (
-        f"other {', '.join(key for key in mine if mine[key] != theirs[key])}" if mine != theirs else "the same inputs, spec, code, machine"
-    )

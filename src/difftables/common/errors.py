@@ -1,4 +1,4 @@
-"""Mistakes in names: one error class, and the nearest right name."""
+"""The error of wrong params, and the suggestion of a similar name."""
 
 import difflib
 from typing import Any
@@ -7,13 +7,13 @@ SCHEMES = ("http", "https", "file")  # of addresses that are fetched
 
 
 class ConfigError(ValueError):
-    """One line that names the key and the mend."""
+    """A mistake in params or in a paper's files: one line with the key and what to do."""
 
 
-def nearest(word: str, known: Any) -> str:
-    """'; did you mean x?' or the list of what there is."""
-    close = difflib.get_close_matches(str(word), [str(k) for k in known], 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(map(str, known)) or 'none'}"
+def nearest(word: str, allowed: Any) -> str:
+    """ "; did you mean 'x'?", or a list of the allowed names."""
+    close = difflib.get_close_matches(str(word), [str(k) for k in allowed], 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there is {', '.join(map(str, allowed)) or 'none'}"
 
 
 def label(net: str, pixels: int) -> str:

@@ -1,4 +1,4 @@
-"""Files: written whole, then renamed; read with one clear line when they are not what they should be."""
+"""Files: written whole and then renamed; a file that cannot be read is one line of error."""
 
 import csv
 import errno
@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-UNFINISHED = ".part"  # how names of files end that are being written; a killed job leaves them behind
+UNFINISHED = ".part"  # suffix of files that are being written; a killed job leaves them behind
 
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place only when the block ends well.
+    """A temporary file beside `path`, renamed to it when the block ends without an error.
 
-    Raises: OSError with one line naming the file when the disk is full; the old file stays as it was.
+    Raises: OSError with one line naming the file when the disk is full; an older file at `path` is kept.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*{UNFINISHED}"):
-        if time.time() - left.stat().st_mtime > 3600:  # by a killed job; a younger one may be another's
-            left.unlink(missing_ok=True)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{UNFINISHED}"):
+        if time.time() - leftover.stat().st_mtime > 3600:  # of a killed job; a younger one may be in use
+            leftover.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     os.close(handle)
     try:
@@ -54,12 +54,12 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values, names included, give equal text."""
+    """JSON with sorted keys and no spaces: equal values give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def json_text(value: Any) -> str:
-    """Indented JSON; NaN and infinity are refused, since no reader agrees on them."""
+    """Indented JSON.  Raises: ValueError for NaN and infinity, which JSON lacks."""
     return json.dumps(value, indent=1, allow_nan=False) + "\n"
 
 
@@ -69,7 +69,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read JSON.  Raises: ValueError naming a file that is cut or no JSON."""
+    """Read JSON.  Raises: ValueError naming a file that is truncated or not JSON."""
     try:
         return json.loads(Path(path).read_text())
     except json.JSONDecodeError as error:
@@ -98,16 +98,16 @@ def save_tensors(path: Path | str, tensors: dict[str, "Tensor"], meta: dict[str,
     with replacing(path) as temporary:
         try:
             save_file(flat, temporary, {"meta": canonical(meta or {})})
-        except Exception as error:  # the library reports a full disk in an exception of its own
+        except Exception as error:  # safetensors has an error class of its own for a full disk
             if "No space left" in str(error):
                 raise OSError(errno.ENOSPC, "No space left on device") from None
             raise
 
 
 def load_tensors(path: Path | str, kind: str | None = None) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
-    """Read tensors and their meta data; `kind` is what meta["kind"] has to say.
+    """Read tensors and their metadata.  Args: kind: the expected meta["kind"]; None accepts all.
 
-    Raises: ValueError naming a file that is truncated, no safetensors, or of another kind.
+    Raises: ValueError naming a file that does not exist, is truncated or not safetensors, or is of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -126,7 +126,7 @@ def load_tensors(path: Path | str, kind: str | None = None) -> tuple[dict[str, "
 
 
 def tensor_names(path: Path | str) -> list[str]:
-    """The names of the tensors in a file, none of which is read.  Raises: ValueError naming a file that is no safetensors."""
+    """Names of the tensors in a file, without reading them.  Raises: ValueError naming a file that is not safetensors."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -137,17 +137,17 @@ def tensor_names(path: Path | str) -> list[str]:
 
 
 def kept_at(step: int | None = None) -> str:
-    """What the names of weights kept at a training step begin with; of any step where none is given."""
+    """Prefix of the names of weights that were kept at a training step; without a step, of those kept at any."""
     return "at." if step is None else f"at.{step}."
 
 
 def load_into(module: Any, tensors: dict[str, "Tensor"], path: Path | str) -> None:
     """Load weights into a net.  Raises: ValueError naming the file when names or shapes differ."""
-    own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    other = {name: tuple(value.shape) for name, value in tensors.items()}
-    if own != other:
-        odd = sorted(name for name in own.keys() | other.keys() if own.get(name) != other.get(name))
-        raise ValueError(f"{path} is of another net: {len(odd)} tensors differ, the first is {odd[0]}")
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    actual = {name: tuple(value.shape) for name, value in tensors.items()}
+    if expected != actual:
+        different = sorted(name for name in expected.keys() | actual.keys() if expected.get(name) != actual.get(name))
+        raise ValueError(f"{path} has weights of another net: {len(different)} tensors differ, the first is {different[0]}")
     module.load_state_dict(tensors)
 
 

@@ -1,6 +1,6 @@
 """Names and arguments of variants, read from the source without importing torch.
 
-A variant is a function or class and one entry in the dict beside it; nothing else has to learn its name.
+A variant is a function or class and one entry in the dict beside it. Its name stands nowhere else.
 """
 
 import ast
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).parents[1]
-GIVEN_TO_SCHEDULES = ("levels",)  # what a job reads from a file
-GIVEN_TO_NETS = ("size", "channels", "classes", "bands", "hop")  # arguments of nets that the data set decides, and params.yaml does not
+SET_BY_JOB = ("levels",)  # argument of a schedule that a job reads from a file
+SET_BY_DATA = ("size", "channels", "classes", "bands", "hop")  # arguments of nets that follow from the data set
 
 
 @cache
@@ -22,7 +22,7 @@ def _tree(module: str) -> ast.Module:
 
 @cache
 def constant(where: str) -> Any:
-    """A module's constant that is written out, e.g. constant("data.images.SUFFIXES").  Raises: LookupError where there is none."""
+    """The value of a module's literal constant, e.g. constant("data.image_files.SUFFIXES").  Raises: LookupError without one."""
     module, name = where.rsplit(".", 1)
     for node in _tree(module).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
@@ -43,12 +43,12 @@ def _entries(where: str) -> dict[str, ast.expr]:
 
 
 def names(where: str) -> list[str]:
-    """Keys of a dict of variants, e.g. names("steps.RULES")."""
+    """Keys of a dict of variants, e.g. names("sampling.rules.RULES")."""
     return list(_entries(where))
 
 
 def text(where: str, key: str) -> str:
-    """The entry of a dict of text, e.g. text("ode.PROCESS", "linear")."""
+    """The entry of a dict of strings, e.g. text("sampling.ode.PROCESS", "linear")."""
     return str(ast.literal_eval(_entries(where)[key]))
 
 
@@ -59,23 +59,23 @@ def keywords(where: str, name: str) -> dict[str, Any]:
 
 
 def takes(where: str, key: str, name: str) -> bool:
-    """Whether a variant has an argument of a name: a function, or a `partial` of one."""
+    """Whether a variant, a function or a `partial` of one, has an argument of this name.  Raises: LookupError for other variants."""
     value = _entries(where)[key]
     if isinstance(value, ast.Call):
         value = value.args[0]
     definition = _definition(where.rsplit(".", 1)[0], value.id) if isinstance(value, ast.Name) else None
     if not isinstance(definition, ast.FunctionDef):
-        raise LookupError(f"{where}[{key!r}] is no function of this project")
+        raise LookupError(f"{where}[{key!r}] is not a function of src/difftables")
     return name in {a.arg for a in (*definition.args.args, *definition.args.kwonlyargs)}
 
 
 def arguments(where: str, key: str) -> dict[str, tuple[str, bool]]:
-    """Arguments of a variant: name to (annotation as text, has a default)."""
+    """Arguments of a variant: name to (annotation as text, whether it has a default).  Raises: LookupError for other variants."""
     return {argument.arg: (_annotation(argument), default is not None) for argument, default in _signature(where, key)}
 
 
 def defaults(where: str, key: str) -> dict[str, Any]:
-    """Arguments of a variant that have a default which is written out: name to value."""
+    """Arguments of a variant whose default is a literal: name to value.  Raises: LookupError for other variants."""
     return {argument.arg: ast.literal_eval(value) for argument, value in _signature(where, key) if value is not None and _is_literal(value)}
 
 
@@ -86,7 +86,7 @@ def _signature(where: str, key: str) -> list[tuple[ast.arg, ast.expr | None]]:
     if isinstance(definition, ast.ClassDef):
         definition = next(n for n in definition.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
     if not isinstance(definition, ast.FunctionDef):
-        raise LookupError(f"{where}[{key!r}] is neither a function nor a class of this project")
+        raise LookupError(f"{where}[{key!r}] is neither a function nor a class of src/difftables")
     every = [argument for argument in definition.args.args if argument.arg != "self"]
     given = [None] * (len(every) - len(definition.args.defaults)) + list(definition.args.defaults)
     return [*zip(every, given, strict=True), *zip(definition.args.kwonlyargs, definition.args.kw_defaults, strict=True)]
@@ -116,7 +116,7 @@ def _definition(module: str, name: str) -> ast.stmt | None:
 
 
 def fits(annotation: str, value: Any) -> bool:
-    """Whether a YAML value suits an annotation: int, float, bool, str and sequences of int are checked, the rest passes."""
+    """Whether a YAML value fits an annotation. Numbers, bool, str and sequences of int are checked; all else passes."""
     is_int = isinstance(value, int) and not isinstance(value, bool)
     match annotation:
         case "int":

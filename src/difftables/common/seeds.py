@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 def generator(*keys: int | str) -> torch.Generator:
-    """A generator whose stream depends on `keys` alone, e.g. ("train", seed, step)."""
+    """A generator whose stream depends only on `keys`, e.g. ("train", seed, step)."""
     digest = hashlib.sha256("/".join(map(str, keys)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 class SampleNoise:
-    """Standard normal noise for a batch, each sample from its own stream: batch size and device change nothing.
+    """Standard normal noise for a batch, each sample from its own stream, so that the batch size and the device change nothing.
 
     Args: keys: one tuple per sample, e.g. (purpose, seed, index).
     """

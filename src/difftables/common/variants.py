@@ -1,4 +1,4 @@
-"""Dicts of which a job depends on some entries alone: those whose keys its spec or its code names, or that of its verb."""
+"""Types that declare a dict of variants: a job depends on the entries that its spec or code names (Variants), or on its verb's (Verbs)."""
 
 from typing import TypeVar
 

@@ -13,8 +13,8 @@ Schema = dict[str, Any]
 ENTRIES = {"schedules": "Schedule", "nets": "Net", "runs": "Run", "samplers": "Sampler"}  # sections and the models of their entries
 # Models whose further keys are arguments of the variants of a dict, and those that no params file gives.
 ARGUMENTS = {
-    "Net": ("nets.NETS", registry.GIVEN_TO_NETS),
-    "Schedule": ("diffusion.training_schedules.TRAINING_SCHEDULES", registry.GIVEN_TO_SCHEDULES),
+    "Net": ("nets.NETS", registry.SET_BY_DATA),
+    "Schedule": ("diffusion.training_schedules.TRAINING_SCHEDULES", registry.SET_BY_JOB),
 }
 OF_ANNOTATION: dict[str, Schema] = {
     "int": {"type": "integer"}, "Count": {"type": "integer"}, "float": {"type": "number"}, "Rate": {"type": "number"},

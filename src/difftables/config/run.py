@@ -32,7 +32,7 @@ class Schedule(BaseModel):
     @model_validator(mode="after")
     def _arguments_fit(self) -> "Schedule":
         _arguments_fit(
-            self.model_extra or {}, "diffusion.training_schedules.TRAINING_SCHEDULES", self.family, ("steps", *registry.GIVEN_TO_SCHEDULES)
+            self.model_extra or {}, "diffusion.training_schedules.TRAINING_SCHEDULES", self.family, ("steps", *registry.SET_BY_JOB)
         )
         if self.family == "scaled-linear" and self.steps <= 20:
             raise ValueError(f"has steps = {self.steps}; scaled-linear ends at the rate 20 / steps, which must stay below 1")
@@ -54,7 +54,7 @@ class Net(BaseModel):
     @model_validator(mode="after")
     def _arguments_fit(self) -> "Net":
         given = self.model_extra or {}
-        _arguments_fit(given, "nets.NETS", self.kind, registry.GIVEN_TO_NETS)
+        _arguments_fit(given, "nets.NETS", self.kind, registry.SET_BY_DATA)
         for name in ("width", "blocks", "heads", "hidden", "repeats", "mel"):
             if given.get(name, 1) < 1:
                 raise ValueError(f"has {name} = {given[name]}, which has to be 1 or more")

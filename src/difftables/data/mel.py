@@ -38,7 +38,7 @@ def mel_power(x: Tensor, weights: Tensor, hop: int) -> Tensor:
     """
     fft = 2 * (weights.shape[1] - 1)
     if x.shape[1] % hop or x.shape[1] <= fft // 2:
-        raise ValueError(f"a waveform of {x.shape[1]} samples gives no mel spectrogram with hop = {hop} and fft = {fft}")
+        raise ValueError(f"a waveform of {x.shape[1]} samples has no mel spectrogram with fft = {fft}; cut it to a multiple of hop = {hop}")
     window = torch.hann_window(fft, device=x.device, dtype=x.dtype)
     spectrum = torch.stft(x, fft, hop, window=window, center=True, pad_mode="reflect", return_complex=True)
     return weights.to(x) @ spectrum[:, :, :-1].abs().square()
@@ -47,7 +47,7 @@ def mel_power(x: Tensor, weights: Tensor, hop: int) -> Tensor:
 def log_mel(x: Tensor, weights: Tensor, hop: int) -> Tensor:
     """log10 of the power in mel bands, [B, bands, T / hop], of waveforms in [-1, 1], [B, T].
 
-    Departs: the port sets log10(0) to 0, which is a loud band; here power is at least 1e-5, since a synthetic voice is silent for whole
+    Departs: the port sets log10(0) to 0, which is a loud band; ours holds power above 1e-5, since a synthetic voice is silent for whole
     frames.
     """
     return mel_power(x, weights, hop).clamp(min=POWER_FLOOR).log10()

@@ -1,4 +1,4 @@
-"""Families of transition rates with one free number, refitted to a signal level: schedules that follow an estimate."""
+"""Families of transition rates with one free number, which is fitted to a signal level: schedules that follow an estimate."""
 
 from collections.abc import Callable
 

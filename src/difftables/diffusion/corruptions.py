@@ -72,7 +72,7 @@ def mask_gain(strength: Tensor, height: int, width: int) -> Tensor:
 def mask(x: Tensor, level: Level) -> Tensor:
     """A = alpha x a soft mask of radius `strength` pixels around the centre, the same for all channels; [B, C, H, W].
 
-    Source: ours; the paper masks, but does not say with which mask. The fade is Cold Diffusion's (Bansal et al. 2022).
+    Source: ours; the paper does not specify its mask. The fade is Cold Diffusion's (Bansal et al. 2022).
     """
     gain = mask_gain(level.strength, *x.shape[-2:])[:, None].to(x.device, x.dtype)
     return level.like(x).alpha * gain * x

@@ -40,7 +40,7 @@ def smooth_gaussian(randn: Randn, like: Tensor, level: Level, inputs: PriorInput
 
     It is fitted to DCT coefficients, of which a strong blur leaves few; those that spread less than LEAST_SPREAD of the largest are set
     to their mean.
-    Source: ours; no source that we read says where Soft Diffusion starts.
+    Source: ours; no source that we read specifies the prior of Soft Diffusion.
     """
     key = tuple(value.item() for value in (level.alpha[0], level.std[0], level.strength[0]))
     if key not in inputs.fitted:
@@ -71,7 +71,7 @@ def corrupted_images(randn: Randn, like: Tensor, level: Level, inputs: PriorInpu
     """A real image for each sample, chosen by the sample's noise, corrupted at the noisiest level.
 
     With training images it is a kernel density estimate of q(x_T), whose kernel is the level's noise, and the start of Rissanen et al.
-    2023 (inverse heat dissipation); with held-out images it is the best possible start, since it knows what is to be generated.
+    2023 (inverse heat dissipation); with held-out images it is the best possible start, since it holds what is to be generated.
     """
     images = _images(inputs)
     picks = (torch.special.ndtr(randn(like).flatten(1)[:, 0].double()) * len(images)).long().clamp(max=len(images) - 1)

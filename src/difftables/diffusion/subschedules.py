@@ -15,7 +15,7 @@ def timestep(level: Level, schedule: Level) -> Tensor:
     Source: San-Roman et al. 2021, interval lookup; 0-based, so 0.9999 is timestep 0 of the DDPM schedule.
     """
     rising = corruption_order(schedule[:-1]).flip(0).to(level.std.device)
-    # A level of this very schedule must get its own timestep after a round trip through square roots.
+    # A level of the schedule must get back its timestep after a round trip through square roots.
     index = torch.searchsorted(rising, corruption_order(level).double() * (1 - 1e-9), side="left")
     return index.clamp(max=len(rising) - 1)
 

@@ -46,7 +46,7 @@ def fit_kernel(data: Tensor, centres: int, shrinkage: float, full: bool) -> Kern
 
 
 class Oracle:
-    """alpha_bar of a sample by the exact minimiser of the squared estimator loss, for a kernel density of known samples.
+    """alpha_bar of a sample by the exact minimiser of the squared estimator loss, for a kernel density of clean samples.
 
     u(x) = E[log(1 - alpha_bar) | x] = sum_l p_l q(x | l) log(1 - alpha_bar_l) / sum_l p_l q(x | l)
     q(x | l) = mean_i N(x; alpha_l y_i, std_l^2 I + alpha_l^2 h^2 S)

@@ -9,19 +9,19 @@ from functools import partial
 from difftables.common.variants import Variants
 from difftables.config.run_spec import RunSpec
 from difftables.config.sampling import Sampling
-from difftables.planning import checkpoint_costs
-from difftables.planning.checkpoint_costs import COSTS, extraction
+from difftables.planning import net_costs
+from difftables.planning.net_costs import COSTS, feature_cost
 from difftables.planning.plan import Workflow
 from difftables.search.methods import METHODS
 
 Wildcards = Mapping[str, str]
-Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `costs.forward`
+Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `net_costs.forward_cost`
 
 PASSES = 3  # of a training step over one forward pass: going back takes twice as much
 RK45_CALLS = 150  # of the net, at a tolerance of 1e-5: a round number of the size that papers tell
 
 
-def chain(run: RunSpec, sampler: Sampling, steps: int, forward: Forward, whole: bool = True) -> float:
+def sample_cost(run: RunSpec, sampler: Sampling, steps: int, forward: Forward, whole: bool = True) -> float:
     """Multiply-adds of drawing one sample, RK45's calls a constant; an exact estimator (oracle, known mel) is left out."""
     calls = sampler.solver.calls(steps)
     found = (RK45_CALLS if calls is None else calls) * forward(run.net, run.data, whole)
@@ -51,7 +51,7 @@ def search_schedule(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     method, sampler = METHODS[spec.method], spec.sampler
     search = getattr(plan.params.search, plan.medium(w["run"]))
     for steps in spec.steps:
-        each = chain(spec.run, sampler, steps, forward, method.whole) + extraction(spec.features)
+        each = sample_cost(spec.run, sampler, steps, forward, method.whole) + feature_cost(spec.features)
         found += method.generates(search, steps, sampler.solver.calls(steps) or steps) * each
     return found
 
@@ -59,19 +59,19 @@ def search_schedule(plan: Workflow, w: Wildcards, forward: Forward) -> float:
 def sample(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """n x seeds x the sum of the chains over step counts."""
     spec = plan.sample_spec(w["run"], w["sampler"])
-    chains = sum(chain(spec.run, spec.sampler, steps, forward) for steps in spec.steps)
+    chains = sum(sample_cost(spec.run, spec.sampler, steps, forward) for steps in spec.steps)
     return spec.n * len(spec.seeds) * chains
 
 
 def measure(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """n x seeds x step counts, features alone: distances between them are taken on the CPU."""
     spec, drawn = plan.measure_spec(w["run"], w["seed"], w["sampler"]), plan.sample_spec(w["run"], w["sampler"])
-    return drawn.n * len(drawn.seeds) * len(drawn.steps) * extraction(spec.features)
+    return drawn.n * len(drawn.seeds) * len(drawn.steps) * feature_cost(spec.features)
 
 
 def reference(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """Features of as many images as are measured: how many real ones there are is known once they are read."""
-    return plan.params.evaluation.images.n * extraction(plan.features())
+    return plan.params.evaluation.images.n * feature_cost(plan.features())
 
 
 def likelihood(plan: Workflow, w: Wildcards, forward: Forward) -> float:
@@ -91,7 +91,7 @@ def robustness(plan: Workflow, w: Wildcards, forward: Forward) -> float:
     """schedules x n x the chains of all samplers, and features."""
     spec = plan.robustness_spec(w["run"], w["seed"])
     e = spec.evaluation
-    each = sum(chain(spec.run, sampler, e.robustness_steps, forward) + extraction(spec.features) for sampler in spec.samplers)
+    each = sum(sample_cost(spec.run, sampler, e.robustness_steps, forward) + feature_cost(spec.features) for sampler in spec.samplers)
     return e.robustness_schedules * e.robustness_n * each
 
 
@@ -126,9 +126,9 @@ def by_rule(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]], known: Mappin
     for rule, wildcards in jobs:
         count, hours = found.get(rule, (0, 0.0))
         try:
-            more = 2 * RULES[rule](plan, wildcards, partial(checkpoint_costs.forward, known)) / rate / 3600 if rule in RULES else 0.0
+            more = 2 * RULES[rule](plan, wildcards, partial(net_costs.forward_cost, known)) / rate / 3600 if rule in RULES else 0.0
             found[rule] = (count + 1, None if hours is None else hours + more)
-        except checkpoint_costs.Unknown:
+        except net_costs.UnknownNet:
             found[rule] = (count + 1, None)
     return dict(sorted(found.items(), key=_most_first))
 
@@ -139,7 +139,7 @@ def _most_first(entry: tuple[str, tuple[int, float | None]]) -> float:
 
 def table(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float] | None = None) -> str:
     """Jobs and GPU-hours by rule as text, and what the hours rest on."""
-    found = by_rule(plan, jobs, checkpoint_costs.counted() if known is None else known)
+    found = by_rule(plan, jobs, net_costs.read_costs() if known is None else known)
     every = [hours for _, hours in found.values()]
     total = None if None in every else sum(hours for hours in every if hours)
     rows = [(rule, f"{count:,}", shown(hours)) for rule, (count, hours) in found.items()]

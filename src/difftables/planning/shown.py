@@ -12,7 +12,7 @@ from difftables.planning.params_files import NAMED
 SHOWN = ("runs", "samplers", "nets", "schedules")  # sections by the order in which a name is looked up
 VARIANTS = {"nets": ("nets.NETS", "kind"), "schedules": ("diffusion.training_schedules.TRAINING_SCHEDULES", "family")}
 # What a net receives from the data set, and a schedule from a file: no value of params.
-FROM_DATA = {"nets": registry.GIVEN_TO_NETS, "schedules": registry.GIVEN_TO_SCHEDULES}
+FROM_DATA = {"nets": registry.SET_BY_DATA, "schedules": registry.SET_BY_JOB}
 
 
 class Value(NamedTuple):

@@ -1,4 +1,4 @@
-"""Where a file departs from what it should hold: named by cell where it has cells, by line elsewhere."""
+"""Where a file differs from the text that it should hold: by cell where it has cells, else by line."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ SEPARATORS = {".md": "|", ".tex": " & "}
 Entries = dict[str, dict[str, Any]]  # values by place, and by name there
 
 
-def of_file(path: Path, wanted: str) -> list[str]:
+def differences(path: Path, wanted: str) -> list[str]:
     """One line for each place where a file differs from its text, MOST at most; [] where all bytes are the same."""
     try:
         found = path.read_bytes()
@@ -29,7 +29,7 @@ def of_file(path: Path, wanted: str) -> list[str]:
 
 def _structured(suffix: str, found: str, wanted: str) -> list[str]:
     """By cell or entry; [] for a format without, for a file that is broken, and where no value differs."""
-    read = {".csv": _of_csv, ".json": _of_json}.get(suffix)
+    read = {".csv": _entries_of_csv, ".json": _entries_of_json}.get(suffix)
     try:
         return _compared(read(found), read(wanted)) if read else []
     except (ValueError, TypeError, KeyError):
@@ -49,14 +49,14 @@ def _compared(found: Entries, wanted: Entries) -> list[str]:
     return out
 
 
-def _of_csv(text: str) -> Entries:
+def _entries_of_csv(text: str) -> Entries:
     """Lines by the cell they are of, or by their first column."""
     lines = list(csv.DictReader(io.StringIO(text, newline="")))
     keys = NAMES if lines and set(NAMES) <= lines[0].keys() else list(lines[0])[:1] if lines else []
     return {"/".join(str(line[key]) for key in keys): dict(line) for line in lines}
 
 
-def _of_json(text: str) -> Entries:
+def _entries_of_json(text: str) -> Entries:
     """Entries of nested mappings by their path; cells by their names, whatever their order."""
     content, found = json.loads(text), dict[str, dict[str, Any]]()
     if isinstance(content.get("cells"), list):

@@ -12,12 +12,12 @@ from difftables.report import compare_text, index
 from difftables.report.page import Page, read_page
 from difftables.report.statistics import mark_best
 
-FETCHED = ".cache/"  # what lies here may be deleted once it was read
+FETCHED = ".cache/"  # files in it may be deleted once they were read
 
 
 @dataclass
 class Findings:
-    """What was found: one line for each thing that is wrong, and what was compared."""
+    """One line for each thing that is wrong, and what was compared."""
 
     wrong: list[str] = field(default_factory=list)
     recomputed: int = 0  # tables made again from what they read
@@ -26,51 +26,54 @@ class Findings:
     hashed: set[str] = field(default_factory=set)  # files whose hash was compared with the one in a provenance file
 
 
-def tables(plan: Workflow, found: Findings) -> None:
+def check_tables(plan: Workflow, findings: Findings) -> None:
     """Compare every table and what is made of all of them: the index, cells.csv, metrics.json and the numbers of plots."""
     pages = [
-        page for paper, names in plan.params.tables.items() for name in names if (page := _table(plan, paper, name, found)) is not None
+        page
+        for paper, names in plan.params.tables.items()
+        for name in names
+        if (page := _check_table(plan, paper, name, findings)) is not None
     ]
     if len(pages) < len(plan.table_files()):
         return  # what is made of all tables cannot be right or wrong where one is missing
-    for name, text in of_all(plan, pages).items():
-        _compare(Path(plan.tables) / name, text, found)
+    for name, text in texts_of_all(plan, pages).items():
+        _compare(Path(plan.tables) / name, text, findings)
 
 
-def of_all(plan: Workflow, pages: list[Page]) -> dict[str, str]:
-    """What the files made of all tables hold, by their place in the folder of tables."""
+def texts_of_all(plan: Workflow, pages: list[Page]) -> dict[str, str]:
+    """The texts of the files made from all tables, by their path in the folder of tables."""
     spec = ReportSpec.model_validate_json(canonical(plan.written_spec("report")))
     return index.texts(spec, pages, [Path(path).stem for path in plan.plot_files()])
 
 
-def _table(plan: Workflow, paper: str, name: str, found: Findings) -> Page | None:
-    """Compare the files of one table; its page, or None where it cannot be made."""
+def _check_table(plan: Workflow, paper: str, name: str, findings: Findings) -> Page | None:
+    """Compare the files of one table.  Returns: its page, or None where none can be made."""
     stem = Path(plan.tables) / paper / name
     try:
-        page = made(plan, paper, name)
+        page = recomputed_page(plan, paper, name)
         if page is not None:
-            found.recomputed += 1
+            findings.recomputed += 1
         else:
             page = read_page(stem.with_name(f"{name}.json"))
             for cell in page.cells:
                 cell.verdict = ""
             mark_best(page.cells)
-            found.printed += 1
+            findings.printed += 1
     except FileNotFoundError:
-        found.wrong.append(f"{stem}.json is missing; run snakemake")
+        findings.wrong.append(f"{stem}.json is missing; run snakemake")
         return None
     except ValueError as error:
-        found.wrong.append(str(error))
+        findings.wrong.append(str(error))
         return None
     for suffix, text in page.texts().items():
-        _compare(stem.with_name(f"{name}.{suffix}"), text, found)
+        _compare(stem.with_name(f"{name}.{suffix}"), text, findings)
     pictures = [path for path in (stem.with_name(f"{name}.png"), stem.with_name(f"{name}.svg")) if path.exists() != page.figure]
-    found.wrong += [f"{path} is {'missing; run snakemake' if page.figure else 'of no table; delete it'}" for path in pictures]
+    findings.wrong += [f"{path} is {'missing; run snakemake' if page.figure else 'of no table; delete it'}" for path in pictures]
     return page
 
 
-def made(plan: Workflow, paper: str, name: str) -> Page | None:
-    """A table's page from what it reads, or None where some of that is not here."""
+def recomputed_page(plan: Workflow, paper: str, name: str) -> Page | None:
+    """The page of a table made again from its inputs; None where an input is missing."""
     from difftables.report.make_page import make_page
 
     inputs = {kind: [Path(path) for path in paths] for kind, paths in plan.table_inputs(paper, name).items()}
@@ -79,43 +82,45 @@ def made(plan: Workflow, paper: str, name: str) -> Page | None:
     return make_page(TableSpec.model_validate_json(canonical(plan.written_spec("table", paper, name))), inputs)[0]
 
 
-def _compare(path: Path, text: str, found: Findings) -> None:
-    found.texts.add(str(path))
-    found.wrong += compare_text.of_file(path, text)
+def _compare(path: Path, text: str, findings: Findings) -> None:
+    findings.texts.add(str(path))
+    findings.wrong += compare_text.differences(path, text)
 
 
-def hashes(plan: Workflow, found: Findings) -> None:
-    """Compare each output that is no text of a table with its hash in the provenance file of its job, and inputs with what made them."""
+def check_hashes(plan: Workflow, findings: Findings) -> None:
+    """Compare each output that is no text of a table with its hash in the provenance of its job, and inputs with the outputs they were."""
     jobs = []
     for path in sorted(Path(plan.store, "provenance").rglob("*.json")):
         try:
             jobs.append((path, read_json(path)))
         except ValueError as error:
-            found.wrong.append(str(error))
-    made = {path: digest for _, job in jobs for path, digest in _files(job, "outputs").items()}
-    seen: dict[str, str] = {}
+            findings.wrong.append(str(error))
+    written = {path: digest for _, job in jobs for path, digest in _files(job, "outputs").items()}
+    lying: dict[str, str] = {}
     for path, job in jobs:
         outputs = _files(job, "outputs")
         if not any(Path(each).exists() for each in outputs):
             continue  # of a job that was cleared away; where it is needed, a dry run says so
         for each, digest in outputs.items():
-            if each in found.texts or each.startswith(FETCHED):
+            if each in findings.texts or each.startswith(FETCHED):
                 continue
             if not Path(each).exists():
-                found.wrong.append(f"{each} is missing; run snakemake, or dvc pull")
+                findings.wrong.append(f"{each} is missing; run snakemake, or dvc pull")
                 continue
-            found.hashed.add(each)
-            if seen.setdefault(each, sha256(each)) != digest:
-                found.wrong.append(f"{each} is not what job {job['rule']} made ({path}); delete it and run snakemake, or dvc checkout")
-        stale = [each for each, digest in _files(job, "inputs").items() if made.get(each, digest) != digest]
-        found.wrong += [f"{path.relative_to(plan.root)}: made from another {each} than lies here; run snakemake" for each in stale]
+            findings.hashed.add(each)
+            if lying.setdefault(each, sha256(each)) != digest:
+                findings.wrong.append(
+                    f"{each} is not the file that job {job['rule']} wrote ({path}); delete it and run snakemake, or dvc checkout"
+                )
+        stale = [each for each, digest in _files(job, "inputs").items() if written.get(each, digest) != digest]
+        findings.wrong += [f"{path.relative_to(plan.root)}: its input {each} has changed since; run snakemake" for each in stale]
 
 
 def _files(job: dict[str, Any], side: str) -> dict[str, str]:
     return {path: digest for files in job[side].values() for path, digest in files.items()}
 
 
-def unchecked(plan: Workflow, found: Findings) -> list[str]:
+def unchecked(plan: Workflow, findings: Findings) -> list[str]:
     """What could be neither recomputed nor hashed: one line for each reason."""
     needed = {path for paper, names in plan.params.tables.items() for name in names for paths in plan.table_inputs(paper, name).values()
               for path in paths if path.startswith(plan.store)}  # fmt: skip
@@ -123,11 +128,11 @@ def unchecked(plan: Workflow, found: Findings) -> list[str]:
     needed |= {plan.net_file(run, seed) for run in plan.trained_runs() for seed in plan.params.runs[run].seeds}
     missing = Counter(Path(path).parts[3] for path in needed if not Path(path).exists())
     rest = [path for path in Path(plan.tables).rglob("*") if path.is_file() and not path.name.startswith(".")]
-    unseen = Counter(path.suffix for path in rest if str(path) not in found.texts | found.hashed)
+    unseen = Counter(path.suffix for path in rest if str(path) not in findings.texts | findings.hashed)
     out = []
     if missing:
         listed = ", ".join(f"{count} of {kind}" for kind, count in sorted(missing.items()))
-        out.append(f"{found.printed} tables against their records: {listed} are not here; dvc pull, or run snakemake")
+        out.append(f"{findings.printed} tables against their records: {listed} are not here; dvc pull, or run snakemake")
     if unseen:
         listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unseen.items()))
         out.append(f"pictures, sounds and curves: {listed} have no hash in {plan.store}/provenance")

@@ -100,8 +100,9 @@ def net_notes(sources: Sources) -> list[str]:
     own = {run: {key: value for key, value in each.items() if key not in shared} for run, each in found.items()}
     differ = [
         f"`{local(run, sources.spec['paper'])}`: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in each.items())
-        for run, each in own.items() if each
-    ]  # fmt: skip
+        for run, each in own.items()
+        if each
+    ]
     return text + (["; ".join(differ) + "."] if differ else [])
 
 

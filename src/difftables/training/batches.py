@@ -1,7 +1,7 @@
 """Batches of training: clean samples, conditions and references, each a function of the seed and the step."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -15,7 +15,8 @@ from difftables.diffusion.denoiser import Condition
 from difftables.training.loop import Stopwatch
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """One training step's samples.
 
     Args: x0: clean samples on the device, [B, ...]; cond: the net's condition; stream: of the step's further draws, levels and noise;
@@ -34,8 +35,8 @@ def training_batches(
 ) -> Callable[[int], Batch]:  # fmt: skip
     """The batches of a training, by step.
 
-    References have a stream of their own, apart from the draw of which images they are, and so do augmentations: runs that differ only
-    in the number of references see the same batches, levels and noise.
+    The indices of references come from the stream of the batch, their flips and all augmentations from further streams: runs that differ
+    only in the number of references have the same batches, levels and noise.
 
     Args: purpose: "train" or "train-estimator", part of the streams' keys; references: their number with the batch among them; 1 and
         None make none; stopwatch: measures how long references take.

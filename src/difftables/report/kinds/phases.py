@@ -59,8 +59,8 @@ def phases(sources: Sources) -> Rendered:
         "Columns: σ. Values: V(σ), the mean over x = x0 + σ n of Tr Cov(x0 | x) / σ⁴, the variance of the target of denoising score "
         f"matching, in squares of scores, over its maximum from {LOWEST:g} to {HIGHEST:g}. The middle of three phases is where it is at "
         f"least {EDGE:g}.",
-        f"Estimates: {SAMPLES} noisy samples at each of {len(sigmas())} levels, ± standard error, with the exact posterior over "
-        "the points.",
+        f"Estimates: {SAMPLES} noisy samples at each of {len(sigmas())} levels, ± standard error, "
+        "with the exact posterior over the points.",
     ]
     if any(row["points"] == "gaussians" for row in spec["rows"]):
         problem = spec["layout"]["problem"]
