@@ -14,7 +14,7 @@ from difftables.papers.kinds import INPUTS_OF_KIND
 from difftables.planning.table_rows import TableRows
 from difftables.search.methods import METHODS
 
-OBJECTIVE = {"objective", "vlb_weight"}  # of these a job that evaluates a net asks for what it reads
+OBJECTIVE = {"objective"}  # of these a job that evaluates a net asks for what it reads
 OF_BACKBONE = set(Backbone.model_fields) - OBJECTIVE
 
 
@@ -230,7 +230,7 @@ class JobSpecs(TableRows):
     def gradients_spec(self, run: str, seed: str) -> specs.GradientsSpec:
         """Of rule gradients."""
         own = specs.GradientBatches(**self.evaluation(run, "gradient_batch", "gradient_batches"))
-        return specs.GradientsSpec(run=self.evaluated_run(run, "vlb_weight"), evaluation=own, names=self.record_names(run, seed))
+        return specs.GradientsSpec(run=self.evaluated_run(run, "objective"), evaluation=own, names=self.record_names(run, seed))
 
     def variance_spec(self, run: str, seed: str) -> specs.VarianceSpec:
         """Of rule variance."""
@@ -291,9 +291,9 @@ class JobSpecs(TableRows):
         found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
         return {
             "schedule": local(found.schedule, paper), "chain": self.training_steps(run),
-            "objective": found.objective, "density": found.density,
+            "objective": found.objective.kind, "density": found.density,
             "steps": found.step or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
-            "dropout": net.get("dropout"), "references": found.references,
+            "dropout": net.get("dropout"), "references": found.target.references,
         }  # fmt: skip
 
     def report_spec(self) -> specs.ReportSpec:
