@@ -93,7 +93,7 @@ def refused(edited, changes, *words):
         ("noise_estimation/runs/voice/train/flip", True, ("runs.voice.train.flip", "data.voice")),
         ("noise_estimation/runs/voice/estimator/train/distinct", True, ("runs.voice.estimator.train.distinct", "data.voice")),
         ("resources/processes", 3, ("runs.", "batch", "resources.processes = 3")),
-        ("stable_target_field/runs/ve-stf/references", 2000, ("runs.ve-stf.references", "2000", "1437")),
+        ("stable_target_field/runs/ve-stf/target/references", 2000, ("runs.ve-stf.target.references", "2000", "1437")),
         ("noise_estimation/runs/digits/oracle/references", 2000, ("runs.digits.oracle.references", "2000", "1437")),
         ("soft_diffusion/schedules/blur/images", 2000, ("schedules.blur.images", "2000", "1437")),
         ("improved_ddpm/runs/ensemble/checkpoint_of/edge_fraction", 0.7, ("runs.ensemble.checkpoint_of.edge_fraction", "0.7", "0.5")),

@@ -257,7 +257,7 @@ def test_the_plan_knows_the_tables_and_the_study(rewritten, monkeypatch, tmp_pat
         assert list(found.table_spec("soft_diffusion", kind).about) == ["soft_diffusion/exploding"]
     spec = found.variance_spec("soft_diffusion/exploding", "0")
     assert spec.evaluation.model_dump() == {"variance_levels": 10, "variance_n": 512}
-    assert "references" in type(spec.run).model_fields
+    assert "target" in type(spec.run).model_fields
 
 
 def test_the_study_takes_some_levels_and_samples(rewritten):

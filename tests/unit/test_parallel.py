@@ -111,10 +111,10 @@ def laptop():
 
 
 MADE_UP = {"reader": "folder", "root": "images"}
-LABELLED = {"target": "stable_field", "references": 24, "data": MADE_UP | {"classes": 2}}
+LABELLED = {"target": {"kind": "stable_field", "references": 24}, "data": MADE_UP | {"classes": 2}}
 AWARE = {"schedule": {"steps": 4}, "train": {"batch": 16}}
 CASES = {
-    "plain": ("edm/ve-a", "train", {"target": "clean", "references": None}),
+    "plain": ("edm/ve-a", "train", {"target": {"kind": "clean"}}),
     "stable target": ("edm/ve-a", "train", LABELLED),
     "augmented": ("edm/ve-f", "train", {"train": {"augment": 0.5}}),
     "drawn by loss": ("improved_ddpm/cosine-vlb-long", "train", AWARE),
@@ -193,7 +193,7 @@ def test_a_process_that_dies_is_missed_by_the_other(folder):
 
 
 def test_a_batch_that_does_not_divide_is_refused(folder):
-    codes, logs = processes(folder, training("seven", "edm/ve-a", references=None, target="clean", train={"batch": 7}))
+    codes, logs = processes(folder, training("seven", "edm/ve-a", target={"kind": "clean"}, train={"batch": 7}))
     assert codes == [1, 1]
     message = "difftables train: train.batch is 7, which 2 processes cannot share; set resources.processes to a divisor\n"
     assert "".join(logs) == message

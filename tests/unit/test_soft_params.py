@@ -88,7 +88,7 @@ def test_an_operator_as_wide_as_the_image_and_as_many_nodes_as_candidates_will_d
             "samplers.naive has schedule 'trailling', neither a .csv file nor known; did",
         ),
         (
-            [("soft_diffusion/runs/blur/objective", "hybrid"), ("soft_diffusion/runs/blur/net", "improved_ddpm/width-3")],
+            [("soft_diffusion/runs/blur/objective", {"kind": "hybrid"}), ("soft_diffusion/runs/blur/net", "improved_ddpm/width-3")],
             "runs.blur has objective hybrid, a bound of plain noise; with corruption blur set it to simple",
         ),
         (

@@ -32,24 +32,24 @@ def edited(rewritten, monkeypatch):
     ("changes", "message"),
     [
         (
-            [("stable_target_field/runs/ve-stf/references", 63)],
-            "runs.ve-stf has references = 63, fewer than the batch of 64, which is among them",
+            [("stable_target_field/runs/ve-stf/target/references", 63)],
+            "runs.ve-stf has target.references = 63, fewer than the batch of 64, which is among them",
         ),
-        ([("edm/runs/ve-a/train/distinct", False)], "has references, which are drawn without replacement; set train.distinct: true"),
-        ([("edm/runs/ve-a/references", KeyError)], "has one of `target: stable_field` and `references` without the other"),
-        ([("edm/runs/ve-a/target", "clean")], "has one of `target: stable_field` and `references` without the other"),
-        ([("edm/runs/ve-a/target", "stable")], "did you mean 'stable_field'"),
-        ([("edm/runs/vp-f/references", 256)], "set augment to 0, or target to stable_field_official"),
+        ([("edm/runs/ve-a/train/distinct", False)], "has target.references, which are drawn without replacement; set train.distinct: true"),
+        ([("edm/runs/ve-a/target/references", KeyError)], ".target has one of `kind: stable_field` and `references`"),
+        ([("edm/runs/ve-a/target/kind", "clean")], ".target has one of `kind: stable_field` and `references`"),
+        ([("edm/runs/ve-a/target/kind", "stable")], "did you mean 'stable_field'"),
+        ([("edm/runs/vp-f/target", {"references": 256})], "set augment to 0, or target.kind to stable_field_official"),
         ([("edm/runs/vp-f/train/augment", 1.5)], "runs.vp-f.train.augment"),
         ([("edm/nets/ddpmpp-augmented/augment", 0)], "runs.vp-f.train.augment needs a net that is told of it; set nets.ddpmpp"),
         ([("edm/runs/ve-a/corruption", "blur")], "has target stable_field, whose weights hold for corruption scale alone, not blur"),
         (
             [
                 ("stable_target_field/runs/ve-stf/condition_on", "labels"),
-                ("stable_target_field/runs/ve-stf/references", 19),
+                ("stable_target_field/runs/ve-stf/target/references", 19),
                 ("edm/runs/ve-a/train/batch", 16),
             ],
-            "runs.ve-stf has references = 19 for 10 classes, fewer than two of a class on average",
+            "runs.ve-stf has target.references = 19 for 10 classes, fewer than two of a class on average",
         ),
         ([("edm/samplers/heun/solver/rule", "ddpm-small")], "samplers.heun.solver.rule is no known key"),
         ([("edm/samplers/heun/solver/chrn", {})], "samplers.heun.solver.chrn is no known key; did you mean 'churn'?"),
@@ -125,9 +125,9 @@ def fit(tmp_path, monkeypatch, name, **changes):
 
 
 def test_one_reference_trains_to_the_bits_of_denoising_score_matching(tmp_path, monkeypatch):
-    usual, _ = fit(tmp_path, monkeypatch, "usual", target="clean", references=None)
-    single, cost = fit(tmp_path, monkeypatch, "single", target="stable_field", references=1)
-    many, told = fit(tmp_path, monkeypatch, "many", target="stable_field", references=64)
+    usual, _ = fit(tmp_path, monkeypatch, "usual", target={"kind": "clean"})
+    single, cost = fit(tmp_path, monkeypatch, "single", target={"kind": "stable_field", "references": 1})
+    many, told = fit(tmp_path, monkeypatch, "many", target={"kind": "stable_field", "references": 64})
     assert all(torch.equal(usual[key], single[key]) for key in usual)
     assert not all(torch.equal(usual[key], many[key]) for key in usual)
     assert "target_share" not in cost
@@ -145,12 +145,12 @@ def test_an_augmented_run_is_trained_and_told(tmp_path, monkeypatch):
 
 def test_a_class_with_one_image_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="class 2 has 1 training images, too few to be references"):
-        fit(tmp_path, monkeypatch, "few", classes=3, references=32)
+        fit(tmp_path, monkeypatch, "few", classes=3, target={"kind": "stable_field", "references": 32})
 
 
 def test_more_references_than_images_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="101 distinct images are asked for, but only 100 are there to train on; lower `references`"):
-        fit(tmp_path, monkeypatch, "many", references=101)
+        fit(tmp_path, monkeypatch, "many", target={"kind": "stable_field", "references": 101})
 
 
 def test_no_noise_is_refused():

@@ -101,8 +101,9 @@ def _enough_images(params: "Params", run: Run, key: str, there: int) -> None:
     """What asks for training images by number must find as many.  Args: there: images to train on."""
     if run.train.distinct and run.train.batch > there:
         raise ConfigError(f"{key}.train.batch asks for {run.train.batch} distinct images, but data.{run.data} has {there} to train on")
-    if run.references is not None and run.references > there:
-        raise ConfigError(f"{key}.references asks for {run.references} distinct images, but data.{run.data} has {there} to train on")
+    if run.target.references is not None and run.target.references > there:
+        asked_for = f"{key}.target.references asks for {run.target.references} distinct images"
+        raise ConfigError(f"{asked_for}, but data.{run.data} has {there} to train on")
     if run.oracle is not None and run.oracle.references > there:
         raise ConfigError(f"{key}.oracle.references is {run.oracle.references}, but data.{run.data} has {there} images to train on")
     asked = (params.schedules[run.schedule].model_extra or {}).get("images", 0)

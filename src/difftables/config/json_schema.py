@@ -7,6 +7,7 @@ from typing import Any
 
 from difftables.common import registry
 from difftables.config.params_file import OF_PAPER, Params
+from difftables.config.run import Variant
 
 Schema = dict[str, Any]
 ENTRIES = {"schedules": "Schedule", "nets": "Net", "runs": "Run", "samplers": "Sampler"}  # sections and the models of their entries
@@ -57,6 +58,9 @@ def _partial() -> Schema:
         }  # fmt: skip
         found = whole["$defs"][model]
         found |= {"properties": known | found["properties"], "additionalProperties": False}
+    for name in (model.__name__ for model in Variant.__subclasses__()):
+        found = whole["$defs"][name]
+        whole["$defs"][name] = {"anyOf": [found, found["properties"]["kind"]]}
     return whole
 
 

@@ -122,9 +122,10 @@ class Params(Frozen):
         for name, run in self.runs.items():
             for key, known in (("data", self.data), ("net", self.nets), ("schedule", self.schedules)):
                 _need(getattr(run, key), known, f"runs.{name}.{key}")
-            if run.corruption != "scale" and run.objective != "simple":
+            if run.corruption != "scale" and run.objective.kind != "simple":
                 raise ValueError(
-                    f"runs.{name} has objective {run.objective}, a bound of plain noise; with corruption {run.corruption} set it to simple"
+                    f"runs.{name} has objective {run.objective.kind}, a bound of plain noise; with corruption {run.corruption} "
+                    "set it to simple"
                 )
             self._net_fits(name)
             if run.trained is not None:
@@ -150,9 +151,9 @@ class Params(Frozen):
     def _net_fits(self, name: str) -> None:
         """A run's objective and what it is given must suit its net and data."""
         run, net, data = self.runs[name], self.nets[self.runs[name].net], self.data[self.runs[name].data]
-        if run.objective != "simple" and not (net.model_extra or {}).get("variance"):
+        if run.objective.kind != "simple" and not (net.model_extra or {}).get("variance"):
             raise ValueError(
-                f"runs.{name} has objective {run.objective}, but nets.{run.net} has no variance channels; set its variance: true"
+                f"runs.{name} has objective {run.objective.kind}, but nets.{run.net} has no variance channels; set its variance: true"
             )
         asked = (net.model_extra or {}).get("augment", 0)
         if run.train.augment and asked != LABELS:
@@ -166,9 +167,9 @@ class Params(Frozen):
             raise ValueError(f"runs.{name} is conditioned on labels, but data.{run.data} has none; set its `classes` to how many there are")
         if "classes" not in registry.arguments("nets.NETS", net.kind):
             raise ValueError(f"runs.{name} is conditioned on labels, but nets.{run.net}, a {net.kind}, takes no classes")
-        if run.target == "stable_field" and run.references and 1 < run.references < 2 * classes:
+        if run.target.kind == "stable_field" and 1 < (run.target.references or 0) < 2 * classes:
             raise ValueError(
-                f"runs.{name} has references = {run.references} for {classes} classes, fewer than two of a class on average; "
+                f"runs.{name} has target.references = {run.target.references} for {classes} classes, fewer than two of a class on average; "
                 "raise it, or set references: 1, which is denoising score matching"
             )
 

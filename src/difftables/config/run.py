@@ -132,22 +132,55 @@ class EstimatorConfig(EstimatorNet):
     train: Training
 
 
+class Variant(Frozen):
+    """A variant with its arguments; a text is the variant of that name with its defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+
+class Target(Variant):
+    """What the net learns to predict."""
+
+    kind: Annotated[str, OneOf("training.targets.TARGETS")]
+    references: PositiveInt | None = None  # n of stable_field, the batch among them; 1 is the source only
+
+    @model_validator(mode="after")
+    def _references_belong_to_it(self) -> "Target":
+        if self.kind.startswith("stable_field") != (self.references is not None):
+            raise ValueError("has one of `kind: stable_field` and `references` without the other; write both")
+        return self
+
+
+class Objective(Variant):
+    """What training makes of the weighed error."""
+
+    kind: Annotated[str, OneOf("training.variational_bound.OBJECTIVES")]
+    vlb_weight: PositiveFloat = 0.001  # lambda of `hybrid`
+
+    @model_validator(mode="after")
+    def _weight_belongs_to_it(self) -> "Objective":
+        if "vlb_weight" in self.model_fields_set and self.kind != "hybrid":
+            raise ValueError(f"has vlb_weight, which objective {self.kind} does not take; leave it out, or set kind: hybrid")
+        return self
+
+
 class Backbone(Frozen):
-    """What a net is trained to say, and of what."""
+    """A net's task: what corrupts its samples, what it predicts and what its loss is."""
 
     corruption: Annotated[str, OneOf("diffusion.corruptions.CORRUPTIONS")]
     prior: Annotated[str, OneOf("diffusion.priors.PRIORS")]
     precondition: Annotated[str, OneOf("diffusion.denoiser.PRECONDITIONINGS")]
     conditioning: Annotated[str, OneOf("diffusion.denoiser.CONDITIONINGS")]
     density: Annotated[str, OneOf("training.level_densities.DENSITIES")]
-    target: Annotated[str, OneOf("training.targets.TARGETS")]
+    target: Target
     weight: Annotated[str, OneOf("training.losses.WEIGHTS")]
     penalty: Annotated[str, OneOf("training.losses.PENALTIES")]
-    references: PositiveInt | None = None  # n of target stable_field, the batch among them; 1 is the source alone
     loss_through: Literal["plain", "corrupted"] = "plain"  # whether the loss takes the error as it is, or through the corruption
     sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
-    objective: Annotated[str, OneOf("training.variational_bound.OBJECTIVES")] = "simple"  # what is made of the weighed error
-    vlb_weight: PositiveFloat = 0.001  # lambda of `hybrid`
+    objective: Objective = Objective(kind="simple")
 
 
 class Checkpoint(Frozen):
@@ -203,25 +236,26 @@ class Run(Backbone):
             )
         if self.estimator is not None and self.estimator.density == "loss_aware":
             raise ValueError("has an estimator with density loss_aware, which is for backbones")
-        if self.objective != "simple" and self.density not in ("index", "loss_aware"):
-            raise ValueError(f"has objective {self.objective}, whose terms belong to the levels of the schedule; set density: index")
+        if self.objective.kind != "simple" and self.density not in ("index", "loss_aware"):
+            raise ValueError(f"has objective {self.objective.kind}, whose terms belong to the levels of the schedule; set density: index")
         return self
 
     @model_validator(mode="after")
     def _references_fit(self) -> "Run":
-        if self.target.startswith("stable_field") != (self.references is not None):
-            raise ValueError("has one of `target: stable_field` and `references` without the other")
-        if self.references is None:
+        references = self.target.references
+        if references is None:
             return self
-        if 1 < self.references < self.train.batch:
-            raise ValueError(f"has references = {self.references}, fewer than the batch of {self.train.batch}, which is among them")
-        if not self.train.distinct:
-            raise ValueError("has references, which are drawn without replacement; set train.distinct: true")
-        if self.corruption != "scale":
-            raise ValueError(f"has target {self.target}, whose weights hold for corruption scale alone, not {self.corruption}")
-        if self.train.augment and self.target == "stable_field" and self.references > 1:
+        if 1 < references < self.train.batch:
             raise ValueError(
-                "has references and train.augment, but references are augmented otherwise than the sample whose augmentation the net is "
-                "told; set augment to 0, or target to stable_field_official, which does so all the same"
+                f"has target.references = {references}, fewer than the batch of {self.train.batch}, which is among them; raise it"
+            )
+        if not self.train.distinct:
+            raise ValueError("has target.references, which are drawn without replacement; set train.distinct: true")
+        if self.corruption != "scale":
+            raise ValueError(f"has target {self.target.kind}, whose weights hold for corruption scale alone, not {self.corruption}")
+        if self.train.augment and self.target.kind == "stable_field" and references > 1:
+            raise ValueError(
+                "has target.references and train.augment, but references are augmented otherwise than the sample whose augmentation "
+                "the net receives; set augment to 0, or target.kind to stable_field_official, which does so all the same"
             )
         return self

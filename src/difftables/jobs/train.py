@@ -31,7 +31,7 @@ def run(job: Job) -> None:
     net = build_net(spec.net, spec.data).to(device)
     schedule = training_schedule(spec.schedule, job.maybe("levels"))
     dataset, stopwatch = open_dataset(spec.data, job.input("data"), device), Stopwatch(device)
-    batches = training_batches(dataset, spec.train, "train", seed, spec.references, stopwatch)
+    batches = training_batches(dataset, spec.train, "train", seed, spec.target.references, stopwatch)
     denoise = run_denoiser(spec, world.average_gradients(net), schedule)
     batch_loss, memory = denoiser_batch_loss(spec, denoise, schedule, batches, world=world, device=device, stopwatch=stopwatch)
     fit(job, net, batch_loss, spec.train, "net", memory, stopwatch)

@@ -22,8 +22,8 @@ NAMED = ("schedules", "nets", "runs", "samplers")  # sections of a paper whose e
 REFERENCES = {"schedules": ("like",), "nets": ("like",), "samplers": ("like",), "runs": ("like", "net", "schedule")}
 # What a run that evaluates another one's checkpoint cannot change, since it trains nothing.
 OF_TRAINING = (
-    "data", "net", "schedule", "corruption", "density", "target", "weight", "penalty", "references", "loss_through", "objective",
-    "vlb_weight", "condition_on", "train",
+    "data", "net", "schedule", "corruption", "density", "target", "weight", "penalty", "loss_through", "objective", "condition_on",
+    "train",
 )  # fmt: skip
 Raw = dict[str, Any]
 
@@ -89,8 +89,12 @@ class Files:
     def origin(self, path: tuple[str, ...]) -> tuple[Layer, tuple[str, ...]] | None:
         """The file and the place where the value of a key is written: its own, or that of the entry from which it takes it over."""
         for place in self.lineage(path):
-            if (layer := self.where(*place)) is not None:
-                return layer, place
+            for layer in reversed(self.layers):
+                steps = _steps_to(layer.raw, place)
+                if steps is None:
+                    return None
+                if steps:
+                    return layer, place[:steps]
         return None
 
     def lineage(self, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -108,6 +112,20 @@ class Files:
 
 
 KEY = re.compile(rf"\b(?:{'|'.join((*NAMED, 'tables', 'evaluation', 'search', 'data', 'features', 'downloads', 'resources'))})\.[\w/.-]+")
+
+
+def _steps_to(raw: Any, path: tuple[str, ...]) -> int | None:
+    """How many steps of a path lead to its value, fewer than all where a text is the `kind`; 0 where a file has no such value.
+
+    None for an argument that a variant leaves to its default.
+    """
+    for count, step in enumerate(path):
+        if not isinstance(raw, dict):
+            return 0 if count < 3 or raw is None else count if path[count:] == ("kind",) else None
+        if step not in raw:
+            return None if count > 2 and "kind" in raw else 0
+        raw = raw[step]
+    return len(path)
 
 
 def _has(raw: Any, path: tuple[str, ...]) -> bool:

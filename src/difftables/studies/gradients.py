@@ -40,7 +40,7 @@ def gradient_noise(run: LoadedRun, *, batch: int, batches: int) -> dict[str, Any
         noise = torch.randn(x0.shape, generator=stream).to(run.device)
         loss = denoising_loss(
             x0, level.to(run.device), noise, denoise=run.denoise, corrupt=CORRUPTIONS[spec.corruption],
-            target=TARGETS[spec.target], weight=weight, penalty=penalty, objective=objective, cond=cond,
+            target=TARGETS[spec.target.kind], weight=weight, penalty=penalty, objective=objective, cond=cond,
         )  # fmt: skip
         if density != "loss_aware":
             return loss
@@ -48,7 +48,7 @@ def gradient_noise(run: LoadedRun, *, batch: int, batches: int) -> dict[str, Any
         aware.remember(level, loss)
         return weights * loss
 
-    bound = Vlb(training, spec.vlb_weight)
+    bound = Vlb(training, spec.objective.vlb_weight)
     warm_up = 0
     with torch.no_grad():
         while not aware.warm:
@@ -58,7 +58,7 @@ def gradient_noise(run: LoadedRun, *, batch: int, batches: int) -> dict[str, Any
     for name, density, objective in (
         ("L_vlb", "index", bound),
         ("L_vlb", "loss_aware", bound),
-        ("L_hybrid", "index", Hybrid(training, spec.vlb_weight)),
+        ("L_hybrid", "index", Hybrid(training, spec.objective.vlb_weight)),
     ):
         squares, mean, spread = [], [torch.zeros_like(p) for p in parameters], []
         for i in range(batches):

@@ -30,7 +30,7 @@ def target_by_level(run: LoadedRun, *, levels: int, samples: int) -> dict[str, A
         raise ValueError(
             "the run is conditioned on labels, but posteriors are computed over all classes together; leave out `condition_on`"
         )
-    data, references = run.medium.clean().double(), spec.references or 1
+    data, references = run.medium.clean().double(), spec.target.references or 1
     biased = references > 1
 
     def denoise(x: Tensor, level: Level) -> Tensor:

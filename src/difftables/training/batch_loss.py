@@ -32,15 +32,15 @@ def denoiser_batch_loss(
     Raises: ValueError for a corruption that no loss or sampler can use.
     """
     corrupt, penalty = CORRUPTIONS[run.corruption], PENALTIES[run.penalty]
-    weight, target = partial(WEIGHTS[run.weight], sigma_data=run.sigma_data), TARGETS[run.target]
-    if run.references == 1:
+    weight, target = partial(WEIGHTS[run.weight], sigma_data=run.sigma_data), TARGETS[run.target.kind]
+    if run.target.references == 1:
         target = TARGETS["clean"]
-    elif run.references is not None:
+    elif run.target.references is not None:
         target = stopwatch.timed(target)
     density = make_density(run.density, schedule)
     memory = density if isinstance(density, LossAware) else None
-    kind = OBJECTIVES[run.objective]
-    objective = kind(schedule, run.vlb_weight) if kind else None
+    kind = OBJECTIVES[run.objective.kind]
+    objective = kind(schedule, run.objective.vlb_weight) if kind else None
     loss_through = run.loss_through == "corrupted"
     check_corruption(run.corruption, corrupt, schedule[:1], tuple(batches(0).x0.shape[1:]), loss_through)
 
