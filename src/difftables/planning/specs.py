@@ -237,23 +237,19 @@ class JobSpecs(TableRows):
         own = specs.TargetLevels(**self.evaluation(run, "variance_levels", "variance_n"))
         return specs.VarianceSpec(run=self.evaluated_run(run), evaluation=own, names=self.record_names(run, seed))
 
-    def _listening_tables(self, run: str) -> list[Table]:
-        return [
-            table for paper, tables in self.params.tables.items() for name, table in tables.items()
-            if table.run == run and self.layouts[paper][name]["kind"] == "listen"
-        ]  # fmt: skip
+    def _listening_tables(self, run: str) -> list[tuple[str, str, Table]]:
+        """Paper, name and binding of the tables with audio of a run."""
+        bound = [(paper, name, table) for paper, tables in self.params.tables.items() for name, table in tables.items()]
+        return [each for each in bound if each[2].run == run and self.layouts[each[0]][each[1]]["kind"] == "listen"]
 
     def listened_samplers(self, run: str) -> list[str]:
         """Samplers of a run whose audio is written, in the order of the tables, by the stems of their files."""
-        return list(dict.fromkeys(
-            self.stem(run, row["sampler"]) for paper, tables in self.params.tables.items() for name, table in tables.items()
-            if table.run == run and self.layouts[paper][name]["kind"] == "listen"
-            for row in self.rows(paper, name) if row["run"]
-        ))  # fmt: skip
+        rows = [row for paper, name, _ in self._listening_tables(run) for row in self.rows(paper, name) if row["run"]]
+        return list(dict.fromkeys(self.stem(run, row["sampler"]) for row in rows))
 
     def listen_spec(self, run: str) -> specs.ListenSpec:
         """Of rule listen."""
-        steps = sorted({steps for table in self._listening_tables(run) for steps in table.steps})
+        steps = sorted({steps for _, _, table in self._listening_tables(run) for steps in table.steps})
         data = self.speech_data(run)
         assert data is not None, "audio is written of speech only"
         return specs.ListenSpec(data=data, samplers=self.listened_samplers(run), steps=steps, **self.evaluation(run, "listen"))
