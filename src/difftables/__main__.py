@@ -15,7 +15,7 @@ def modules(package: str, without: str = "") -> list[str]:
 
 COMMANDS = modules("commands")
 JOBS = modules("jobs", without="job")
-SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can share
+SHARED = ("train", "train_estimator", "sample")  # verbs whose work several processes can split
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     world = parallel.launched_world()
     if world.size > 1 and verb not in SHARED:
-        world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be shared")
+        world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be split")
         return 2
     environment.apply()  # before torch is imported
     if verb in COMMANDS:

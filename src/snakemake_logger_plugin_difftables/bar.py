@@ -70,7 +70,7 @@ class Bar(EventHandler):
         """Start the bar."""
         self._stop_dag_status()
         self.jobs.plan(event_data.per_rule_job_counts)
-        self.live.start()
+        self.live.start(refresh=True)
 
     def handle_generic_record(self, record: LogRecord, **kwargs: object) -> None:
         """Print what has no event; the end without a frame."""

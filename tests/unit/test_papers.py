@@ -14,7 +14,7 @@ from difftables.papers.reported import ReportedNumbers
 from difftables.planning import plan
 from difftables.report.cells import Cell
 from difftables.report.kinds.steps import cells_of
-from difftables.report.kinds.summary import own
+from difftables.report.kinds.summary import measured_cell
 from difftables.report.sources import Sources
 
 ROOT = Path(__file__).parents[2]
@@ -286,7 +286,7 @@ def test_cells_of_records_have_ids_whatever_the_names():
     assert {(cell.row_id, cell.column_id) for cell in cells.values()} == {("blur", "50")}
     assert cells["fd"].metric == "b"
     column = {"id": "c", "head": "FD", "metric": "recall-k5"}
-    found = own(sources, row, column)
+    found = measured_cell(sources, row, column)
     assert (found.value, found.metric_id, found.column_id, found.column) == (7.5, "recall-k5", "c", "FD")
 
 

@@ -1,1 +1,1 @@
-"""What people type: check, costs, explain, verify, where (and show)."""
+"""What people type: check, costs, explain, show, verify, where."""

@@ -1,1 +1,1 @@
-"""A paper's folder: tables, rows, claims, reported numbers."""
+"""A paper as a folder: its tables, claims and reported numbers."""

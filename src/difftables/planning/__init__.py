@@ -1,1 +1,1 @@
-"""Params and papers to jobs."""
+"""From params and papers to jobs: rows with their runs, specs, files, and estimated GPU-hours."""

@@ -10,7 +10,7 @@ from difftables.provenance import fingerprint
 from difftables.provenance.files import Provenance, load, matches, walk
 
 Line = dict[str, str]  # of cells.csv
-DERIVED = {"closed-form": "In closed form", "estimated": "Estimated from the data alone, or from made points, by the table itself"}
+DERIVED = {"closed-form": "In closed form", "estimated": "Estimated from the data alone, or from synthetic points, by the table itself"}
 
 
 def aligned(texts: dict[str, str], indent: str = "") -> list[str]:
@@ -102,7 +102,7 @@ def described(jobs: list[Provenance]) -> list[str]:
     """All that is known of some jobs; numbers that stand there already, of another job of the rule, are not repeated."""
     out, before = list[str](), dict[str, str]()
     for job in jobs:
-        out += ["", f"{job.name}:", *aligned(made(job), "  ")]
+        out += ["", f"{job.name}:", *aligned(circumstances(job), "  ")]
         for title, files in (("inputs", job.read()), ("outputs", job.written())):
             out += [f"  {title}"] * bool(files) + [f"    {value}  {path}" for path, value in files.items()]  # as sha256sum checks them
         numbers = yaml.dump(job.spec, default_flow_style=None, width=10**6, sort_keys=False)
@@ -112,8 +112,8 @@ def described(jobs: list[Provenance]) -> list[str]:
     return out
 
 
-def made(job: Provenance) -> dict[str, str]:
-    """Who made a job's outputs, where and with what; and what of it is no longer so here."""
+def circumstances(job: Provenance) -> dict[str, str]:
+    """The code, machine and packages of a job, and which of its files have changed since."""
     try:
         code = fingerprint.code(job.rule, complete(job.rule, job.spec))
     except (KeyError, ValueError):  # a rule that is gone, or keys that are

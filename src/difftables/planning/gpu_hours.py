@@ -1,6 +1,6 @@
-"""GPU-hours that jobs may take, from multiply-adds of nets and how often each net is asked: estimates, never measured. No torch here.
+"""Estimated GPU-hours of jobs: multiply-adds of nets times the number of their calls; never measured. No torch here.
 
-A rule that uses a GPU is a function in `RULES`; those that are not in it cost nothing here.
+A rule that uses a GPU is a function in `RULES`; other rules count as zero hours.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,8 +17,8 @@ from difftables.search.methods import METHODS
 Wildcards = Mapping[str, str]
 Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `net_costs.forward_cost`
 
-PASSES = 3  # of a training step over one forward pass: going back takes twice as much
-RK45_CALLS = 150  # of the net, at a tolerance of 1e-5: a round number of the size that papers tell
+PASSES = 3  # of a training step: one forward pass, and a backward pass that costs two
+RK45_CALLS = 150  # of the net, at a tolerance of 1e-5: about what papers report
 
 
 def sample_cost(run: RunSpec, sampler: Sampling, steps: int, forward: Forward, whole: bool = True) -> float:
@@ -64,7 +64,7 @@ def sample(plan: Workflow, w: Wildcards, forward: Forward) -> float:
 
 
 def measure(plan: Workflow, w: Wildcards, forward: Forward) -> float:
-    """n x seeds x step counts, features alone: distances between them are taken on the CPU."""
+    """n x seeds x step counts, features only: the CPU takes distances between them."""
     spec, drawn = plan.measure_spec(w["run"], w["seed"], w["sampler"]), plan.sample_spec(w["run"], w["sampler"])
     return drawn.n * len(drawn.seeds) * len(drawn.steps) * feature_cost(spec.features)
 

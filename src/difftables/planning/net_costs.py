@@ -14,7 +14,7 @@ FEATURES = {"inception": (5.7e9, 299), "efficientnet-lite0": (0.4e9, 224)}  # mu
 
 
 class UnknownNet(LookupError):
-    """A net that nobody has counted."""
+    """A net that is not in COSTS."""
 
 
 def cost_key(net: Net, data: Images | Speech) -> str:

@@ -1,4 +1,4 @@
-"""What the workflow makes: file names and the jobs behind each table. No torch in here."""
+"""What each rule reads and what jobs there are, for one scale. No torch in here."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ JOBS = Path(".cache/jobs")
 
 
 class Workflow(ResultFiles):
-    """The plan of one scale.
+    """The inputs, specs and job files of one scale.
 
     Args: params: a checked configuration.
     Raises: ConfigError when tables.yaml names something that params.yaml has not.
@@ -37,12 +37,12 @@ class Workflow(ResultFiles):
     # -- files ------------------------------------------------------------------------------------------------
 
     def data_inputs(self, data: str) -> Files:
-        """What a data set is made from, where that lies in the repository."""
+        """The files in the repository that a data set is made from, if any."""
         found = self.params.data[data]
         return {"sentences": [found.sentences]} if isinstance(found, Speech) and found.sentences else {}
 
     def archive_inputs(self, archive: str) -> Files:
-        """What is unpacked, where a rule fetches it: a file fetched by hand belongs to its owner, and may be deleted afterwards."""
+        """The archive where a rule downloads it; none for a file that its owner fetched by hand, who may delete it after unpacking."""
         found = self.params.downloads[archive]
         return {"archive": [found.path]} if found.url else {}
 
@@ -52,13 +52,13 @@ class Workflow(ResultFiles):
         return [self.params.downloads[archive].folder(archive)] if archive else []
 
     def metric_inputs(self, run: str) -> Files:
-        """What a run's metrics read: features of images and maybe weights, or the data themselves."""
+        """The inputs of a run's metrics: features of its images and maybe weights, or its data where they are speech."""
         if self.medium(run) == "speech":
             return {"data": [self.data_file(run)]}
         return {"features": [self.data_file(run, ".features")], "weights": self.weight_files()}
 
     def condition_inputs(self, run: str) -> Files:
-        """What a run's net is given besides noise: mel spectrograms, out of the data."""
+        """The condition of a run's net: for speech the data, whose mel spectrograms it takes; else none."""
         return {"data": [self.data_file(run)]} if self.medium(run) == "speech" else {}
 
     def net_inputs(self, run: str, seed: str) -> Files:
@@ -67,7 +67,7 @@ class Workflow(ResultFiles):
         return {"net": [self.net_file(run, seed)]} | ({"edge_net": [self.net_file(edge, seed)]} if edge else {}) | self.level_inputs(run)
 
     def prior_inputs(self, run: str, prior: str | None) -> Files:
-        """What the start of sampling is made from: images, for some.  Args: prior: in place of the run's."""
+        """The data where a prior is made from images; else none.  Args: prior: in place of the run's."""
         made = (prior or self.params.runs[run].prior) in registry.names("diffusion.priors.IMAGES_OF_PRIOR")
         return {"data": [self.data_file(run)]} if made else {}
 
@@ -77,11 +77,11 @@ class Workflow(ResultFiles):
         return {"levels": [f"{self.store}/schedules/levels/{self.levels_name(run)}/levels.csv"]} if chosen else {}
 
     def train_inputs(self, run: str) -> Files:
-        """What training a net reads."""
+        """The inputs of rules train and train_estimator."""
         return {"data": [self.data_file(run)]} | self.level_inputs(run)
 
     def sample_inputs(self, run: str, seed: str, sampler: str) -> Files:
-        """What sampling one row reads."""
+        """The inputs of rule sample, for one row."""
         row = self.sampler(run, sampler)
         found = self.sampler_inputs(run, seed, row)
         if row.schedule in METHODS:
@@ -91,13 +91,13 @@ class Workflow(ResultFiles):
         return found
 
     def search_inputs(self, run: str, seed: str, sampler: str) -> Files:
-        """What a search reads."""
+        """The inputs of rule search, for one row."""
         row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
         return self.sampler_inputs(run, seed, method.sampler(row)) | (self.metric_inputs(run) if method.scored else {})
 
     def sampler_inputs(self, run: str, seed: str, sampler: Sampler) -> Files:
-        """What a sampler reads, its schedule left out."""
+        """The inputs of a sampler, without its schedule."""
         found = self.net_inputs(run, seed) | self.condition_inputs(run) | self.prior_inputs(run, sampler.prior)
         if sampler.adapt == "estimator":
             found["estimator"] = [self.net_file(run, seed, "estimator")]
@@ -106,16 +106,16 @@ class Workflow(ResultFiles):
         return found
 
     def robustness_inputs(self, run: str, seed: str) -> Files:
-        """What the study of robustness reads."""
+        """The inputs of rule robustness."""
         found = self.net_inputs(run, seed) | self.prior_inputs(run, None)
         return found | {"estimator": [self.net_file(run, seed, "estimator")], **self.metric_inputs(run)}
 
     def evaluation_inputs(self, run: str, seed: str) -> Files:
-        """What a study of a net on its data reads: likelihood, gradients, variance."""
+        """The inputs of rules likelihood, gradients and variance: a net and its data."""
         return self.net_inputs(run, seed) | {"data": [self.data_file(run)]}
 
     def listen_inputs(self, run: str) -> Files:
-        """What is written as audio: samples of the first training seed."""
+        """The inputs of rule listen: data, and samples of the first training seed."""
         seed = self.params.runs[run].seeds[0]
         return {
             "data": [self.data_file(run)],
@@ -123,7 +123,7 @@ class Workflow(ResultFiles):
         }
 
     def table_inputs(self, paper: str, table: str) -> Files:
-        """What a table is made from, by kind."""
+        """The inputs of a table, by the names in INPUTS_OF_KIND."""
         bound: Table = self.params.tables[paper][table]
         reported = PAPERS / paper / "reported.csv"
         found: Files = {"reported": [str(reported)] if reported.exists() else []}
@@ -160,7 +160,7 @@ class Workflow(ResultFiles):
         return has_picture(self.layouts[paper][table], self.params.tables[paper][table].run, self.rows(paper, table))
 
     def paper_pattern(self, figure: bool) -> str:
-        """A pattern of the papers in the names of tables that have a picture, or have none: it looks ahead at the table."""
+        """A pattern for the wildcard `paper` that matches tables with a picture, or without: it looks ahead at the table's name."""
         found = {paper: [name for name in tables if self.has_figure(paper, name) == figure] for paper, tables in self.params.tables.items()}
         return "|".join(f"{paper}(?=/(?:{'|'.join(map(re.escape, names))})[.])" for paper, names in found.items() if names) or "(?!)"
 
@@ -199,7 +199,7 @@ class Workflow(ResultFiles):
         return sorted({self.schedules_file(*row, suffix=".json") for row in searching})
 
     def cost_files(self) -> list[str]:
-        """What the jobs that take time counted, training, search and sampling: their provenance, and the records of searches."""
+        """Provenance of trainings, searches and samplings, and records of searches: they hold what these jobs cost."""
         rows, curves = self.sampled_rows(), self.curve_files()
         nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
         estimators = [each for each in nets if self.curve_file(*each, "estimator") in curves]
@@ -226,7 +226,7 @@ class Workflow(ResultFiles):
     # -- for the rules ------------------------------------------------------------------------------------------
 
     def spec(self, verb: str, *of: str) -> Frozen:
-        """What a job is told.  Args: of: arguments of its spec."""
+        """The spec of a job.  Args: of: arguments of its spec's method."""
         if (verb, of) not in self._specs:
             self._specs[verb, of] = getattr(self, f"{verb}_spec")(*of)
         return self._specs[verb, of]

@@ -1,4 +1,4 @@
-"""What each job is told, as the model that it reads. No torch in here."""
+"""The spec of each job, as the model that the job reads. No torch in here."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,7 +19,7 @@ OF_BACKBONE = set(Backbone.model_fields) - OBJECTIVE
 
 
 class JobSpecs(TableRows):
-    """What each job of one scale is told.  Args, Raises: of TableRows."""
+    """The spec of each job of one scale.  Args, Raises: of TableRows."""
 
     # -- runs and data sets -------------------------------------------------------------------------------------
 
@@ -55,7 +55,7 @@ class JobSpecs(TableRows):
         adjust = run.adjust if sampler.adapt or sampler.schedule == "fitted" else None
         if adjust is not None:
             family = sampler.family or adjust.family
-            # A fitted schedule that nothing adjusts reads the family alone.
+            # A fitted schedule that nothing adjusts reads only the family.
             fitted = Adjustment(family=family, first_beta=adjust.first_beta)
             own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.adapt else fitted
         if sampler.prior is not None:
@@ -68,7 +68,7 @@ class JobSpecs(TableRows):
 
     @staticmethod
     def sampling_of(sampler: Sampler) -> Sampling:
-        """A sampler as its jobs see it: what names other parts of the spec is left to those."""
+        """A sampler without the fields that name other parts of the spec."""
         return Sampling(**{key: getattr(sampler, key) for key in Sampling.model_fields})
 
     def adjusted_run(self, name: str) -> RunSpec:
@@ -94,7 +94,7 @@ class JobSpecs(TableRows):
         return specs.SearchNumbers(**getattr(self.params.search, self.medium(run)).model_dump(include=keys))
 
     def record_names(self, run: str, seed: str, sampler: str | None = None) -> Names:
-        """What a record says of where it comes from."""
+        """The names in a record: run, seed, data set and sampler."""
         named = full(sampler, paper_of(run)) if sampler else None
         return Names(run=run, train_seed=int(seed), dataset=self.params.runs[run].data, sampler=named)
 
@@ -237,25 +237,21 @@ class JobSpecs(TableRows):
         own = specs.TargetLevels(**self.evaluation(run, "variance_levels", "variance_n"))
         return specs.VarianceSpec(run=self.evaluated_run(run), evaluation=own, names=self.record_names(run, seed))
 
-    def _listening_tables(self, run: str) -> list[Table]:
-        return [
-            table for paper, tables in self.params.tables.items() for name, table in tables.items()
-            if table.run == run and self.layouts[paper][name]["kind"] == "listen"
-        ]  # fmt: skip
+    def _listening_tables(self, run: str) -> list[tuple[str, str, Table]]:
+        """Paper, name and binding of the tables with audio of a run."""
+        bound = [(paper, name, table) for paper, tables in self.params.tables.items() for name, table in tables.items()]
+        return [each for each in bound if each[2].run == run and self.layouts[each[0]][each[1]]["kind"] == "listen"]
 
     def listened_samplers(self, run: str) -> list[str]:
         """Samplers of a run whose audio is written, in the order of the tables, by the stems of their files."""
-        return list(dict.fromkeys(
-            self.stem(run, row["sampler"]) for paper, tables in self.params.tables.items() for name, table in tables.items()
-            if table.run == run and self.layouts[paper][name]["kind"] == "listen"
-            for row in self.rows(paper, name) if row["run"]
-        ))  # fmt: skip
+        rows = [row for paper, name, _ in self._listening_tables(run) for row in self.rows(paper, name) if row["run"]]
+        return list(dict.fromkeys(self.stem(run, row["sampler"]) for row in rows))
 
     def listen_spec(self, run: str) -> specs.ListenSpec:
         """Of rule listen."""
-        steps = sorted({steps for table in self._listening_tables(run) for steps in table.steps})
+        steps = sorted({steps for _, _, table in self._listening_tables(run) for steps in table.steps})
         data = self.speech_data(run)
-        assert data is not None, "the plan listens to speech alone"
+        assert data is not None, "audio is written of speech only"
         return specs.ListenSpec(data=data, samplers=self.listened_samplers(run), steps=steps, **self.evaluation(run, "listen"))
 
     # -- tables -------------------------------------------------------------------------------------------------
@@ -282,12 +278,12 @@ class JobSpecs(TableRows):
         )  # fmt: skip
 
     def course(self, run: str) -> specs.Course:
-        """What corrupts the samples of a run, and the name of its chosen levels, if any."""
+        """The schedule and corruption of a run, and the name of its chosen levels."""
         found = self.params.runs[run]
         return specs.Course(schedule=self.params.schedules[found.schedule], corruption=found.corruption, levels=self.levels_name(run))
 
     def run_notes(self, run: str, paper: str) -> dict[str, Any]:
-        """What a table's foot says of a run."""
+        """The numbers of a run for a table's foot."""
         found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
         return {
             "schedule": local(found.schedule, paper), "chain": self.training_steps(run),

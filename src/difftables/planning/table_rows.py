@@ -60,7 +60,7 @@ class TableRows:
                     self._require(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
 
     def _check_names(self, paper: Paper) -> None:
-        """What the tables of a paper name in params.yaml."""
+        """Raise ConfigError for a name in a paper's files that its params do not have."""
         where, bound = paper.file("tables.yaml"), self.params.tables[paper.name]
         for name in bound:
             if name not in paper.tables:
@@ -180,7 +180,7 @@ class TableRows:
         return METHODS[row.schedule].sampler(row) if row.schedule in METHODS else row
 
     def predicts_variance(self, run: str) -> bool:
-        """Whether a run's net speaks of the variance."""
+        """Whether a run's net predicts the variance."""
         return bool((self.params.nets[self.params.runs[run].net].model_extra or {}).get("variance"))
 
     def _require(self, run: str, who: str, *keys: str) -> None:
@@ -189,7 +189,7 @@ class TableRows:
                 raise ConfigError(f"runs.{run}.{key} is missing, which {who} needs")
 
     def _check_row(self, run: str, name: str) -> None:
-        """What a row asks of its run, before any job: a user wrote both by hand."""
+        """Raise ConfigError unless a run can do what a sampler asks of it."""
         row, longest, steps = self.params.samplers[name], self.training_steps(run), self.step_counts(run, name)
         if max(steps, default=0) > longest:
             raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")

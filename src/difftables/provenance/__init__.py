@@ -1,1 +1,1 @@
-"""What made what: fingerprints of code, records of jobs."""
+"""What made a result: fingerprints of code, and the record that each job leaves."""

@@ -73,12 +73,12 @@ def parse(path: Path, name: str = "") -> Provenance:
         raise ValueError(f"{path} is damaged ({f'{where}: ' * bool(where)}{first['msg']}); delete it and run snakemake") from None
 
 
-def walk(known: Mapping[str, Provenance], files: Iterable[str]) -> list[Provenance]:
-    """The jobs on the way to some files, in making order: each once, after all that made its inputs."""
+def walk(jobs: Mapping[str, Provenance], files: Iterable[str]) -> list[Provenance]:
+    """The jobs behind some files, each once, after the jobs that made its inputs.  Args: jobs: by output, as `load` returns them."""
     entered, order = set[int](), list[Provenance]()  # by identity; entered before the inputs are followed, so that no loop is endless
 
     def visit(path: str) -> None:
-        job = known.get(path)
+        job = jobs.get(path)
         if job is not None and id(job) not in entered:
             entered.add(id(job))
             for each in job.read():
@@ -91,5 +91,5 @@ def walk(known: Mapping[str, Provenance], files: Iterable[str]) -> list[Provenan
 
 
 def matches(path: str, wanted: str) -> bool | None:
-    """Whether a file that lies here has a hash; None where nothing lies here."""
+    """Whether a file has a sha256; None for a missing file."""
     return sha256(path) == wanted if Path(path).exists() else None

@@ -108,7 +108,7 @@ def forget() -> None:
 
 
 def walk(verb: str, spec: Any = None) -> Walk:
-    """What `difftables VERB` reaches with a spec, of which it is told no more than what some option may depend on."""
+    """What `difftables VERB` reaches with a spec, reduced to the texts and keys that some option may depend on."""
     texts, keys = _texts(spec)
     options = _walk(verb, None, frozenset()).options
     return _walk(verb, frozenset(t for t in texts if ("variant", t) in options), frozenset(k for k in keys if ("field", k) in options))

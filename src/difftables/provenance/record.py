@@ -1,4 +1,4 @@
-"""What a job leaves beside its results: what made them.  `provenance_files` reads it; it is apart, since what is here re-runs jobs."""
+"""The provenance of a job: what made its outputs. `provenance.files` reads it: apart, since a change of this module re-runs jobs."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ def record(
     cost: dict[str, Any],
     gpus: int = 0,
 ) -> dict[str, Any]:
-    """What a provenance file holds: all that is passed but the number of GPUs, and commit and machine."""
+    """The content of a provenance file: all arguments but the number of GPUs, with commit and machine."""
     return {
         "rule": rule, "spec": spec, "fingerprint": fingerprint, "code": code, "packages": packages, "inputs": inputs, "outputs": outputs,
         "seeds": seeds, "commit": commit(), "machine": machine(gpus), "threads": threads, "seconds": seconds, "cost": cost,

@@ -217,7 +217,7 @@ class _Cleaned(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> Any:
-        if isinstance(node.value, ast.Constant) or (isinstance(node.value, ast.Call) and _told(node.value)):
+        if isinstance(node.value, ast.Constant) or (isinstance(node.value, ast.Call) and _prints_or_logs(node.value)):
             return None
         return self.generic_visit(node)
 
@@ -231,7 +231,7 @@ class _Cleaned(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
-def _told(node: ast.Call) -> bool:
+def _prints_or_logs(node: ast.Call) -> bool:
     """Whether a call prints or logs."""
     if isinstance(node.func, ast.Name):
         files = [keyword.value for keyword in node.keywords if keyword.arg == "file"]

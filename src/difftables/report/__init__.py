@@ -1,1 +1,1 @@
-"""Records to cells to pages."""
+"""Records to cells, cells to tables, tables to pages."""

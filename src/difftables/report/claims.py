@@ -1,4 +1,4 @@
-"""What a claim of a paper says of two rows of a table, and whether the cells bear it out."""
+"""Whether the cells of two rows of a table bear out a claim."""
 
 from difftables.metrics.catalogue import fits, short_name
 from difftables.report.cells import Cell
@@ -49,6 +49,6 @@ def _gap(a: Cell, b: Cell) -> tuple[float, float] | None:
 
 
 def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
-    """What we saw of a claim, in words."""
+    """In which columns a claim holds, is contradicted or cannot be told, in words."""
     seen = places(claim, cells)
     return "; ".join(f"**{word}** at {', '.join(where)}" for word, where in seen.items() if where) or "not run"

@@ -58,7 +58,7 @@ def count(cells: list[Cell], status: str) -> int:
 
 
 def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
-    """What `dvc metrics` and `dvc exp show` compare: each sampler's mean in the table's first metric, and how many claims hold.
+    """The numbers that `dvc metrics` and `dvc exp show` compare: each sampler's mean in the table's first metric, and how many claims hold.
 
     A value shown in two tables is listed once, under the first.
     """

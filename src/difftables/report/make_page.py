@@ -31,7 +31,7 @@ def make_page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] 
 
 
 def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
-    """What a table's renderer reads, by run and sampler."""
+    """The files of a table, read or by run and sampler."""
     rows = [row for row in spec["rows"] if row["run"]]
     drawn = dict.fromkeys((row["run"], row["sampler"]) for row in rows if "sampler" in row)
     trained = dict.fromkeys(row["run"] for row in rows)
@@ -49,14 +49,14 @@ def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
 
 
 def _record(path: Path) -> Any:
-    """A record that knows the hash of its bytes."""
+    """A record with the hash of its bytes as `fingerprint`."""
     found = read_json(path)
     found["shared"]["fingerprint"] = sha256(path)[:16]
     return found
 
 
 def banner(spec: dict[str, Any]) -> str:
-    """Where the numbers come from, in one line nobody can miss."""
+    """Where the numbers come from, in one line."""
     if not INPUTS_OF_KIND[spec["layout"]["kind"]]:
         named = "schedules" in spec["layout"]
         return "**Closed form**, " + (f"with the schedules of scale `{spec['scale']}`." if named else "nothing is trained or sampled.")

@@ -19,7 +19,7 @@ class Page:
     banner: str  # where the numbers come from, as Markdown
     figure: bool  # whether a picture lies beside it
     cells: list[Cell]
-    grids: list[Grid]  # what they show are these very cells, or text
+    grids: list[Grid]  # they show the cells of `cells`, or text
 
     def texts(self) -> dict[str, str]:
         """What the files of the table hold, by suffix."""
@@ -33,14 +33,14 @@ class Page:
         return f"## {self.paper} {self.table}: {self.title}\n\n{self.banner}\n\n{markdown(first)}{below}{picture}"
 
     def latex(self) -> str:
-        """The page in LaTeX; in a paper the table stands alone, so that what it was measured on has to be a note of it."""
+        """The page in LaTeX; what it was measured on becomes a note, since a paper shows the table without this page."""
         first, *more = self.grids
         noted = Grid(first.title, first.head, first.lines, [self.banner.replace("**", "").replace("`", ""), *first.notes])
         label = f"tab:{self.paper}-{self.table}"
         return "\n".join([latex(noted, label), *(latex(grid, f"{label}-{i}") for i, grid in enumerate(more, 2))])
 
     def plain(self) -> dict[str, Any]:
-        """The page as JSON, from which `from_plain` makes it again; a cell that a grid shows is its place among the cells."""
+        """The page as JSON, which `from_plain` reads; a cell in a grid is its index in `cells`."""
         places = {id(cell): place for place, cell in enumerate(self.cells)}
         return {
             "paper": self.paper, "table": self.table, "title": self.title, "banner": self.banner, "figure": self.figure,

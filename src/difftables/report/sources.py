@@ -1,4 +1,4 @@
-"""What a table is made from, and what comes out."""
+"""The inputs of a table, and the cells, grids and figure made from them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -68,7 +68,7 @@ def quote(cell: Cell, number: Number) -> Cell:
 
 
 def fill(cell: Cell, records: list[Any], files: list[Any]) -> None:
-    """Put what was measured into a cell: the mean over all seeds.  Args: records: of one metric and step count; files: they come from."""
+    """Write the mean over all seeds into a cell.  Args: records: of one metric and step count; files: the records of all steps."""
     cell.status, cell.values = "measured", [r["value"] for r in records if r["value"] is not None]
     if cell.values:
         cell.value, cell.sd = mean_sd(cell.values)
@@ -90,7 +90,7 @@ def quoted_numbers(sources: Sources) -> tuple[list[Cell], list[str]]:
 
 
 def net_notes(sources: Sources) -> list[str]:
-    """What trained the nets of a table: what all share in one note, and what differs from row to row."""
+    """Notes on the nets of a table: one with the numbers that all share, one with those that differ."""
     found = sources.spec.get("about", {})
     if not found:
         return []

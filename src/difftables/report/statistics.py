@@ -15,7 +15,7 @@ def mean_sd(values: list[float]) -> tuple[float, float | None]:
 def interval(a: Cell, b: Cell) -> tuple[float, float] | None:
     """95 % interval of value(a) - value(b) from paired seeds: Student's t, or percentiles of bootstrap draws.
 
-    None where there is nothing to tell: fewer than two pairs, or different numbers of them.
+    Returns: None for fewer than two pairs, or different numbers of values.
     """
     from scipy.special import stdtrit  # scipy.stats takes a second to import
 
@@ -30,9 +30,9 @@ def interval(a: Cell, b: Cell) -> tuple[float, float] | None:
 
 
 def differ(a: Cell, b: Cell) -> bool:
-    """Whether the interval of the difference leaves out zero; what cannot be told does not differ."""
-    found = interval(a, b)
-    return found is not None and not found[0] <= 0 <= found[1]
+    """Whether zero lies outside the interval of the difference; False without an interval."""
+    bounds = interval(a, b)
+    return bounds is not None and not bounds[0] <= 0 <= bounds[1]
 
 
 def mark_best(cells: list[Cell]) -> None:

@@ -8,7 +8,7 @@ from difftables.metrics.catalogue import short_name
 from difftables.report.cells import Cell
 from difftables.report.figures import CYCLE, MARKS, plain_ticks, pyplot
 from difftables.report.kinds import likelihood
-from difftables.report.kinds.summary import measured_notes, own
+from difftables.report.kinds.summary import measured_cell, measured_notes
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, net_notes, quoted_numbers
 
@@ -27,7 +27,7 @@ def compute(sources: Sources) -> Rendered:
         total = 3 * shared["multiply_adds"] * trained["batch"] * trained["steps"]
         name = f"{row['label']}: {shared['parameters']:,} parameters, {trained['steps']} steps"
         renamed = row | {"label": name}
-        frechet, bound = (own(sources, renamed, {"id": of, "head": short_name(of), "metric": of}) for of in ("fd", "nll"))
+        frechet, bound = (measured_cell(sources, renamed, {"id": of, "head": short_name(of), "metric": of}) for of in ("fd", "nll"))
         cells += [frechet, bound]
         lines.append((name, [f"{total:.2e}", bound, frechet], "own"))
         curves.setdefault(labels[row["line"]], []).append((total, frechet, bound))

@@ -7,7 +7,7 @@ from typing import Any
 from difftables.common.errors import label as frechet_name
 from difftables.report.cells import Cell
 from difftables.report.figures import CYCLE, MARKS, plain_ticks, pyplot
-from difftables.report.kinds.summary import measured_notes, own
+from difftables.report.kinds.summary import measured_cell, measured_notes
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, net_notes, quoted_numbers
 from difftables.report.statistics import mean_sd
@@ -24,7 +24,7 @@ def progress(sources: Sources) -> Rendered:
         step = spec["about"][row["run"]]["steps"] if row["run"] else row.get("at", 0)
         # Of several numbers of sampling steps, the largest: one line is one way to sample.
         column = {"id": str(step or "last"), "head": str(step or LAST), "metric": "fd"}
-        cell = own(sources, row | {"id": row["line"], "steps": row["steps"][-1:]}, column)
+        cell = measured_cell(sources, row | {"id": row["line"], "steps": row["steps"][-1:]}, column)
         found.setdefault(row["line"], {})[step] = cell
     steps = sorted({step for by_step in found.values() for step in by_step if step})
     cells, lines, picks, curves = list[Cell](), list[tuple[str, list[Any], str]](), [], dict[str, Points]()

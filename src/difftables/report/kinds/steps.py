@@ -100,7 +100,7 @@ def curves(cells: list[Cell]) -> dict[str, Line]:
 
 
 def elsewhere(cells: list[Cell], steps: list[int]) -> list[str]:
-    """What a paper reports at step counts that this table has no columns for, a note for each quoted row."""
+    """Notes on the numbers of a paper at step counts without a column, one for each quoted row."""
     notes = []
     for line in curves(cells).values():
         if missing := [f"{value:g} at {count}" for count, value in zip(line.steps, line.values, strict=True) if count not in steps]:

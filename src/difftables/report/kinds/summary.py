@@ -12,11 +12,11 @@ from difftables.report.statistics import mean_sd
 
 
 def names_of(sources: Sources, column: dict[str, Any]) -> str:
-    """What the metric of a column is called before it is measured."""
+    """The name of a column's metric before it is measured."""
     return frechet_name(**sources.spec["metric"]) if column["metric"] == "fd" else short_name(column["metric"])
 
 
-def own(sources: Sources, row: dict[str, Any], column: dict[str, Any]) -> Cell:
+def measured_cell(sources: Sources, row: dict[str, Any], column: dict[str, Any]) -> Cell:
     """One row's cell of a column: a metric of its samples, the best seed of one (`select: best`), or the bound of its net."""
     metric_id = column["metric"]
     cell = new_cell(sources, row, column["id"], metric_id, column["head"], sampler=sampler_name(sources, row), part=row.get("part") or "")
@@ -63,7 +63,7 @@ def lines_of(sources: Sources) -> tuple[list[Cell], list[tuple[str, list[Any], s
     spec, columns = sources.spec, sources.spec["layout"]["columns"]
     cells, lines = list[Cell](), list[tuple[str, list[Any], str]]()
     for row in spec["rows"]:
-        mine = [None if "dataset" in column else own(sources, row, column) for column in columns]
+        mine = [None if "dataset" in column else measured_cell(sources, row, column) for column in columns]
         lines.append((row["label"], mine, "own"))
         cells += [cell for cell in mine if cell is not None]
         if "paper" in row:
@@ -91,7 +91,7 @@ def _quote(sources: Sources, row: dict[str, Any], column: dict[str, Any], cell: 
 
 
 def measured_notes(sources: Sources) -> list[str]:
-    """What the metrics of samples were measured on."""
+    """Notes on what the metrics of samples were measured on."""
     if not sources.records or sources.floor is None:
         return []
     floor, sd = mean_sd(sources.floor["values"])
