@@ -45,14 +45,15 @@ test: setup
 	@touch $@
 
 # uv resolves for the supported Pythons, Linux and macOS at once, and keeps the versions that the old file has. setup installs with pip.
-.cache/lock/bin/uv: .venv/.done
-	@$(BIN)/python -m venv .cache/lock
-	@.cache/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+UV := .cache/uv-0.13.9
+$(UV)/bin/uv:
+	@$(PYTHON) -m venv $(UV)
+	@$(UV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV:.cache/uv-%=%)
 
-COMPILE := .cache/lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version $(firstword $(SUPPORTED)) \
+COMPILE := $(UV)/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version $(firstword $(SUPPORTED)) \
   --annotation-style line --custom-compile-command "make lock"
 
-lock: .cache/lock/bin/uv
+lock: $(UV)/bin/uv
 	@$(COMPILE) $(LOCK) --all-extras --output-file requirements.lock pyproject.toml
 	@$(COMPILE) $(LOCK) --group moto --output-file tests/moto.lock
 

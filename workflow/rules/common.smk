@@ -24,7 +24,9 @@ if workflow.is_main_process:
     driver.take()
 unknown = [key for key in config if key != "scale"]
 if unknown:
-    raise WorkflowError(f"--config {unknown[0]} is no known key{nearest(unknown[0], ['scale'])}; all else is in params.yaml, scales and workflow/papers")
+    raise WorkflowError(
+        f"--config {unknown[0]} is no known key{nearest(unknown[0], ['scale'])}; all else is in params.yaml, scales and workflow/papers"
+    )
 try:
     plan = planning.read(config.get("scale"))
 except ConfigError as error:
@@ -40,7 +42,9 @@ def listed(files):
 
 def job(verb, *wildcards):
     """The file that tells a job what to do: spec, inputs and outputs, whose hash is its name."""
-    return lambda w, input, output: plan.job_file(verb, tuple(w[name] for name in wildcards), listed(input), listed(output), not workflow.dryrun)
+    return lambda w, input, output: plan.job_file(
+        verb, tuple(w[name] for name in wildcards), listed(input), listed(output), not workflow.dryrun
+    )
 
 
 def spec(verb, *wildcards):
