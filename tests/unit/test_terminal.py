@@ -112,7 +112,7 @@ def test_a_file_gets_a_line_a_job_the_page_by_name_and_the_end_of_a_failed_log(t
     assert re.search(rf"done 1 of 4: table/noise/T2 in .*; made {tmp_path}/tables/noise/T2\.md\n", text)
     assert len(re.findall(r"^[\d:]{8} start ", text, re.MULTILINE)) == 3
     assert "start sample/noise_estimation/digits/0/ddim\n" in text
-    failed = text[text.index("failed: train/digits/0") :]
+    failed = text[text.index("failed: train/noise_estimation/digits/0") :]
     assert all(part in failed for part in (f"{tmp_path}/train.log", "slurm-7.log", "step 99", "the loss is not finite"))
     assert "step 60\n" not in failed
     assert "CalledProcessError" not in text
@@ -133,7 +133,7 @@ def test_a_terminal_shows_one_bar_what_runs_and_no_less_than_a_file(tmp_path):
     text = stream.getvalue()
     wanted = (
         f"made {tmp_path}/tables/noise/T2.md",
-        "failed: train/digits/0",
+        "failed: train/noise_estimation/digits/0",
         "the loss is not finite",
         "slurm-7.log",
         "Exiting because a job",
