@@ -139,7 +139,7 @@ def records(folder, **changes):
 
 
 def test_the_study_of_two_runs_sees_the_same_noisy_samples(tmp_path):
-    alone, stable = records(tmp_path), records(tmp_path, target="stable_field", references=8)
+    alone, stable = records(tmp_path), records(tmp_path, target={"kind": "stable_field", "references": 8})
     assert (alone["shared"]["points"], alone["shared"]["references"], stable["shared"]["references"]) == (40, 1, 8)
     assert [round(r["sigma"], 6) for r in alone["records"]] == [0.05, 1.0, 20.0]
     for one, other in zip(alone["records"], stable["records"], strict=True):

@@ -116,7 +116,10 @@ def _definition(module: str, name: str) -> ast.stmt | None:
 
 
 def fits(annotation: str, value: Any) -> bool:
-    """Whether a YAML value fits an annotation. Numbers, bool, str and sequences of int are checked; all else passes."""
+    """Whether a YAML value suits an annotation: int, float, bool, str and sequences of int are checked, the rest passes.
+
+    Pydantic validates a call against real types, which needs the function and with it torch; planning imports no torch.
+    """
     is_int = isinstance(value, int) and not isinstance(value, bool)
     match annotation:
         case "int":
