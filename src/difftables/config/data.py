@@ -159,7 +159,7 @@ class Images(Frozen):
     crop: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] | None = (
         None  # of `folder`: centre x, centre y, half side in px, before the resize
     )
-    limit: PositiveInt | None = None  # of `lsun`: the first so many images alone, since all are held in memory
+    limit: PositiveInt | None = None  # of `lsun`: only the first so many images, since all are held in memory
     classes: PositiveInt | None = None  # labels 0 .. classes - 1, for runs that are given them
     floor_n: Annotated[int, Field(ge=2)] | None = None  # n of the real-against-real floor, where evaluation.images.n is too many
 

@@ -75,7 +75,7 @@ class Evaluations(Frozen):
 
 
 class Table(Frozen):
-    """What a table runs on at this scale; null runs nothing and shows the literature alone."""
+    """What a table runs on at this scale; null runs nothing and shows only the literature."""
 
     run: str | None
     runs: dict[str, str] = Field(default_factory=dict)  # in place of the runs that rows name
@@ -157,7 +157,7 @@ class Params(Frozen):
             )
         asked = (net.model_extra or {}).get("augment", 0)
         if run.train.augment and asked != LABELS:
-            raise ValueError(f"runs.{name}.train.augment needs a net that is told of it; set nets.{run.net}.augment: {LABELS}")
+            raise ValueError(f"runs.{name}.train.augment needs a net that receives its labels; set nets.{run.net}.augment: {LABELS}")
         if (run.train.augment or run.train.distinct) and data.medium != "images":
             raise ValueError(f"runs.{name}.train has augment or distinct, which are for images; data.{run.data} has none")
         if run.condition_on is None:

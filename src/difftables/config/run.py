@@ -252,7 +252,7 @@ class Run(Backbone):
         if not self.train.distinct:
             raise ValueError("has target.references, which are drawn without replacement; set train.distinct: true")
         if self.corruption != "scale":
-            raise ValueError(f"has target {self.target.kind}, whose weights hold for corruption scale alone, not {self.corruption}")
+            raise ValueError(f"has target {self.target.kind}, whose weights hold only for corruption scale, not {self.corruption}")
         if self.train.augment and self.target.kind == "stable_field" and references > 1:
             raise ValueError(
                 "has target.references and train.augment, but references are augmented otherwise than the sample whose augmentation "

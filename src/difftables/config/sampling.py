@@ -138,7 +138,7 @@ AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.gener
 
 
 def _union() -> object:
-    """The models of all solvers, told apart by `kind`."""
+    """The models of all solvers, distinguished by `kind`."""
     return Annotated[reduce(or_, MODELS.values()), Field(discriminator="kind")]
 
 

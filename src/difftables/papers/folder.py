@@ -177,8 +177,8 @@ def _checked(model: type[M], raw: Any, place: str) -> M:
         expected = [each.strip("' ") for each in str(problem["ctx"]["expected"]).replace(" or ", ", ").split(",")]
         raise ConfigError(f"{spot}{key} is {problem['input']!r}{nearest(str(problem['input']), expected)}")
     message = problem["msg"].removeprefix("Value error, ")
-    said = message if message.startswith("is ") else f"is {_brief(problem['input'])}; {message[0].lower()}{message[1:]}"
-    raise ConfigError(f"{spot}{key} {said}")
+    complaint = message if message.startswith("is ") else f"is {_brief(problem['input'])}; {message[0].lower()}{message[1:]}"
+    raise ConfigError(f"{spot}{key} {complaint}")
 
 
 def _brief(value: Any) -> str:

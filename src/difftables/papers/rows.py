@@ -159,7 +159,7 @@ class Column(Frozen):
     id: Slug
     head: Text
     metric: MetricId
-    dataset: Text | None = None  # of the paper, which alone has a number then
+    dataset: Text | None = None  # of the paper; only the paper has a number then
     paper: Text | None = None  # what reported.csv calls the metric; null quotes nothing
     select: Literal["best"] | None = None
 

@@ -235,7 +235,7 @@ class Gradients(TableOfRows):
         return [f"{row.id}-{studied}" for row in self.rows for studied in STUDIED]
 
     def column_ids(self) -> list[str]:
-        """The trace of each net and objective, which compares with itself alone, and one for each other metric."""
+        """The trace of each net and objective, which compares only with itself, and one for each other metric."""
         objectives = dict.fromkeys(studied.split("-")[0] for studied in STUDIED)
         return [*(f"{row.id}-{objective}" for row in self.rows for objective in objectives), *self.METRICS[1:]]
 

@@ -35,7 +35,7 @@ def count_cost(net: Net, data: Images | Speech) -> tuple[int, int]:
             given = [torch.zeros(1, dtype=torch.int64)] if data.classes else []
         else:
             x, given = torch.zeros(1, data.segment * data.hop), [torch.zeros(1, data.bands, data.segment)]
-        alone = len(inspect.signature(module.forward).parameters) == 1  # an estimator is told nothing besides
+        takes_only_x = len(inspect.signature(module.forward).parameters) == 1  # an estimator receives x only
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            module(x, *([] if alone else [torch.zeros(1), *given]))
+            module(x, *([] if takes_only_x else [torch.zeros(1), *given]))
     return sum(p.numel() for p in module.parameters()), counter.get_total_flops() // 2

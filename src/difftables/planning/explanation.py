@@ -10,7 +10,7 @@ from difftables.provenance import fingerprint
 from difftables.provenance.files import Provenance, load, matches, walk
 
 Line = dict[str, str]  # of cells.csv
-DERIVED = {"closed-form": "In closed form", "estimated": "Estimated from the data alone, or from synthetic points, by the table itself"}
+DERIVED = {"closed-form": "In closed form", "estimated": "Estimated only from the data, or from synthetic points, by the table itself"}
 
 
 def aligned(texts: dict[str, str], indent: str = "") -> list[str]:

@@ -61,9 +61,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     # A misspelt key is both unknown and missing: the unknown one says more.
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = problem["loc"]
-    told = location[:2] + location[3:] if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA else location
-    told = told[:3] + told[4:] if _is_solver(told) else told
-    where = ".".join(str(part) for part in told if "function-" not in str(part))
+    place = location[:2] + location[3:] if location[:1] == ("data",) and location[2:3] and location[2] in MEDIA else location
+    place = place[:3] + place[4:] if _is_solver(place) else place
+    where = ".".join(str(part) for part in place if "function-" not in str(part))
     if problem["type"] == "union_tag_invalid":
         return f"{where}.kind is {problem['ctx']['tag']!r}{nearest(problem['ctx']['tag'], MODELS)}"
     if problem["type"] == "union_tag_not_found":

@@ -203,12 +203,12 @@ class TableRows:
         fitted = used.adapt is not None or used.schedule == "fitted"
         if corruption != "scale" and (fitted or row.schedule in METHODS):
             raise ConfigError(
-                f"samplers.{name} fits or adjusts noise alone, but corruption {corruption!r} of run {run!r} has a strength beside it; "
+                f"samplers.{name} fits or adjusts only noise, but corruption {corruption!r} of run {run!r} has a strength beside it; "
                 "leave `adapt` out and use schedule trailing, strided or even"
             )
         if corruption != "scale" and not solver.operators:
             raise ConfigError(
-                f"samplers.{name} has solver {solver.kind}, which is for noise alone, but run {run!r} has corruption {corruption!r}; "
+                f"samplers.{name} has solver {solver.kind}, which is only for noise, but run {run!r} has corruption {corruption!r}; "
                 "use solver walk"
             )
         if used.adapt is not None and (edge is not None or not solver.per_sample):

@@ -53,7 +53,7 @@ class Cell:
     n: int | str = ""  # samples per seed
     paper_value: str = ""
     paper_source: str = ""
-    status: str = "measured"  # measured; estimated, by the table itself, of data alone; literature, closed-form or not-run
+    status: str = "measured"  # measured; estimated, by the table itself, of data only; literature, closed-form or not-run
     run: str = ""  # fingerprints of what made it
     failed: int | None = None  # samples that could not be scored, over all seeds; None where that cannot happen
     values: list[float] = field(default_factory=list)  # in one order for all rows, so that seeds pair up

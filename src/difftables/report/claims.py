@@ -24,7 +24,7 @@ def metric_of(claim: dict[str, str], cells: list[Cell]) -> str:
 
 
 def places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
-    """Columns in which `better` beats `than`, loses to it, or cannot be told from it, with both values."""
+    """Columns in which `better` beats `than`, loses to it, or is not distinguishable from it, with both values."""
     rows: dict[str, dict[str, Cell]] = {}
     first = _subject(claim, cells)
     for cell in _measured(claim, cells):
@@ -34,8 +34,8 @@ def places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
     seen: dict[str, list[str]] = {word: [] for word in VERDICTS}
     for column in (column for column in a if column in b):
         found, sign = _gap(a[column], b[column]), 1 if (claim.get("direction") or a[column].better) == "lower" else -1
-        told = found is not None and not found[0] <= 0 <= found[1]
-        word = "not distinguishable" if not told or found is None else "holds" if found[1] * sign < 0 else "contradicted"
+        differs = found is not None and not found[0] <= 0 <= found[1]
+        word = "not distinguishable" if not differs or found is None else "holds" if found[1] * sign < 0 else "contradicted"
         interval = f"; {found[0]:+.2g} to {found[1]:+.2g}" if found is not None and found[0] < found[1] else ""
         seen[word].append(f"{a[column].column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g}{interval})")
     return seen
@@ -49,6 +49,6 @@ def _gap(a: Cell, b: Cell) -> tuple[float, float] | None:
 
 
 def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
-    """In which columns a claim holds, is contradicted or cannot be told, in words."""
+    """In which columns a claim holds, is contradicted or is undecided, in words."""
     seen = places(claim, cells)
     return "; ".join(f"**{word}** at {', '.join(where)}" for word, where in seen.items() if where) or "not run"

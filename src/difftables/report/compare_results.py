@@ -8,7 +8,7 @@ from difftables.common.files import sha256
 from difftables.provenance.files import Provenance, walk
 
 NAMES = ("paper", "table", "row", "column", "metric")
-CONDITIONS = ("spec", "code", "packages", "threads", "machine")  # of a job, besides its inputs
+CONDITIONS = ("spec", "code", "packages", "threads", "machine")  # of a job, apart from its inputs
 Line = dict[str, str]  # of cells.csv
 
 

@@ -51,5 +51,5 @@ def changed_since_commit(plan: Workflow, stored: bool) -> list[str]:
     outs = {path: state for entry in json.loads(found.stdout or "{}").get(STAGE, []) if isinstance(entry, dict)
             for path, state in entry.get("changed outs", {}).items()}  # fmt: skip
     # Without a store its files are no reason, but what cannot be checked; bytes that DVC has not stored yet are the right ones.
-    told = {path: state for path, state in outs.items() if state != "not in cache" and (stored or state != "deleted")}
-    return [f"{path}: {state} since dvc commit" for path, state in told.items()]
+    changed = {path: state for path, state in outs.items() if state != "not in cache" and (stored or state != "deleted")}
+    return [f"{path}: {state} since dvc commit" for path, state in changed.items()]

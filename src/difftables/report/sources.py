@@ -38,7 +38,7 @@ class Rendered:
 
     cells: list[Cell]
     grid: Grid
-    draw: Callable[[], Any] | None = None  # makes the figure; texts alone do not need it
+    draw: Callable[[], Any] | None = None  # makes the figure; texts do not need it
     more: list[Grid] = field(default_factory=list)  # further tables below it
 
 

@@ -22,8 +22,8 @@ def gradients(sources: Sources) -> Rendered:
         for file in (f for f in sources.records if f["shared"]["run"] == row["run"]):
             shared = file["shared"]
             for record in file["records"]:
-                objective, (density, said) = OBJECTIVES[record["objective"]], DENSITIES[record["density"]]
-                name = f"{row['label']}: {record['objective']}, {said}"
+                objective, (density, density_name) = OBJECTIVES[record["objective"]], DENSITIES[record["density"]]
+                name = f"{row['label']}: {record['objective']}, {density_name}"
                 line = {"id": f"{row['id']}-{objective}-{density}", "label": name}
                 trace, signal = noise(record, shared["batch"], shared["batches"])
                 scale = mean_sd(trace)[0] / signal if signal > 0 else None

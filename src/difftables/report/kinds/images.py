@@ -17,7 +17,7 @@ def images(sources: Sources) -> Rendered:
     """Grids of samples after a few steps under a row of training images, and the metric of each row."""
     spec = sources.spec
     metric, count = frechet_name(**spec["metric"]), max(spec["steps"])
-    extra, said = quoted_numbers(sources)
+    extra, quoted_notes = quoted_numbers(sources)
     cells = cells_of(sources, metric) + extra
     notes = [
         f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
@@ -25,7 +25,7 @@ def images(sources: Sources) -> Rendered:
         *([f"Machine: {sources.machine}."] if sources.records else []),
         *net_notes(sources),
         *spec["layout"]["foot"],
-        *said,
+        *quoted_notes,
     ]
     grid = steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes)
     pictured = sources.records and sources.data is not None

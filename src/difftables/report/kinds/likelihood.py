@@ -52,10 +52,10 @@ def notes(sources: Sources) -> list[str]:
     learned = [file["shared"] for file in sources.likelihood if file["shared"]["v"]]
     lowest, highest = (of([s["v"][key] for s in learned]) if learned else 0.0 for of, key in ((min, "lowest"), (max, "highest")))
     outside = max((s["v"]["outside"] for s in learned), default=0.0)
-    said = (
+    learned_note = (
         f"The learned v runs from {lowest:.2f} to {highest:.2f} on these, and is outside [0, 1] {100 * outside:.2g} % of the time at most."
     )
-    return [text, *([said] if learned else [])]
+    return [text, *([learned_note] if learned else [])]
 
 
 def chains(sources: Sources) -> Rendered:

@@ -37,15 +37,15 @@ def progress(sources: Sources) -> Rendered:
         points = [(float(step), cell.value, cell.sd or 0.0) for step, cell in sorted(by_step.items()) if cell.value is not None]
         curves |= {name: points} if points else {}
     more, quoted = quoted_numbers(sources)
-    said = [
+    remarks = [
         f"Columns: training steps. {LAST[0].upper() + LAST[1:]}: over all seeds at the last checkpoint. Best: the smallest single value "
         "over checkpoints and seeds, as papers that report the best checkpoint select it; a minimum of noisy numbers, so too low, and "
         f"never compared: {'; '.join(picks)}."
     ] if picks else []  # fmt: skip
     firsts = {row["line"]: row["run"] for row in reversed(spec["rows"]) if row["run"]}
-    told = {run: {key: value for key, value in spec["about"][run].items() if key != "steps"} for run in reversed(firsts.values())}
-    nets = net_notes(replace(sources, spec=spec | {"about": told}))
-    foot = [*said, *measured_notes(sources), *nets, *spec["layout"]["foot"], *quoted]
+    by_run = {run: {key: value for key, value in spec["about"][run].items() if key != "steps"} for run in reversed(firsts.values())}
+    nets = net_notes(replace(sources, spec=spec | {"about": by_run}))
+    foot = [*remarks, *measured_notes(sources), *nets, *spec["layout"]["foot"], *quoted]
     grid = Grid(spec["layout"]["title"], ["", *map(str, steps), LAST, SELECTED], lines, foot)
     floor = mean_sd(sources.floor["values"])[0] if sources.floor else None
     return Rendered(cells + more, grid, partial(draw_progress, curves, named, floor) if curves else None)

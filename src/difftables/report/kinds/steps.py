@@ -39,7 +39,7 @@ def steps(sources: Sources) -> Rendered:
     """A metric against sampling steps: the grid, a plot with bands, and the schedules behind it."""
     spec = sources.spec
     metric = frechet_name(**spec["metric"])
-    extra, said = quoted_numbers(sources)
+    extra, quoted_notes = quoted_numbers(sources)
     cells = cells_of(sources, metric) + literature_cells(sources) + extra
     notes, floor = list(spec["layout"]["foot"]), None
     if sources.records:
@@ -55,7 +55,7 @@ def steps(sources: Sources) -> Rendered:
             *net_notes(sources),
             *notes,
         ]
-    notes += [*said, *elsewhere(cells, spec["steps"])]
+    notes += [*quoted_notes, *elsewhere(cells, spec["steps"])]
     shown = min(spec["steps"], key=lambda count: abs(count - 10))
     quoted = {spec["layout"]["paper_panel"]: list(curves(cells).values())} if "paper_panel" in spec["layout"] else {}
     grid = steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes)
@@ -109,13 +109,13 @@ def elsewhere(cells: list[Cell], steps: list[int]) -> list[str]:
 
 
 def _levels(sources: Sources, shown: int) -> dict[str, list[tuple[str, str, Any]]]:
-    """alpha_bar told to the net at one step count by panel: label, style and levels of the rows that are to show them."""
+    """alpha_bar at the input of the net at one step count by panel: label, style and levels of the rows that are to show them."""
     panels: dict[str, list[tuple[str, str, Any]]] = {title: [] for title in _titles(sources)}
     for row in sources.spec["rows"]:
         if row["run"] and row.get("levels"):
             tensors, _ = load_tensors(sources.samples[row["run"], row["sampler"]], "samples")
-            told = tensors[f"levels/{shown}"].numpy()
-            panels[row.get("panel", _titles(sources)[0])].append((row["label"], style_of(row), told))
+            levels = tensors[f"levels/{shown}"].numpy()
+            panels[row.get("panel", _titles(sources)[0])].append((row["label"], style_of(row), levels))
     return panels if any(panels.values()) else {}
 
 
@@ -123,7 +123,7 @@ def draw_against_steps(
     panels: dict[str, list[Line]], metric: str, floor: float | None, levels: dict[str, list[tuple[str, str, Any]]], shown: int,
     quoted: dict[str, list[Line]],
 ) -> Any:  # fmt: skip
-    """Metric against steps with bands of one sd, a panel per sampler; below, the levels told to the net at `shown` steps.
+    """Metric against steps with bands of one sd, a panel per sampler; below, the levels that the net receives at `shown` steps.
 
     Args:
         panels: title to rows; floor: real against real, dotted.

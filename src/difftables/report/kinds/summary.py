@@ -98,13 +98,13 @@ def measured_notes(sources: Sources) -> list[str]:
     name, spec = frechet_name(**sources.spec["metric"]), sources.spec
     outside = [r["v_outside"] for f in sources.records for r in f["records"] if r.get("v_outside") is not None]
     at = "the same N" if sources.floor["n"] == spec["n"] else f"N = {sources.floor['n']}"
-    said = [f"While sampling, the learned v lies outside [0, 1] {100 * max(outside):.2g} % of the time at most."] if outside else []
+    learned_note = [f"While sampling, the learned v lies outside [0, 1] {100 * max(outside):.2g} % of the time at most."] if outside else []
     return [
         f"{name} (FD), N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, mean ± sd over "
         f"{spec['seeds']} sampling seeds. Real against real at {at}: {floor:.2f} ± {sd or 0:.2f}. Bold: best of a column; †: not "
         "distinguishable from it (95 % paired t interval, each pair by itself, not corrected for the number of pairs). "
         f"Machine: {sources.machine}.",
-        *said,
+        *learned_note,
     ]
 
 
