@@ -119,17 +119,15 @@ def test_noise_is_not_adjusted_where_an_operator_acts(edited, key, value):
     """Though the run has all that an adjustment needs."""
     own = yaml.safe_load((ROOT / "workflow/papers/noise_estimation/params.yaml").read_text())["runs"]["digits"]
     runs = [(f"soft_diffusion/runs/blur/{part}", own[part]) for part in ("estimator", "adjust", "oracle")]
-    wanted = "samplers.naive fits or adjusts noise alone, but corruption 'blur' of run 'blur' has a strength beside it; leave `adapt` "
-    assert wanted + "out and use schedule trailing, strided or even" in refused(
-        edited, *runs, (f"soft_diffusion/samplers/naive/{key}", value)
-    )
+    message = refused(edited, *runs, (f"soft_diffusion/samplers/naive/{key}", value))
+    assert all(name in message for name in ("samplers.naive", "'blur'", "trailing", "strided", "even"))
     edited(*runs)
 
 
 def test_a_table_whose_row_adjusts_noise_on_a_soft_run_is_refused(edited):
     """Bound to the wrong run: the table's samplers are others'."""
     message = refused(edited, ("noise_estimation/tables/T2", {"run": "soft_diffusion/blur", "steps": [3]}))
-    assert "-fitted fits or adjusts noise alone, but corruption 'blur' of run 'soft_diffusion/blur' has a strength beside it" in message
+    assert all(name in message for name in ("-fitted", "corruption 'blur'", "'soft_diffusion/blur'"))
 
 
 @pytest.mark.parametrize(
