@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from difftables.common import driver, environment, parallel
+from difftables.common import clock, driver, environment, parallel
 
 
 def modules(package: str, without: str = "") -> list[str]:
@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     environment.apply()  # before torch is imported
     if verb in COMMANDS:
         return importlib.import_module(f"difftables.commands.{verb}").command(rest)
+    clock.begin()
     module = importlib.import_module(f"difftables.jobs.{verb}")
     from difftables.jobs import job as jobs
 
@@ -44,8 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     job = jobs.parse(verb, rest)
     os.environ.setdefault("OMP_NUM_THREADS", str(job.threads))
     try:
-        module.run(job)
-        jobs.finish(job)
+        with clock.Phase("rest"):
+            module.run(job)
+            jobs.finish(job)
     except (ValueError, OSError, FloatingPointError) as error:
         return jobs.fail(verb, error)
     return 0

@@ -16,6 +16,7 @@ from difftables.common import environment
 from difftables.provenance import fingerprint
 from difftables.planning import gpu_hours as hours
 from difftables.planning import plan as planning
+from difftables.provenance import runs
 from difftables.common.errors import ConfigError
 from difftables.common.errors import nearest
 
@@ -91,11 +92,20 @@ localrules:
     report,
 
 
+def record_run():
+    """After a real run: leave what Snakemake and its shells cost beside the jobs, for `difftables costs`."""
+    if workflow.dag is None or workflow.dryrun or workflow.touch:
+        return
+    finished = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if workflow.dag.finished(job) and "made" in job.output.keys()]
+    runs.append(STORE, [job.output.made for job in finished], [job.output.made for job in finished if workflow.is_local(job.rule)])
+
+
 # Snakemake has no handler for dry runs, and knows their jobs only after this file was read.
 if workflow.is_main_process and limits.gpu:
     atexit.register(tell_hours)
 if workflow.is_main_process:
     atexit.register(fingerprint.note)
+    atexit.register(record_run)
 
 
 wildcard_constraints:
