@@ -96,7 +96,9 @@ def record_run():
     """After a real run: leave what Snakemake and its shells cost beside the jobs, for `difftables costs`."""
     if workflow.dag is None or workflow.dryrun or workflow.touch:
         return
-    finished = [job for job in workflow.dag.needrun_jobs(exclude_finished=False) if workflow.dag.finished(job) and "made" in job.output.keys()]
+    finished = [
+        job for job in workflow.dag.needrun_jobs(exclude_finished=False) if workflow.dag.finished(job) and "made" in job.output.keys()
+    ]
     runs.append(STORE, [job.output.made for job in finished], [job.output.made for job in finished if workflow.is_local(job.rule)])
 
 
@@ -104,8 +106,8 @@ def record_run():
 if workflow.is_main_process and limits.gpu:
     atexit.register(tell_hours)
 if workflow.is_main_process:
+    atexit.register(record_run)  # before all other hooks, so that it runs after them and counts what they end
     atexit.register(fingerprint.note)
-    atexit.register(record_run)
 
 
 wildcard_constraints:
