@@ -110,6 +110,11 @@ if workflow.is_main_process:
     atexit.register(fingerprint.note)
 
 
+# Each job looks its walk up when it ends; what this process notes at its own end comes too late for the jobs of a first run.
+onstart:
+    fingerprint.note()
+
+
 wildcard_constraints:
     data="|".join(plan.params.data),
     run="|".join(plan.params.runs),

@@ -61,7 +61,8 @@ def packages(verb: str, spec: Any = None) -> dict[str, str]:
 def _walked(verb: str, spec: Any) -> tuple[str, list[str]]:
     """Hash of what a job reaches, and the packages of others that it imports; of a walk that was noted, without walking."""
     known = _noted()
-    asked = job(verb, spec.model_dump_json(exclude_defaults=True) if isinstance(spec, BaseModel) else spec)
+    # As a value and not as text: a job reads its spec with sorted keys, and has to meet the walk that the plan noted.
+    asked = job(verb, spec.model_dump(mode="json", exclude_defaults=True) if isinstance(spec, BaseModel) else spec)
     if asked not in known:
         found = walk(verb, spec)
         roots = sorted({name.split(".")[0] for name in found.modules if not _ours(name)})
