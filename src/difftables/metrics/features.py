@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from difftables.common.clock import timed
 from difftables.common.files import sha256
 from difftables.common.variants import Variants
 from difftables.metrics.torchvision_stub import torchvision_operators
@@ -75,6 +76,7 @@ def inception(pixels: int, weights: Path | None, device: torch.device) -> Featur
 NETS: Variants[Callable[[int, Path | None, torch.device], FeatureNet]] = {"efficientnet-lite0": efficientnet_lite0, "inception": inception}
 
 
+@timed("metrics")
 def load(net: str, pixels: int, weights: Path | None, digest: str | None, device: torch.device) -> FeatureNet:
     """A feature network by name.
 
@@ -86,6 +88,7 @@ def load(net: str, pixels: int, weights: Path | None, digest: str | None, device
     return NETS[net](pixels, weights, device)
 
 
+@timed("metrics")
 @torch.inference_mode()
 def extract(net: FeatureNet, images: Tensor, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Features [N, d] in float64 and logits [N, k] in float32 of uint8 images, on the CPU."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from difftables.common.arithmetic import sum_in_order
+from difftables.common.clock import timed
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
 from difftables.metrics.metric import Score, scores
@@ -64,6 +65,7 @@ def search_images(inputs: ScorerInputs) -> SearchScorer:
 
     with_features = image_samples(inputs, "held_out")
 
+    @timed("metrics")
     def score(images: Tensor) -> float:
         (measurement,) = frechet_distance(with_features(images))
         assert measurement.value is not None
@@ -107,6 +109,7 @@ def search_speech(inputs: ScorerInputs) -> SearchScorer:
     assert count is not None, "the plan gives a search in speech its segments"
     reference = mel_powers(speech, speech.excerpts("search", count)[0])
 
+    @timed("metrics")
     def score(audio: Tensor) -> float:
         values = [log_mel_distance(ref=reference[i % count], est=each) for i, each in enumerate(mel_powers(speech, audio))]
         return sum_in_order(values) / len(values)
