@@ -35,9 +35,10 @@ class EfficientNetLite0:
     def from_file(cls, path: Path | str, device: torch.device) -> "EfficientNetLite0":
         """A net with the weights of a file."""
         # Depthwise convolutions run four times faster in this layout on a CPU.
-        layouts = {4: torch.channels_last, 2: torch.contiguous_format}  # the file has the last matrix transposed, which rounds differently
-        weights = torch.load(path, weights_only=True, map_location="cpu")
-        return cls({name: w.to(device).contiguous(memory_format=layouts.get(w.ndim, torch.contiguous_format)) for name, w in weights.items()})
+        # The file has the last matrix transposed, which would round differently.
+        layout = {4: torch.channels_last}
+        weights = torch.load(path, weights_only=True, map_location=device)
+        return cls({name: w.contiguous(memory_format=layout.get(w.ndim, torch.contiguous_format)) for name, w in weights.items()})
 
     def early(self, x: Tensor) -> tuple[Tensor, int]:
         """The map of normalised images, [B, 3, H, W], once it has at most SMALL pixels, and the block that takes it."""
