@@ -27,9 +27,9 @@ Scorer = Callable[[Tensor], list[Score]]
 class ScorerInputs:
     """What scorers are made from; each takes what its medium needs.
 
-    Args: files: features and maybe weights for images, data for speech; device: of the feature network; threads: of the metrics of
-        speech; data: the data set, for speech; features: of images; settings: of a table's metrics; segments: of a search in speech,
-        the held-out segments behind a score.
+    Args: files: features, maybe weights and a summary of the training features for images, data for speech; device: of the feature
+        network; threads: of the metrics of speech; data: the data set, for speech; features: of images; settings: of a table's metrics;
+        segments: of a search in speech, the held-out segments behind a score.
     """
 
     files: Mapping[str, Path]
@@ -55,7 +55,8 @@ def image_samples(inputs: ScorerInputs, part: str) -> "Callable[[Tensor], ImageS
     assert f is not None, "the plan gives jobs that score images their feature network"
     net = load(f.net, f.pixels, inputs.files.get("weights"), f.sha256, inputs.device)
     features = load_tensors(inputs.files["features"], "features")[0][part]
-    reference = ImageReference(features, label(f.net, f.pixels), inputs.settings)
+    summary = load_tensors(inputs.files["summary"], "summary")[0] if "summary" in inputs.files else {}
+    reference = ImageReference(features, label(f.net, f.pixels), inputs.settings, summary)
     return lambda images: ImageSamples(images, *extract(net, images, f.batch, inputs.device), reference)
 
 

@@ -57,6 +57,11 @@ class Workflow(ResultFiles):
             return {"data": [self.data_file(run)]}
         return {"features": [self.data_file(run, ".features")], "weights": self.weight_files()}
 
+    def measure_inputs(self, run: str) -> Files:
+        """The inputs of a table's metrics, without the samples: for images also what is computed of the real ones once."""
+        summary = {} if self.medium(run) == "speech" else {"summary": [self.data_file(run, ".summary")]}
+        return self.metric_inputs(run) | summary
+
     def condition_inputs(self, run: str) -> Files:
         """The condition of a run's net: for speech the data, whose mel spectrograms it takes; else none."""
         return {"data": [self.data_file(run)]} if self.medium(run) == "speech" else {}
