@@ -38,14 +38,24 @@ def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
     chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
     curves = dict(zip(trained, inputs.get("curves", []), strict=False))
     return Sources(
-        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), [_record(path) for path in inputs.get("records", [])],
+        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), _records(spec, inputs.get("records", [])),
         dict(zip(drawn, inputs.get("samples", []), strict=False)),
         next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
-        next(iter(inputs.get("audio", [])), None), [_record(path) for path in inputs.get("likelihood", [])], curves,
+        next(iter(inputs.get("audio", [])), None), _records(spec, inputs.get("likelihood", [])), curves,
         {name: sha256(path)[:16] for name, path in curves.items()},
         {name: chosen[each["levels"]] for name, each in spec["courses"].items() if each["levels"] in chosen},
         machines(read_json(path) for path in inputs.get("made", [])),
     )  # fmt: skip
+
+
+def _records(spec: dict[str, Any], paths: list[Path]) -> list[Any]:
+    """The records of a table; one that stands for rows of other names comes again under the names of each."""
+    found, others = [_record(path) for path in paths], dict[tuple[str, str], list[Any]]()
+    for row in (row for row in spec["rows"] if "recorded" in row):
+        own = {key: row[key] for key in row["recorded"]}
+        theirs = [each for each in found if all(each["shared"][key] == name for key, name in row["recorded"].items())]
+        others[row["run"], row.get("sampler", "")] = [each | {"shared": each["shared"] | own} for each in theirs]
+    return found + [each for records in others.values() for each in records]
 
 
 def _record(path: Path) -> Any:
