@@ -213,14 +213,11 @@ class Workflow(ResultFiles):
     def benchmark_files(self) -> list[str]:
         """Cost records of the jobs that take time: training, search, sampling."""
         trained = {"train": self.trainings(), "train_estimator": self.estimator_trainings()}
-        jobs = [f"{verb}/{run}/s{seed}" for verb, known in trained.items() for run, seed in known]
+        found = [self.benchmark_file(verb, *net) for verb, known in trained.items() for net in known]
         rows = self.drawn_rows()
-        jobs += [f"sample/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows]
-        jobs += [
-            f"search/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows
-            if self.params.samplers[sampler].schedule in METHODS
-        ]  # fmt: skip
-        return [f"{self.store}/benchmarks/{job}.tsv" for job in sorted(set(jobs))]
+        found += [self.benchmark_file("sample", *self.wildcards(*row)) for row in rows]
+        found += [self.benchmark_file("search", *self.wildcards(*row)) for row in rows if self.params.samplers[row[2]].schedule in METHODS]
+        return sorted(set(found))
 
     # -- for the rules ------------------------------------------------------------------------------------------
 

@@ -26,14 +26,14 @@ class ResultFiles(SharedJobs):
         """The data set of a run, or its features."""
         return f"{self.store}/data/{self.params.runs[run].data}{suffix}.safetensors"
 
-    def _wildcards(self, run: str, seed: str | int, sampler: str) -> tuple[str, str, str]:
+    def wildcards(self, run: str, seed: str | int, sampler: str) -> tuple[str, str, str]:
         """Of the job that stands for a row: run, training seed, and what the sampler's files are called."""
         run, sampler = self.drawn_row(run, sampler)
         return run, str(seed), self.stem(run, sampler)
 
     def _place(self, run: str, seed: str | int, sampler: str) -> str:
         """Where a row's files lie below the folder of their kind."""
-        run, at, stem = self._wildcards(run, seed, sampler)
+        run, at, stem = self.wildcards(run, seed, sampler)
         return f"{run}/s{at}/{stem}"
 
     def samples_file(self, run: str, seed: str | int, sampler: str) -> str:
@@ -68,7 +68,7 @@ class ResultFiles(SharedJobs):
         """The file of a run's net or estimator, wherever it was trained."""
         return f"{self.store}/nets/{self.trained_run(run, kind)}/s{seed}/{kind}.safetensors"
 
-    def curve_file(self, run: str, seed: int, kind: Kind = "net") -> str:
+    def curve_file(self, run: str, seed: str | int, kind: Kind = "net") -> str:
         """The loss curve of a run's training."""
         return f"{self.tables}/curves/{self.trained_run(run, kind)}-s{seed}-{kind}.csv"
 
@@ -76,6 +76,10 @@ class ResultFiles(SharedJobs):
         """The file with the provenance of a job.  Args: of: its wildcards."""
         return "/".join([self.store, "provenance", verb, *map(str, of)]) + ".json"
 
+    def benchmark_file(self, verb: str, run: str, seed: str | int, *stem: str) -> str:
+        """The file with what a job took.  Args: stem: of its sampler's files, if it has one."""
+        return "/".join([self.store, "benchmarks", verb, run, f"s{seed}", *stem]) + ".tsv"
+
     def provenance_of_row(self, verb: str, row: Row) -> str:
         """The file with the provenance of a job of a row."""
-        return self.provenance_file(verb, *self._wildcards(*row))
+        return self.provenance_file(verb, *self.wildcards(*row))
