@@ -73,8 +73,14 @@ def every_job(plan):
     found |= {("sample", *of): ((of[0], of[2]), plan.sample_inputs(*of)) for of in rows}
     found |= {("measure", *of): (of, plan.metric_inputs(of[0]) | {"samples": [plan.samples_file(*of)]}) for of in rows}
     studied = [(run, str(seed)) for run, known in plan.params.runs.items() for seed in known.seeds]
-    found |= {(kind, *of): (of, {}) for of in studied for kind in STUDIES if plan.study_file(*of, kind) in read}
-    found |= {("likelihood", *of): (of, plan.evaluation_inputs(of[0], of[1])) for of in studied if plan.likelihood_file(*of) in read}
+    own = [of for of in studied if plan.same_run(of[0]) == of[0]]
+    found |= {
+        (kind, *of): (of, {})
+        for of in studied
+        for kind in STUDIES
+        if plan.study_file(*of, kind) in read and of[0] == plan.studied_run(of[0], kind)
+    }
+    found |= {("likelihood", *of): (of, plan.evaluation_inputs(of[0], of[1])) for of in own if plan.likelihood_file(*of) in read}
     found |= {("listen", run): ((run,), plan.listen_inputs(run)) for run in runs if f"{plan.tables}/audio/{run}" in read}
     found |= {("table", *of): (of, files) for of, files in tables.items()}
     archives = {plan.params.data[data].archive for data in sets} - {None}

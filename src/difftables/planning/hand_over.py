@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from difftables.common.files import read_json, replacing, sha256, write_json
+from difftables.common.files import load_tensors, read_json, replacing, save_tensors, sha256, write_json
 from difftables.planning.plan import Files, Workflow
 from difftables.planning.shared_jobs import Kind
 from difftables.provenance import fingerprint
@@ -30,7 +30,8 @@ class Planned(NamedTuple):
 def hand_over(plan: Workflow) -> list[str]:
     """Copy what equal jobs left under other names to where the plan expects it.  Returns: a line for each job that need not run.
 
-    Equal are spec, code and the bytes of all inputs. A job that has any of its files is left as it is.
+    Equal are spec, code and the bytes of all inputs; samples may have more step counts than the plan wants, which are left out. A job
+    that has any of its files is left as it is.
     """
     lines, known = list[str](), dict[str, dict[str, list[Path]]]()
     for job in planned(plan):
@@ -39,9 +40,10 @@ def hand_over(plan: Workflow) -> list[str]:
             continue
         if job.verb not in known:
             known[job.verb] = by_spec(Path(plan.store, FOLDER), job.verb)
-        for path in known[job.verb].get(plan.spec_hash(job.verb, *job.of), ()) if known[job.verb] else ():
+        for path in known[job.verb].get(_content(plan.written_spec(job.verb, *job.of)), ()) if known[job.verb] else ():
             record = read_json(path)
-            if record["code"] == plan.code(job.verb, *job.of) and _same_inputs(record, inputs(plan, job)) and _whole(record):
+            same = record["code"] == plan.code(job.verb, *job.of) and _has_steps(plan, record, job)
+            if same and _same_inputs(record, inputs(plan, job)) and _whole(record):
                 _copy(plan, record, path, job)
                 lines.append(f"{made} is the result of an equal job, {path}; copied")
                 break
@@ -83,14 +85,24 @@ def outputs(plan: Workflow, job: Planned) -> dict[str, str]:
 
 
 def by_spec(folder: Path, verb: str) -> dict[str, list[Path]]:
-    """The provenance files of a rule by the hash of their specs; without damaged ones."""
+    """The provenance files of a rule by what their specs hold but for step counts; without damaged ones."""
     found = dict[str, list[Path]]()
     for path in sorted((folder / verb).rglob("*.json")):
         try:
-            found.setdefault(fingerprint.job(read_json(path)["spec"]), []).append(path)
+            found.setdefault(_content(read_json(path)["spec"]), []).append(path)
         except (ValueError, KeyError):
             continue
     return found
+
+
+def _content(spec: dict[str, Any]) -> str:
+    return fingerprint.job({key: value for key, value in spec.items() if key != "steps"})
+
+
+def _has_steps(plan: Workflow, record: dict[str, Any], job: Planned) -> bool:
+    """Whether a job made the step counts that are wanted; only samples can be without the others."""
+    wanted, made = (spec.get("steps", []) for spec in (plan.written_spec(job.verb, *job.of), record["spec"]))
+    return bool(made == wanted or (job.verb == "sample" and set(made) > set(wanted)))
 
 
 def _same_inputs(record: dict[str, Any], paths: Files) -> bool:
@@ -111,16 +123,36 @@ def _whole(record: dict[str, Any]) -> bool:
 def _copy(plan: Workflow, record: dict[str, Any], source: Path, job: Planned) -> None:
     """Copy the outputs of a job, its benchmark, and at last its provenance, with the paths of the new name."""
     ours, theirs, written = wildcards(plan, job), _wildcards_of(source, plan, job.verb), outputs(plan, job)
+    spec, digests = plan.written_spec(job.verb, *job.of), dict[str, dict[str, str]]()
+    fewer = record["spec"] != spec
     for name, hashes in record["outputs"].items():
         for path in hashes:
-            _copy_file(path, written[name])
+            if fewer:
+                _copy_steps(path, written[name], spec["steps"])
+            else:
+                _copy_file(path, written[name])
+        digests[name] = {written[name]: sha256(written[name])}
     _copy_file(plan.benchmark_file(job.verb, *theirs), plan.benchmark_file(job.verb, *ours))
     read = inputs(plan, job)
-    renamed = {
+    renamed: dict[str, Any] = {
+        "spec": spec,
         "inputs": {name: dict(zip(read.get(name, []), hashes.values(), strict=True)) for name, hashes in record["inputs"].items()},
-        "outputs": {name: {written[name]: digest for digest in hashes.values()} for name, hashes in record["outputs"].items()},
+        "outputs": digests,
     }
+    read_bytes = {name: list(hashes.values()) for name, hashes in record["inputs"].items()}
+    renamed["fingerprint"] = fingerprint.job(job.verb, spec, record["code"], read_bytes)
+    if fewer:
+        kept = set(map(str, spec["steps"]))
+        renamed |= {key: {steps: value for steps, value in record[key].items() if steps in kept} for key in ("columns", "cost")}
     write_json(plan.provenance_file(job.verb, *ours), record | renamed)
+
+
+def _copy_steps(path: str, other: str, steps: list[int]) -> None:
+    """A copy of samples with some of their step counts."""
+    tensors, meta = load_tensors(path, "samples")
+    kept = [str(count) for count in steps]
+    meta["counts"] = {count: meta["counts"][count] for count in kept}
+    save_tensors(other, {name: value for name, value in tensors.items() if name.split("/")[1] in kept}, meta)
 
 
 def _wildcards_of(path: Path, plan: Workflow, verb: str) -> tuple[str, ...]:

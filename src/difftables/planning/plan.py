@@ -217,7 +217,7 @@ class Workflow(ResultFiles):
         rows = self.drawn_rows()
         found += [self.benchmark_file("sample", *self.wildcards(*row)) for row in rows]
         found += [self.benchmark_file("search", *self.wildcards(*row)) for row in rows if self.params.samplers[row[2]].schedule in METHODS]
-        return sorted(set(found))
+        return sorted(set(found), key=lambda path: path.removesuffix(".tsv"))
 
     # -- for the rules ------------------------------------------------------------------------------------------
 

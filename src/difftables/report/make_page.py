@@ -49,13 +49,16 @@ def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
 
 
 def _records(spec: dict[str, Any], paths: list[Path]) -> list[Any]:
-    """The records of a table; one that stands for rows of other names comes again under the names of each."""
-    found, others = [_record(path) for path in paths], dict[tuple[str, str], list[Any]]()
+    """The records of a table; one that stands for rows of other names comes again under the names of each, one of a net under its run."""
+    found, others = [_record(path) for path in paths], dict[tuple[int, str, str], Any]()
     for row in (row for row in spec["rows"] if "recorded" in row):
-        own = {key: row[key] for key in row["recorded"]}
-        theirs = [each for each in found if all(each["shared"][key] == name for key, name in row["recorded"].items())]
-        others[row["run"], row.get("sampler", "")] = [each | {"shared": each["shared"] | own} for each in theirs]
-    return found + [each for records in others.values() for each in records]
+        for place, record in enumerate(found):
+            shared, names = record["shared"], row["recorded"]
+            drawn = shared.get("sampler")
+            if shared["run"] == names["run"] and drawn in (None, names.get("sampler")):
+                own = {"run": row["run"], "sampler": row["sampler"] if drawn else None}
+                others[place, own["run"], own["sampler"] or ""] = record | {"shared": shared | own}
+    return [*found, *others.values()]
 
 
 def _record(path: Path) -> Any:
