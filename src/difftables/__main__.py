@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     job = jobs.parse(verb, rest)
     os.environ.setdefault("OMP_NUM_THREADS", str(job.threads))
     try:
-        module.run(job)
+        if not jobs.take_over(job):
+            module.run(job)
         jobs.finish(job)
     except (ValueError, OSError, FloatingPointError) as error:
         return jobs.fail(verb, error)

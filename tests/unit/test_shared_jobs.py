@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from job_files import every_job
+from job_files import every_job, read_job
 
 from difftables.common.errors import ConfigError
 from difftables.common.files import canonical, load_tensors, read_json, save_tensors, sha256, write_json
+from difftables.jobs import job as jobs_module
 from difftables.planning import params, params_files, plan
 from difftables.planning.hand_over import hand_over
 from difftables.report.make_page import read_sources
@@ -184,7 +185,7 @@ def store(edited, tmp_path, monkeypatch):
     def made(verb, inputs, outputs, *of):
         record = {"rule": verb, "spec": specs[verb], "code": codes[verb], "inputs": hashes(inputs), "outputs": hashes(outputs)}
         parts = {str(count): f"of {count}" for count in specs[verb].get("steps", [])}
-        write_json(found.provenance_file(verb, *of), record | {"columns": parts, "cost": parts})
+        write_json(found.provenance_file(verb, *of), record | {"columns": parts, "cost": parts, "seeds": {"training": 0}})
 
     made("train", {"data": data}, {"net": net, "curve": curve}, FIRST, 0)
     made("sample", {"net": net}, {"samples": samples}, FIRST, 0, "learned")
@@ -206,35 +207,51 @@ def test_nothing_is_handed_over_where_each_result_has_its_name(store):
     assert sorted(Path("results").rglob("*")) == before
 
 
+def parted(edited, monkeypatch):
+    """The plan in which FIRST, whose name the files bear, is changed: TWIN needs its own, which are the same."""
+    return changed(edited, monkeypatch, TABLE, (f"{RUNS}/twin", read_run("linear-hybrid")), (f"{RUNS}/linear-hybrid/train/lr", 0.5))
+
+
+def job_of(found, verb, of, inputs, outputs):
+    """A job as its process reads it."""
+    return read_job(verb, found.spec(verb, *of), inputs, outputs, found.code(verb, *of))
+
+
 def test_of_two_equal_runs_the_one_that_stays_takes_the_files_over(store, edited, monkeypatch):
-    """FIRST, whose name the files bear, is changed: TWIN needs its own, which are the same."""
-    found = changed(edited, monkeypatch, TABLE, (f"{RUNS}/twin", read_run("linear-hybrid")), (f"{RUNS}/linear-hybrid/train/lr", 0.5))
-    lines = hand_over(found)
-    assert len(lines) == 2
-    for theirs, ours in (
-        (store.net_file(FIRST, 0), found.net_file(TWIN, 0)),
-        (store.curve_file(FIRST, 0), found.curve_file(TWIN, 0)),
-        (store.benchmark_file("train", FIRST, 0), found.benchmark_file("train", TWIN, 0)),
-    ):
-        assert theirs != ours
-        assert Path(theirs).read_bytes() == Path(ours).read_bytes()
-    steps = found.sample_spec(TWIN, "learned").steps
-    assert steps == [100]
+    found = parted(edited, monkeypatch)
+    assert len(hand_over(found)) == 2
+    net, curve, samples = found.net_file(TWIN, 0), found.curve_file(TWIN, 0), found.samples_file(TWIN, 0, "learned")
+    training = job_of(found, "train", (TWIN, "0"), {"data": found.data_file(TWIN)}, {"net": net, "curve": curve})
+    assert jobs_module.take_over(training)
+    assert Path(net).read_bytes() == Path(store.net_file(FIRST, 0)).read_bytes()
+    assert Path(curve).read_bytes() == Path(store.curve_file(FIRST, 0)).read_bytes()
+    assert (training.seeds, training.cost) == ({"training": 0}, {})
+    drawing = job_of(found, "sample", (TWIN, "learned"), {"net": net}, {"samples": samples})
+    assert jobs_module.take_over(drawing)
+    assert found.sample_spec(TWIN, "learned").steps == [100]
     assert len(store.sample_spec(FIRST, "learned").steps) > 1
-    tensors, meta = load_tensors(found.samples_file(TWIN, 0, "learned"), "samples")
+    tensors, meta = load_tensors(samples, "samples")
     assert set(tensors) == {"samples/100", "levels/100"}
     assert set(meta["counts"]) == {"100"}
-    made = read_json(found.provenance_file("sample", TWIN, 0, "learned"))
-    assert made["spec"] == found.written_spec("sample", TWIN, "learned")
-    assert made["columns"] == made["cost"] == {"100": "of 100"}
-    assert made["inputs"] == {"net": {found.net_file(TWIN, 0): sha256(found.net_file(TWIN, 0))}}
-    assert made["outputs"] == {"samples": {found.samples_file(TWIN, 0, "learned"): sha256(found.samples_file(TWIN, 0, "learned"))}}
+    assert drawing.columns == drawing.cost == {"100": "of 100"}
+    other = job_of(found, "train", (FIRST, "0"), {"data": found.data_file(FIRST)}, {"net": store.net_file(FIRST, 0), "curve": curve})
+    assert not jobs_module.take_over(other)  # the changed one is trained
+
+
+def test_what_was_found_before_is_forgotten(store, edited, monkeypatch):
+    """A result that is deleted to be made anew is computed."""
+    found = parted(edited, monkeypatch)
+    assert hand_over(found)
+    for path in (store.provenance_file("train", FIRST, 0), store.provenance_file("sample", FIRST, 0, "learned")):
+        Path(path).unlink()
     assert hand_over(found) == []
+    training = job_of(found, "train", (TWIN, "0"), {"data": found.data_file(TWIN)}, {"net": found.net_file(TWIN, 0)})
+    assert not jobs_module.take_over(training)
 
 
 @pytest.mark.parametrize("what", ["spec", "code", "input", "output", "half"])
 def test_a_result_that_is_not_equal_is_not_taken(store, edited, monkeypatch, what):
-    found = changed(edited, monkeypatch, TABLE, (f"{RUNS}/twin", read_run("linear-hybrid")), (f"{RUNS}/linear-hybrid/train/lr", 0.5))
+    found = parted(edited, monkeypatch)
     path = store.provenance_file("train", FIRST, 0)
     if what == "spec":
         record = read_json(path)
@@ -246,9 +263,7 @@ def test_a_result_that_is_not_equal_is_not_taken(store, edited, monkeypatch, wha
         Path(found.net_file(TWIN, 0)).write_text("bytes of its own")
     else:
         Path(store.data_file(FIRST) if what == "input" else store.net_file(FIRST, 0)).write_text("other bytes")
-    hand_over(found)
-    assert not Path(found.provenance_file("train", TWIN, 0)).exists()
-    assert not Path(found.provenance_file("sample", TWIN, 0, "learned")).exists()
+    assert hand_over(found) == []
 
 
 def read_run(name):

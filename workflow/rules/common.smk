@@ -33,7 +33,7 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error))
 
-# Before the jobs are known: what lies there under another name is a result, too.
+# What lies there under another name is a result, too: jobs copy it.
 if workflow.is_main_process:
     for line in hand_over(plan):
         print(line, file=sys.stderr)
