@@ -55,7 +55,8 @@ def run_here(verb: str, rest: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(job.threads))
     try:
         with clock.Phase("rest"):
-            module.run(job)
+            if not jobs.take_over(job):
+                module.run(job)
             jobs.finish(job)
     except (ValueError, OSError, FloatingPointError) as error:
         return jobs.fail(verb, error)

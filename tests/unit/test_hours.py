@@ -44,8 +44,8 @@ def drawn(found, known, run, sampler):
 
 def jobs(found):
     """The jobs that train, draw and measure, from the plan."""
-    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.sampled_rows()]
-    trained = [{"run": run, "seed": str(seed)} for run in found.trained_runs() for seed in found.params.runs[run].seeds]
+    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.drawn_rows()]
+    trained = [{"run": run, "seed": str(seed)} for run, seed in found.trainings()]
     return [("train", w) for w in trained] + [(rule, w) for rule in ("sample", "measure") for w in rows] + [("report", {})]
 
 

@@ -17,6 +17,7 @@ from difftables.provenance import fingerprint
 from difftables.planning import gpu_hours as hours
 from difftables.planning import plan as planning
 from difftables.provenance import runs
+from difftables.planning.hand_over import hand_over
 from difftables.common.errors import ConfigError
 from difftables.common.errors import nearest
 from difftables.warm import benchmarks
@@ -34,6 +35,11 @@ try:
     plan = planning.read(config.get("scale"))
 except ConfigError as error:
     raise WorkflowError(str(error))
+
+# What lies there under another name is a result, too: jobs copy it.
+if workflow.is_main_process:
+    for line in hand_over(plan):
+        print(line, file=sys.stderr)
 
 ROOT, STORE, TABLES = plan.root, plan.store, plan.tables
 

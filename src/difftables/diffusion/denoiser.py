@@ -9,7 +9,7 @@ from torch import Tensor
 
 from difftables.common.clock import Phase
 from difftables.common.variants import Variants
-from difftables.config.run_spec import RunSpec
+from difftables.config.run_spec import NetSpec
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.subschedules import timestep
 
@@ -201,7 +201,7 @@ class Counted:
         return output
 
 
-def run_denoiser(run: RunSpec, net: torch.nn.Module, training: Level) -> Denoiser:
+def run_denoiser(run: NetSpec, net: torch.nn.Module, training: Level) -> Denoiser:
     """D of a run around its net.  Args: training: the schedule of the run's training."""
     coefficients = partial(PRECONDITIONINGS[run.precondition], sigma_data=run.sigma_data)
     return precondition(net, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))

@@ -16,7 +16,7 @@ from difftables.common import clock, parallel
 from difftables.common.arithmetic import sum_in_order
 from difftables.common.files import read_json, sha256, write_json
 from difftables.config.job_specs import complete
-from difftables.provenance import fingerprint
+from difftables.provenance import equal_results, fingerprint
 from difftables.provenance import record as provenance
 
 if TYPE_CHECKING:
@@ -145,6 +145,19 @@ def parse(verb: str, arguments: list[str]) -> Job:
     code = args.code or fingerprint.code(verb, spec)
     inputs, outputs = ({name: [Path(path) for path in paths] for name, paths in written[key].items()} for key in ("inputs", "outputs"))
     return Job(verb, spec, code, max(1, args.threads // parallel.launched_world().size), args.gpus, inputs, outputs)
+
+
+def take_over(job: Job) -> bool:
+    """Copy the outputs of an equal job that ran under another name, where the plan found one.  Returns: whether it did."""
+    found = equal_results.kept(job.fingerprint) if equal_results.FOLDER.is_dir() else None
+    if found is None:
+        return False
+    if parallel.launched_world().rank == 0:
+        job.seeds, job.cost, job.columns = (found[key] for key in ("seeds", "cost", "columns"))
+        for name in job.outputs.keys() - {MADE}:
+            equal_results.copy(equal_results.folder_of(job.fingerprint) / name, job.output(name))
+        print("copied the result of an equal job that ran under another name", flush=True)
+    return True
 
 
 def finish(job: Job) -> None:

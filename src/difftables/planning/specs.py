@@ -47,7 +47,7 @@ class JobSpecs(TableRows):
         run = self.params.runs[name]
         view = run.checkpoint_of
         edge = {"edge_run": self.evaluated_run(view.edge_run), "edge_fraction": view.edge_fraction} if view and view.edge_run else {}
-        return RunSpec(**self.run_fields(name, *parts) | {"step": run.step} | edge | own)
+        return RunSpec(**self.run_fields(name, "prior", *parts) | {"step": run.step} | edge | own)
 
     def run_of_sampler(self, name: str, sampler: Sampler) -> RunSpec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
