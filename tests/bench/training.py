@@ -28,7 +28,7 @@ def plain_loop(subject: Subject, net: nn.Module, steps: int, batch: int):
     from torch.utils.data import DataLoader, TensorDataset
 
     settings, device = subject.run.train, subject.device
-    images = subject.dataset.clean()
+    images = subject.dataset.clean().cpu()
     alpha_bar = subject.schedule.alpha_bar.float().to(device)[:-1].flip(0)  # by timestep, cleanest first
 
     def epochs():
@@ -39,6 +39,7 @@ def plain_loop(subject: Subject, net: nn.Module, steps: int, batch: int):
         optimiser = torch.optim.Adam(net.parameters(), lr=settings.lr)
         average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
         for _, (x0,) in zip(range(steps), epochs(), strict=False):
+            x0 = x0.to(device)
             t = torch.randint(len(alpha_bar), (len(x0),), device=device)
             kept, noise = alpha_bar[t].reshape(-1, 1, 1, 1), torch.randn_like(x0)
             loss = F.mse_loss(net(kept.sqrt() * x0 + (1 - kept).sqrt() * noise, t), noise)
@@ -82,8 +83,8 @@ class TheirTrainer:
         with contextlib.redirect_stdout(io.StringIO()):
             self.trainer = theirs.Trainer(
                 diffusion, pictures(subject, folder), train_batch_size=batch, train_lr=settings.lr, train_num_steps=0,
-                gradient_accumulate_every=-(-16 // batch), ema_update_every=1, ema_decay=settings.ema, save_and_sample_every=10**9, augment_horizontal_flip=False,
-                results_folder=str(folder / "theirs"), calculate_fid=False, max_grad_norm=settings.clip,
+                gradient_accumulate_every=-(-16 // batch), ema_update_every=1, ema_decay=settings.ema, save_and_sample_every=10**9,
+                augment_horizontal_flip=False, results_folder=str(folder / "theirs"), calculate_fid=False, max_grad_norm=settings.clip,
             )  # fmt: skip
         if in_memory:
             images = (subject.dataset.clean() + 1) / 2
