@@ -19,8 +19,8 @@ PACKAGES = ("torch", "numpy", "scipy", "diffusers", "denoising-diffusion-pytorch
 HEADER = ["part", "what", "device", "ours", "theirs", "unit", "ratio", "range of the ratio", "how measured"]
 NOTES = """`make bench` measures all of this in one run. The partners of a comparison take turns, round by round, on one thread.
 A value is the median of the rounds. Seconds are CPU seconds of the process; on a GPU they are those of the wall.
-A ratio is ours over theirs: below 1, ours takes less time. For GFLOP/s it is the share of the most that was measured.
-Its range is over the rounds. Where nothing is beside ours, the range is that of the value."""
+A ratio is ours over theirs, the median of the rounds' ratios: below 1, ours takes less time. For GFLOP/s it is the share of
+the most that was measured. Its range is over the rounds. Where nothing is beside ours, the range is that of the value."""
 
 
 def number(value: float | None) -> str:
