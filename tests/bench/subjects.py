@@ -18,7 +18,7 @@ from difftables.diffusion.training_schedules import training_schedule
 from difftables.nets.build import build_net
 from difftables.planning.plan import read
 from difftables.sampling.loaded_run import LoadedRun
-from difftables.training.batch_loss import denoiser_batch_loss, with_dropout_seed
+from difftables.training.batch_loss import denoiser_batch_loss
 from difftables.training.batches import training_batches
 from difftables.training.loop import Stopwatch, train
 
@@ -75,14 +75,17 @@ class Subject:
         return lambda: loaded.generate(keys, sampler or self.sampler, steps, part="test")[0].x
 
     def fit(self, net: nn.Module, steps: int, *, wrap: Wrap = plain, **settings: object) -> Callable[[], object]:
-        """A function that trains a net for so many steps, as a job does, from a fresh optimiser.  Args: settings: in place of the run's."""
+        """A function that trains a net for so many steps from a fresh optimiser, as a job does for a net without dropout.
+
+        Args: settings: in place of the run's.
+        """
         world, stopwatch = World(), Stopwatch(self.device)
         values = {"steps": steps, "warmup": 0, "save_every": steps + 1, "checkpoints": [], **settings}
         settings_of = self.run.train.model_copy(update=values)
         batches = training_batches(self.dataset, settings_of, "train", 0, None, stopwatch)
         denoise = run_denoiser(self.run, wrap(net), self.schedule)
         loss, memory = denoiser_batch_loss(self.run, denoise, self.schedule, batches, world=world, device=self.device, stopwatch=stopwatch)
-        return lambda: train(net, with_dropout_seed(loss, 0, world), settings_of, self.folder / "no-state.pt", memory, world)
+        return lambda: train(net, loss, settings_of, self.folder / "no-state.pt", memory, world)
 
 
 def made_data(data: Data) -> tuple[dict[str, Tensor], dict[str, object]]:

@@ -12,12 +12,14 @@ import torch
 
 from bench import jobs, ledger, page
 from bench.harness import TINY, Row, Timer, compared, interleaved, measured, missing
+from bench.metrics import published_net
 from bench.search import candidates_of, one_by_one
 from bench.subjects import digits, voice
 from bench.variants import variants
 from checkouts import ROOT
 from difftables.jobs import train
 from difftables.jobs.job import finish, parse
+from difftables.metrics.features import extract, load
 from difftables.metrics.torchvision_stub import torchvision_operators
 from difftables.sampling.solvers import bind
 
@@ -123,6 +125,14 @@ def test_variants_answer_nearly_as_the_net(name, folder):
 def test_nothing_is_compiled_on_a_processor():
     assert set(variants(CPU, "inductor")) == {"bfloat16", "channels-last"}
     assert {"compile", "CUDA graphs"} <= set(variants(torch.device("cuda"), "inductor"))
+
+
+def test_published_feature_net_has_our_features(folder):
+    subject = digits(folder, CPU)
+    images = subject.dataset.tensors["images"][:3].expand(-1, 3, -1, -1)
+    ours = extract(load("efficientnet-lite0", 32, None, None, CPU), images, 3, CPU)
+    for a, b in zip(ours, published_net(32, CPU)(images), strict=True):
+        torch.testing.assert_close(a, b.to(a.dtype), rtol=1e-3, atol=1e-3)
 
 
 def test_smallest_job_is_a_job(folder, monkeypatch):
