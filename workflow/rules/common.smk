@@ -18,6 +18,8 @@ from difftables.planning import gpu_hours as hours
 from difftables.planning import plan as planning
 from difftables.common.errors import ConfigError
 from difftables.common.errors import nearest
+from difftables.warm import benchmarks
+from difftables.warm import start as warm
 
 # Dry runs too, which Snakemake tells from others only after this file was read: they drop no lock but those of killed runs.
 if workflow.is_main_process:
@@ -79,6 +81,14 @@ def tell_hours():
     jobs = [(job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs(exclude_finished=False)]
     if jobs:
         print(f"\n{hours.table(plan, jobs)}", file=sys.stderr)
+
+
+# Jobs on this machine start as forks of one process, which has imported torch.
+onstart:
+    if workflow.is_main_process and warm.start(
+        len(list(workflow.dag.needrun_jobs())), workflow.executor_plugin.common_settings.local_exec
+    ):
+        benchmarks.watch_jobs()
 
 
 # On a cluster these run where snakemake does: seconds of work each, and what fetches wants the internet, which nodes may lack.

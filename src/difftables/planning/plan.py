@@ -14,8 +14,8 @@ from difftables.config.sampling import Sampler
 from difftables.papers.folder import PAPERS
 from difftables.papers.kinds import INPUTS_OF_KIND, STUDIES, has_picture
 from difftables.planning.params import Loaded, load
+from difftables.planning.planned_spec import PlannedSpec
 from difftables.planning.result_files import ResultFiles
-from difftables.provenance import fingerprint
 from difftables.search.methods import METHODS
 
 Files = dict[str, list[str]]  # what a rule reads, by name
@@ -32,7 +32,7 @@ class Workflow(ResultFiles):
 
     def __init__(self, params: Loaded) -> None:
         super().__init__(params)
-        self._specs: dict[tuple[str, tuple[str, ...]], Frozen] = {}
+        self._specs: dict[tuple[str, tuple[str, ...]], PlannedSpec] = {}
 
     # -- files ------------------------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class Workflow(ResultFiles):
 
     def cost_files(self) -> list[str]:
         """Provenance of trainings, searches and samplings, and records of searches: they hold what these jobs cost."""
-        rows, curves = self.sampled_rows(), self.curve_files()
+        rows, curves = self.sampled_rows(), set(self.curve_files())
         nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
         estimators = [each for each in nets if self.curve_file(*each, "estimator") in curves]
         searching = [row for row in rows if self.params.samplers[row[2]].schedule in METHODS]
@@ -213,7 +213,8 @@ class Workflow(ResultFiles):
     def benchmark_files(self) -> list[str]:
         """Cost records of the jobs that take time: training, search, sampling."""
         nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
-        estimators = [each for each in nets if self.curve_file(*each, "estimator") in self.curve_files()]
+        curves = set(self.curve_files())
+        estimators = [each for each in nets if self.curve_file(*each, "estimator") in curves]
         jobs = [f"{verb}/{run}/s{seed}" for verb, known in (("train", nets), ("train_estimator", estimators)) for run, seed in known]
         rows = self.sampled_rows()
         jobs += [f"sample/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows]
@@ -225,15 +226,20 @@ class Workflow(ResultFiles):
 
     # -- for the rules ------------------------------------------------------------------------------------------
 
-    def spec(self, verb: str, *of: str) -> Frozen:
-        """The spec of a job.  Args: of: arguments of its spec's method."""
+    def planned(self, verb: str, *of: str) -> PlannedSpec:
+        """The spec of a job with what follows from it, worked out once.  Args: of: arguments of its spec's method."""
         if (verb, of) not in self._specs:
-            self._specs[verb, of] = getattr(self, f"{verb}_spec")(*of)
+            self._specs[verb, of] = PlannedSpec(verb, getattr(self, f"{verb}_spec")(*of))
         return self._specs[verb, of]
+
+    def spec(self, verb: str, *of: str) -> Frozen:
+        """The spec of a job."""
+        return self.planned(verb, *of).spec
 
     def job_file(self, verb: str, of: tuple[str, ...], inputs: Files, outputs: Files, write: bool) -> str:
         """The path of a job's file: it holds spec, inputs and outputs, and is named by their hash.  Args: write: unless it is there."""
-        text = canonical({"spec": self.written_spec(verb, *of), "inputs": inputs, "outputs": outputs})
+        # As `canonical` writes the three together.
+        text = f'{{"inputs":{canonical(inputs)},"outputs":{canonical(outputs)},"spec":{self.planned(verb, *of).text}}}'
         path = JOBS / f"{verb}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
         if write and not path.exists():
             write_text(path, text)
@@ -241,15 +247,15 @@ class Workflow(ResultFiles):
 
     def written_spec(self, verb: str, *of: str) -> dict[str, Any]:
         """A job's spec as it is hashed: without the values that equal a default."""
-        return self.spec(verb, *of).model_dump(mode="json", exclude_defaults=True)
+        return self.planned(verb, *of).written
 
     def spec_hash(self, verb: str, *of: str) -> str:
         """Hash of a job's spec, names and values: a change of it runs the job."""
-        return fingerprint.job(self.written_spec(verb, *of))
+        return self.planned(verb, *of).hash
 
     def code(self, verb: str, *of: str) -> str:
         """Fingerprint of the code behind a job."""
-        return fingerprint.code(verb, self.spec(verb, *of))
+        return self.planned(verb, *of).code
 
 
 def read(scale: str | None = None) -> Workflow:

@@ -147,18 +147,24 @@ class TableRows:
 
     def sampled_rows(self) -> list[Row]:
         """Run, training seed and sampler of all rows that are sampled, each once."""
-        found = [
-            (row["run"], seed, row["sampler"])
-            for row in self.bound_rows()
-            if "sampler" in row
-            for seed in self.params.runs[row["run"]].seeds
-        ]
-        return list(dict.fromkeys(found))
+        return self._sampled
+
+    @cached_property
+    def _sampled(self) -> list[Row]:
+        found = dict.fromkeys((row["run"], row["sampler"]) for row in self.bound_rows() if "sampler" in row)
+        return [(run, seed, sampler) for run, sampler in found for seed in self.params.runs[run].seeds]
 
     def step_counts(self, run: str, sampler: str) -> list[int]:
         """Step counts that any row asks of a run and a sampler."""
-        wanted = (run, full(sampler, paper_of(run)))
-        return sorted({steps for row in self.bound_rows() if (row["run"], row.get("sampler")) == wanted for steps in row["steps"]})
+        return sorted(self._steps.get((run, full(sampler, paper_of(run))), ()))
+
+    @cached_property
+    def _steps(self) -> dict[tuple[str, str], set[int]]:
+        found = dict[tuple[str, str], set[int]]()
+        for row in self.bound_rows():
+            if "sampler" in row:
+                found.setdefault((row["run"], row["sampler"]), set()).update(row["steps"])
+        return found
 
     def trained_run(self, run: str) -> str:
         """The run whose training a run uses: its own, or the one it is a view of."""
