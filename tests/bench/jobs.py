@@ -7,14 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from bench.harness import Row, Sizes, child_seconds, measured, missing
+from bench.harness import Row, Sizes, Timer, child_seconds, compared, measured, missing
 from bench.subjects import SCALE, digits
 from difftables.config.job_specs import TrainSpec
 from difftables.provenance import fingerprint
+from difftables.warm.client import FOLDER, SOCKET
+
+if TYPE_CHECKING:
+    import psutil
 
 KEPT = ("Snakefile", "dvc.yaml", "params.yaml", "scales", "workflow", "profiles", "src", "requirements.lock", "pyproject.toml")
 HEAVIEST = 3  # jobs whose memory is shown
@@ -25,14 +32,14 @@ def root() -> Path:
     return Path(__file__).parents[2]
 
 
-def command(*words: str, cwd: Path, source: Path | str) -> str:
+def command(*words: str, cwd: Path, source: Path | str, environment: Mapping[str, str] | None = None) -> str:
     """What Python prints.
 
-    Args: words: its arguments; source: the path of modules.
+    Args: words: its arguments; source: the path of modules; environment: further variables.
     Raises: RuntimeError with the end of what it printed.
     """
-    environment = os.environ | {"PYTHONPATH": str(source), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    found = subprocess.run([sys.executable, *words], cwd=cwd, env=environment, capture_output=True, text=True)
+    variables = os.environ | {"PYTHONPATH": str(source), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    found = subprocess.run([sys.executable, *words], cwd=cwd, env=variables | dict(environment or {}), capture_output=True, text=True)
     if found.returncode:
         raise RuntimeError(f"{' '.join(words)}: {(found.stdout + found.stderr)[-2000:]}")
     return found.stdout + found.stderr
@@ -60,11 +67,50 @@ def cold_start(folder: Path) -> float:
     return child_seconds(lambda: command("-m", "difftables", *words, cwd=folder, source=root() / "src"))
 
 
+def warm_starts(folder: Path, rounds: int) -> list[float]:
+    """CPU seconds of the smallest job as a fork of a warm parent: of its client, of the fork and of forking, without the parent's start."""
+    import psutil
+
+    words, place = smallest_job(folder), folder / "warm"
+    place.mkdir(mode=0o700)
+    environment = os.environ | {"PYTHONPATH": str(root() / "src"), "OMP_NUM_THREADS": "1"}
+    with open(place / "log", "w") as log:
+        parent = subprocess.Popen(
+            [sys.executable, "-m", "difftables.warm.server", str(place)], cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=log,
+            stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        process = psutil.Process(parent.pid)
+        settle(process, place / SOCKET)
+        found = []
+        for _ in range(rounds + 1):
+            before = sum(process.cpu_times()[:4])
+            client = child_seconds(
+                lambda: command("-m", "difftables", *words, cwd=folder, source=root() / "src", environment={FOLDER: str(place)})
+            )
+            found.append(client + sum(process.cpu_times()[:4]) - before)
+        return found[1:]
+    finally:
+        parent.communicate()  # which closes its stdin: it ends
+
+
+def settle(process: "psutil.Process", socket: Path, limit: float = 120.0) -> None:
+    """Wait until a warm parent listens and has imported all that it imports.  Raises: TimeoutError."""
+    deadline, last = time.monotonic() + limit, -1.0
+    while not socket.exists() or sum(process.cpu_times()[:2]) != last:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the warm parent has not settled after {limit:.0f} s; see {socket.parent / 'log'}")
+        last = sum(process.cpu_times()[:2])
+        time.sleep(1)
+
+
 def start_up(sizes: Sizes, folder: Path, device: torch.device) -> list[Row]:
-    """What a job costs that does next to nothing."""
+    """What a job costs that does next to nothing, by itself and as a fork of a warm parent."""
     cold_start(folder)  # compiles the modules
-    how = "CPU seconds of a training of one step, batch 2, by itself"
-    return [measured("start-up", "a cold job", [cold_start(folder) for _ in range(sizes.rounds)], "s", how)]
+    cold = [cold_start(folder) for _ in range(sizes.rounds)]
+    warm = warm_starts(folder, sizes.rounds)
+    how = "CPU seconds of a training of one step, batch 2; theirs: as a process that imports torch; one kind after the other"
+    return [compared("start-up", "a job of the warm parent, against a cold one", warm, cold, how, timer=Timer())]
 
 
 def peak_memory(sizes: Sizes, folder: Path, device: torch.device) -> list[Row]:
