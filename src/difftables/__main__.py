@@ -37,7 +37,7 @@ def run_here(verb: str, rest: list[str]) -> int:
     """Run a verb in this process."""
     import importlib
 
-    from difftables.common import driver, environment, parallel
+    from difftables.common import clock, driver, environment, parallel
 
     world = parallel.launched_world()
     if world.size > 1 and verb not in SHARED:
@@ -46,6 +46,7 @@ def run_here(verb: str, rest: list[str]) -> int:
     environment.apply()  # before torch is imported
     if verb in COMMANDS:
         return importlib.import_module(f"difftables.commands.{verb}").command(rest)
+    clock.begin()
     module = importlib.import_module(f"difftables.jobs.{verb}")
     from difftables.jobs import job as jobs
 
@@ -53,8 +54,9 @@ def run_here(verb: str, rest: list[str]) -> int:
     job = jobs.parse(verb, rest)
     os.environ.setdefault("OMP_NUM_THREADS", str(job.threads))
     try:
-        module.run(job)
-        jobs.finish(job)
+        with clock.Phase("rest"):
+            module.run(job)
+            jobs.finish(job)
     except (ValueError, OSError, FloatingPointError) as error:
         return jobs.fail(verb, error)
     return 0

@@ -16,6 +16,7 @@ from difftables.common import environment
 from difftables.provenance import fingerprint
 from difftables.planning import gpu_hours as hours
 from difftables.planning import plan as planning
+from difftables.provenance import runs
 from difftables.common.errors import ConfigError
 from difftables.common.errors import nearest
 from difftables.warm import benchmarks
@@ -83,8 +84,10 @@ def tell_hours():
         print(f"\n{hours.table(plan, jobs)}", file=sys.stderr)
 
 
-# Jobs on this machine start as forks of one process, which has imported torch.
 onstart:
+    # Each job looks its walk up when it ends; what this process notes at its own end comes too late for the jobs of a first run.
+    fingerprint.note()
+    # Jobs on this machine start as forks of one process, which has imported torch.
     if workflow.is_main_process and warm.start(
         len(list(workflow.dag.needrun_jobs())), workflow.executor_plugin.common_settings.local_exec
     ):
@@ -101,10 +104,21 @@ localrules:
     report,
 
 
+def record_run():
+    """After a real run: leave what Snakemake and its shells cost beside the jobs, for `difftables costs`."""
+    if workflow.dag is None or workflow.dryrun or workflow.touch:
+        return
+    finished = [
+        job for job in workflow.dag.needrun_jobs(exclude_finished=False) if workflow.dag.finished(job) and "made" in job.output.keys()
+    ]
+    runs.append(STORE, [job.output.made for job in finished], [job.output.made for job in finished if workflow.is_local(job.rule)])
+
+
 # Snakemake has no handler for dry runs, and knows their jobs only after this file was read.
 if workflow.is_main_process and limits.gpu:
     atexit.register(tell_hours)
 if workflow.is_main_process:
+    atexit.register(record_run)  # before all other hooks, so that it runs after them and counts what they end
     atexit.register(fingerprint.note)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from difftables.common.clock import Phase
 from difftables.common.variants import Variants
 from difftables.config.run_spec import RunSpec
 from difftables.diffusion.level import Level, shape
@@ -130,7 +131,9 @@ def precondition(net: Net, coefficients: Callable, c_noise: Callable[[Level], Te
     def denoise(x: Tensor, level: Level, cond: Condition = None) -> Any:
         skip, out, inner = coefficients(level.sigma)
         conditions = () if cond is None else cond if isinstance(cond, tuple) else (cond,)
-        output = net(shape(inner / level.alpha, x) * x, c_noise(level).expand(len(x)).to(x.device), *conditions)
+        scaled, noise = shape(inner / level.alpha, x) * x, c_noise(level).expand(len(x)).to(x.device)
+        with Phase("forward"):
+            output = net(scaled, noise, *conditions)
         output, w = output.chunk(2, dim=1) if variance else (output, None)
         x0 = shape(skip / level.alpha, x) * x + shape(out, x) * output
         return x0 if w is None else (x0, (w.to(x.dtype) + 1) / 2)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from difftables.common import parallel
+from difftables.common import clock, parallel
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.files import read_json, sha256, write_json
 from difftables.config.job_specs import complete
 from difftables.provenance import fingerprint
@@ -154,7 +155,11 @@ def finish(job: Job) -> None:
     fingerprint.forget()
     if fingerprint.code(job.verb, job.spec) != job.code:
         raise ValueError("the code or an installed package changed while this job ran; run snakemake again")
-    if MADE not in job.outputs or parallel.launched_world().rank > 0:
+    if MADE not in job.outputs:
+        return
+    world = parallel.launched_world()
+    others = parallel.join(job.device.type).gather_in_order([clock.core_seconds()], world.size)[1:] if world.size > 1 else []
+    if world.rank > 0:
         return
     outputs = hashed({name: paths for name, paths in job.outputs.items() if name != MADE})
     seconds = round(time.perf_counter() - job.began, 3)
@@ -162,7 +167,10 @@ def finish(job: Job) -> None:
         job.verb, job.written, job.fingerprint, job.code, fingerprint.packages(job.verb, job.spec), job.hashes, outputs, job.seeds,
         job.threads, seconds, job.cost, job.gpus,
     )  # fmt: skip
-    write_json(job.output(MADE), record | ({"columns": job.columns} if job.columns else {}))
+    record |= {"columns": job.columns} if job.columns else {}
+    spent = [clock.core_seconds(), *others]  # last, with what writing the record took so far
+    total = {kind: round(sum_in_order(each[kind] for each in spent), 4) for kind in clock.KINDS}
+    write_json(job.output(MADE), record | {"core_seconds": total, "peak_mb": clock.peak_mb()})
 
 
 def fail(verb: str, error: BaseException) -> int:

@@ -57,6 +57,11 @@ class Workflow(ResultFiles):
             return {"data": [self.data_file(run)]}
         return {"features": [self.data_file(run, ".features")], "weights": self.weight_files()}
 
+    def measure_inputs(self, run: str) -> Files:
+        """The inputs of a table's metrics, without the samples: for images also what is computed of the real ones once."""
+        summary = {} if self.medium(run) == "speech" else {"summary": [self.data_file(run, ".summary")]}
+        return self.metric_inputs(run) | summary
+
     def condition_inputs(self, run: str) -> Files:
         """The condition of a run's net: for speech the data, whose mel spectrograms it takes; else none."""
         return {"data": [self.data_file(run)]} if self.medium(run) == "speech" else {}
@@ -209,20 +214,6 @@ class Workflow(ResultFiles):
         ]
         found += [self.provenance_of_row("search", row) for row in searching] + [self.provenance_of_row("sample", row) for row in rows]
         return found + self.search_records()
-
-    def benchmark_files(self) -> list[str]:
-        """Cost records of the jobs that take time: training, search, sampling."""
-        nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
-        curves = set(self.curve_files())
-        estimators = [each for each in nets if self.curve_file(*each, "estimator") in curves]
-        jobs = [f"{verb}/{run}/s{seed}" for verb, known in (("train", nets), ("train_estimator", estimators)) for run, seed in known]
-        rows = self.sampled_rows()
-        jobs += [f"sample/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows]
-        jobs += [
-            f"search/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows
-            if self.params.samplers[sampler].schedule in METHODS
-        ]  # fmt: skip
-        return [f"{self.store}/benchmarks/{job}.tsv" for job in sorted(set(jobs))]
 
     # -- for the rules ------------------------------------------------------------------------------------------
 

@@ -123,7 +123,8 @@ class JobSpecs(TableRows):
         """Of rule reference; its n is that of the floor."""
         own, found = self.params.evaluation.images, self.params.data[data]
         n = found.floor_n if isinstance(found, Images) and found.floor_n else own.n
-        return specs.ReferenceSpec(features=self.features(), evaluation=specs.Floor(n=n, floor_repeats=own.floor_repeats))
+        floor = specs.Floor(n=n, floor_repeats=own.floor_repeats, neighbours=own.neighbours)
+        return specs.ReferenceSpec(features=self.features(), evaluation=floor)
 
     # -- training -----------------------------------------------------------------------------------------------
 
