@@ -69,7 +69,7 @@ class Net(BaseModel):
                 raise ValueError(f"has {name} = [], which has to name at least one")
         if not 0 <= given.get("dropout", 0.0) < 1:
             raise ValueError(f"has dropout = {given['dropout']:g}, which is no probability below 1")
-        if not 0 < given.get("eps", 1.0):
+        if not given.get("eps", 1.0) > 0:
             raise ValueError(f"has eps = {given['eps']:g}, which has to be above 0")
         for (kind, name), where in NAMED.items():
             if kind == self.kind and name in given and given[name] not in registry.names(where):
