@@ -202,7 +202,7 @@ class UNet(nn.Module):
         if head_width and heads > 1:
             raise ValueError(f"a U-Net has heads = {heads} and head_width = {head_width}; set one of them")
         inside, norm = 4 * width, partial(group_norm, groups=groups, eps=eps)
-        self.size, self.width, self.embedding = size, width, EMBEDDINGS[embedding]
+        self.width, self.embedding = width, EMBEDDINGS[embedding]
         self.embed = nn.Sequential(nn.Linear(width, inside), nn.SiLU(), nn.Linear(inside, inside))
         self.classes = nn.Embedding(classes, inside) if classes else None
         self.inlet = nn.Conv2d(channels + extra, width, 3, padding=1)
