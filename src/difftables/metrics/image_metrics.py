@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from difftables.common.clock import timed
 from difftables.metrics.metric import Measurement, Metric
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ class ImageReference:
         return scores.KernelSubsets(self.features, s.n, s.kid_subsets, s.kid_subset_size, 0)
 
 
-@timed("metrics")
 def summary(features: "Tensor", neighbours: "Sequence[int]") -> "dict[str, Tensor]":
     """What ImageReference needs of the features of real images, [M, d]: mean and factor of `frechet.Moments`, and `scores.nearest`.
 
