@@ -255,7 +255,7 @@ def test_all_metrics_of_images_in_the_order_of_the_tables():
 
 def test_a_saved_summary_of_the_reference_gives_the_same_scores():
     samples = images_and_reference()
-    saved = image_metrics.summary(samples.reference.features, [5, 3])
+    saved = image_metrics.feature_summary(samples.reference.features, [5, 3])
     plain, again, wider = (
         metric.scores(catalogue.IMAGE_METRICS, replace(samples, reference=replace(samples.reference, summary=each)))
         for each in ({}, saved, saved | {"nearest": 4 * saved["nearest"]})

@@ -11,7 +11,7 @@ def run(job: Job) -> None:
     from difftables.common.seeds import generator
     from difftables.metrics import frechet
     from difftables.metrics.features import extract, load
-    from difftables.metrics.image_metrics import summary
+    from difftables.metrics.image_metrics import feature_summary
 
     import torch  # isort: skip
 
@@ -22,7 +22,7 @@ def run(job: Job) -> None:
     held = data["held_out"].bool()
     save_tensors(job.output("features"), {"train": features[~held], "held_out": features[held]}, {"kind": "features"})
     with Phase("metrics"):
-        summarised = summary(features[~held], spec.evaluation.neighbours)
+        summarised = feature_summary(features[~held], spec.evaluation.neighbours)
     save_tensors(job.output("summary"), summarised, {"kind": "summary"})
     n, floors = spec.evaluation.n, []
     if len(features) < n + 2:

@@ -19,7 +19,7 @@ class ImageReference:
     """Real images that samples are compared with, and what is computed of them once.
 
     Args: features: [M, d]; name: of the Frechet distance on these features; settings: job_specs.Measures, None where only that
-        distance is measured; summary: what rule reference computed of the features, by the names of `summary`; empty to compute it.
+        distance is measured; summary: what rule reference computed of the features, by the names of `feature_summary`; empty to compute it.
     """
 
     features: "Tensor"
@@ -52,7 +52,7 @@ class ImageReference:
         return scores.KernelSubsets(self.features, s.n, s.kid_subsets, s.kid_subset_size, 0)
 
 
-def summary(features: "Tensor", neighbours: "Sequence[int]") -> "dict[str, Tensor]":
+def feature_summary(features: "Tensor", neighbours: "Sequence[int]") -> "dict[str, Tensor]":
     """What ImageReference needs of the features of real images, [M, d]: mean and factor of `frechet.Moments`, and `scores.nearest`.
 
     Raises: ValueError for fewer features than neighbours.
