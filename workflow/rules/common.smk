@@ -98,6 +98,12 @@ if workflow.is_main_process:
     atexit.register(fingerprint.note)
 
 
+# The one handler of a start: of several, Snakemake keeps the last.
+onstart:
+    fingerprint.note()  # each job looks its walk up when it ends
+    driver.start_jobs_when_others_end(workflow.scheduler)
+
+
 wildcard_constraints:
     data="|".join(plan.params.data),
     run="|".join(plan.params.runs),
