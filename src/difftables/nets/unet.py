@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from difftables.nets.attention import attend
+
 
 def sinusoid(c_noise: Tensor, width: int) -> Tensor:
     """Embed a scalar per sample as sines and cosines.
@@ -82,7 +84,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
         if self.heads > 1:
             q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
-        h = F.scaled_dot_product_attention(q, k, v)
+        h = attend(q, k, v)
         if self.heads > 1:
             h = h.transpose(1, 2).flatten(2)
         return x + self.out(h.transpose(1, 2).reshape(x.shape))

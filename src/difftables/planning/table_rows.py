@@ -51,7 +51,7 @@ class TableRows:
                     raise ConfigError(
                         f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
                     )
-        for run in self.trained_runs():
+        for run in self.net_runs():
             self._check_operator(run)
             fit.check_run(params, run)
         for paper, tables in params.tables.items():
@@ -166,15 +166,15 @@ class TableRows:
                 found.setdefault((row["run"], row["sampler"]), set()).update(row["steps"])
         return found
 
-    def trained_run(self, run: str) -> str:
-        """The run whose training a run uses: its own, or the one it is a view of."""
+    def net_run(self, run: str) -> str:
+        """The run that a run's net belongs to: itself, or the one it is a view of."""
         return self.params.runs[run].trained or run
 
-    def trained_runs(self) -> list[str]:
-        """All runs whose nets some table needs."""
+    def net_runs(self) -> list[str]:
+        """All runs whose nets some table needs, views left out."""
         used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.bound_rows()}
         edges = {self.params.runs[run].edge_run for run in used} - {None}
-        return sorted({self.trained_run(run) for run in used | edges if run})
+        return sorted({self.net_run(run) for run in used | edges if run})
 
     def medium(self, run: str) -> Literal["images", "speech"]:
         """images or speech."""
