@@ -90,7 +90,9 @@ def tell_hours():
         print(f"\n{hours.table(plan, jobs)}", file=sys.stderr)
 
 
+# One handler: of several, Snakemake keeps the last.
 onstart:
+    driver.start_jobs_when_others_end(workflow.scheduler)
     # Each job looks its walk up when it ends; what this process notes at its own end comes too late for the jobs of a first run.
     fingerprint.note()
     # Jobs on this machine start as forks of one process, which has imported torch.
@@ -126,12 +128,6 @@ if workflow.is_main_process and limits.gpu:
 if workflow.is_main_process:
     atexit.register(record_run)  # before all other hooks, so that it runs after them and counts what they end
     atexit.register(fingerprint.note)
-
-
-# The one handler of a start: of several, Snakemake keeps the last.
-onstart:
-    fingerprint.note()  # each job looks its walk up when it ends
-    driver.start_jobs_when_others_end(workflow.scheduler)
 
 
 wildcard_constraints:
