@@ -13,7 +13,6 @@ import torch
 
 from difftables.common.files import load_tensors
 from difftables.common.parallel import World
-from difftables.config.run import Training
 from difftables.data import READERS
 from difftables.metrics import features
 from difftables.training.loop import State

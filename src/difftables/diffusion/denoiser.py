@@ -11,6 +11,7 @@ from difftables.common.variants import Variants
 from difftables.config.run_spec import RunSpec
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.subschedules import timestep
+from difftables.nets.execution import executed
 
 Net = Callable[..., Tensor]  # F(x, c_noise) or F(x, c_noise, cond)
 Condition = Tensor | tuple[Tensor | None, ...] | None  # of a batch, [B, ...]: classes, mel spectrograms, augmentation labels
@@ -201,4 +202,5 @@ class Counted:
 def run_denoiser(run: RunSpec, net: torch.nn.Module, training: Level) -> Denoiser:
     """D of a run around its net.  Args: training: the schedule of the run's training."""
     coefficients = partial(PRECONDITIONINGS[run.precondition], sigma_data=run.sigma_data)
-    return precondition(net, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))
+    called = executed(net, run.execution)
+    return precondition(called, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))
