@@ -42,6 +42,7 @@ class Floor(Frozen):
 
     n: PositiveInt
     floor_repeats: PositiveInt
+    neighbours: list[PositiveInt]
 
 
 class ReferenceSpec(Frozen):

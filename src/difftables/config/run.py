@@ -45,6 +45,12 @@ class Schedule(BaseModel):
         return self
 
 
+NAMED = {  # arguments of nets that name one of a dict
+    ("unet", "embedding"): "nets.unet.EMBEDDINGS",
+    ("unet", "padding"): "nets.unet.PADDINGS",
+}
+
+
 class Net(BaseModel):
     """A network by its kind; the other keys are arguments of its class or function."""
 
@@ -63,6 +69,13 @@ class Net(BaseModel):
                 raise ValueError(f"has {name} = [], which has to name at least one")
         if not 0 <= given.get("dropout", 0.0) < 1:
             raise ValueError(f"has dropout = {given['dropout']:g}, which is no probability below 1")
+        if not given.get("eps", 1.0) > 0:
+            raise ValueError(f"has eps = {given['eps']:g}, which has to be above 0")
+        for (kind, name), where in NAMED.items():
+            if kind == self.kind and name in given and given[name] not in registry.names(where):
+                raise ValueError(f"has {name} = {given[name]!r}{nearest(given[name], registry.names(where))}")
+        if given.get("heads", 1) > 1 and given.get("head_width"):
+            raise ValueError(f"has heads = {given['heads']} and head_width = {given['head_width']}; set one of them")
         if given.get("kernel", 2) < 2:
             raise ValueError(f"has kernel = {given['kernel']}, whose half is the stride; make it 2 or more")
         return self
@@ -167,12 +180,13 @@ class Objective(Variant):
         return self
 
 
+Prior = Annotated[str, OneOf("diffusion.priors.PRIORS")]
+
+
 class Execution(Frozen):
     """How each call of the net is computed, in training, sampling and studies. All but the defaults change last digits, or more."""
 
-    precision: Literal["float32", "bfloat16"] = (
-        "float32"  # of the net's matrix products and convolutions; `train.precision` is that of the loss
-    )
+    precision: Literal["float32", "bfloat16"] = "float32"  # inside the net; `train.precision` is that of the whole loss
     layout: Literal["channels_first", "channels_last"] = "channels_first"  # of images inside the net
     compile: bool = False  # by torch.compile, about a minute at the first call
 
@@ -181,7 +195,6 @@ class Backbone(Frozen):
     """A net's task: what corrupts its samples, what it predicts and what its loss is."""
 
     corruption: Annotated[str, OneOf("diffusion.corruptions.CORRUPTIONS")]
-    prior: Annotated[str, OneOf("diffusion.priors.PRIORS")]
     precondition: Annotated[str, OneOf("diffusion.denoiser.PRECONDITIONINGS")]
     conditioning: Annotated[str, OneOf("diffusion.denoiser.CONDITIONINGS")]
     density: Annotated[str, OneOf("training.level_densities.DENSITIES")]
@@ -210,11 +223,12 @@ class Checkpoint(Frozen):
 
 
 class Run(Backbone):
-    """A trained net with everything that made it."""
+    """A trained net with everything that made it, and what its samples start from."""
 
     data: str
     net: str
     schedule: str
+    prior: Prior
     condition_on: Literal["labels"] | None = None  # a further input of the net, of images
     train: Training
     seeds: Seeds  # of training

@@ -47,7 +47,7 @@ class JobSpecs(TableRows):
         run = self.params.runs[name]
         view = run.checkpoint_of
         edge = {"edge_run": self.evaluated_run(view.edge_run), "edge_fraction": view.edge_fraction} if view and view.edge_run else {}
-        return RunSpec(**self.run_fields(name, *parts) | {"step": run.step} | edge | own)
+        return RunSpec(**self.run_fields(name, "prior", *parts) | {"step": run.step} | edge | own)
 
     def run_of_sampler(self, name: str, sampler: Sampler) -> RunSpec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
@@ -123,7 +123,8 @@ class JobSpecs(TableRows):
         """Of rule reference; its n is that of the floor."""
         own, found = self.params.evaluation.images, self.params.data[data]
         n = found.floor_n if isinstance(found, Images) and found.floor_n else own.n
-        return specs.ReferenceSpec(features=self.features(), evaluation=specs.Floor(n=n, floor_repeats=own.floor_repeats))
+        floor = specs.Floor(n=n, floor_repeats=own.floor_repeats, neighbours=own.neighbours)
+        return specs.ReferenceSpec(features=self.features(), evaluation=floor)
 
     # -- training -----------------------------------------------------------------------------------------------
 

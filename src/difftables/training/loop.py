@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from difftables.common.arithmetic import sum_in_order
+from difftables.common.clock import Phase
 from difftables.common.files import kept_at, replacing
 from difftables.common.parallel import World
 from difftables.config.run import Training
@@ -146,17 +147,19 @@ def train(
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                 losses, level, *bound = batch_loss(step)
             state.optimiser.clear()
-            with world.answering():
+            with Phase("backward"), world.answering():
                 losses.mean().backward()
-            norm = clip_gradients(state.parameters, settings.clip)
+            with Phase("optimiser"):
+                norm = clip_gradients(state.parameters, settings.clip)
             unread.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
             halt = world.any(bool(stopped))
             reading = (step + 1) % read_every == 0 or (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or halt
             if reading:
                 state.window += [_read(*each, state, world) for each in unread]
                 unread = []
-            state.optimiser.step(rate)
-            torch._foreach_lerp_(state.average, state.values, 1 - decay(step, settings))
+            with Phase("optimiser"):
+                state.optimiser.step(rate)
+                torch._foreach_lerp_(state.average, state.values, 1 - decay(step, settings))
             state.step = step + 1
             if state.step in settings.checkpoints:
                 state.kept[str(state.step)] = [average.clone() for average in state.average]
