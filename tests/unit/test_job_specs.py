@@ -16,7 +16,7 @@ from difftables.config import data as config_data
 from difftables.config import params_file, sampling
 from difftables.config import run as config_run
 from difftables.config.job_specs import SPECS, SampleSpec
-from difftables.config.run import Net
+from difftables.config.nets import Net
 from difftables.planning import plan
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from difftables.common.variants import Verbs
 from difftables.config.data import Data, Features, Frozen, Speech
+from difftables.config.nets import CheckpointSpec
 from difftables.config.run import Schedule
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
 from difftables.config.sampling import Compared, Sampling
@@ -276,6 +277,7 @@ SPECS: Verbs[type[Frozen]] = {
     "download": FetchSpec,
     "extract": ExtractSpec,
     "data": DataSpec,
+    "checkpoint": CheckpointSpec,
     "reference": ReferenceSpec,
     "levels": LevelsSpec,
     "train": TrainSpec,

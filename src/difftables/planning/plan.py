@@ -46,6 +46,11 @@ class Workflow(ResultFiles):
         found = self.params.downloads[archive]
         return {"archive": [found.path]} if found.url else {}
 
+    def checkpoint_inputs(self, name: str) -> Files:
+        """The file of a checkpoint's weights, and the config beside it in a diffusers folder."""
+        weights, *config = self.checkpoint_parts(name)
+        return {"weights": [weights]} | ({"config": config} if config else {})
+
     def unpacked_folders(self, data: str) -> list[str]:
         """The folder that a data set's archive is unpacked to, where it comes from one."""
         archive = self.params.data[data].archive
@@ -173,6 +178,7 @@ class Workflow(ResultFiles):
 
     def curve_files(self) -> list[str]:
         """Loss curves of all trainings that some table uses."""
+        trained = self.trained_runs()
         with_estimator = {run for run, _, sampler in self.sampled_rows() if self.drawing_sampler(sampler).adapt == "estimator"}
         with_estimator |= {row["run"] for row in self.bound_rows() if "adjusted" in row}
         with_estimator |= {
@@ -181,8 +187,8 @@ class Workflow(ResultFiles):
         }  # fmt: skip
         return [
             self.curve_file(run, seed, kind)
-            for run in self.trained_runs() for seed in self.params.runs[run].seeds
-            for kind in ("net", *(["estimator"] if run in with_estimator else []))
+            for run in self.used_runs() for seed in self.params.runs[run].seeds
+            for kind in (*(["net"] if run in trained else []), *(["estimator"] if run in with_estimator else []))
         ]  # fmt: skip
 
     @cached_property
@@ -202,7 +208,8 @@ class Workflow(ResultFiles):
         """Provenance of trainings, searches and samplings, and records of searches: they hold what these jobs cost."""
         rows, curves = self.sampled_rows(), self.curve_files()
         nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
-        estimators = [each for each in nets if self.curve_file(*each, "estimator") in curves]
+        used = [(run, seed) for run in self.used_runs() for seed in self.params.runs[run].seeds]
+        estimators = [each for each in used if self.curve_file(*each, "estimator") in curves]
         searching = [row for row in rows if self.params.samplers[row[2]].schedule in METHODS]
         found = [self.provenance_file("train", *net) for net in nets] + [
             self.provenance_file("train_estimator", *net) for net in estimators
@@ -213,7 +220,8 @@ class Workflow(ResultFiles):
     def benchmark_files(self) -> list[str]:
         """Cost records of the jobs that take time: training, search, sampling."""
         nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
-        estimators = [each for each in nets if self.curve_file(*each, "estimator") in self.curve_files()]
+        used = [(run, seed) for run in self.used_runs() for seed in self.params.runs[run].seeds]
+        estimators = [each for each in used if self.curve_file(*each, "estimator") in self.curve_files()]
         jobs = [f"{verb}/{run}/s{seed}" for verb, known in (("train", nets), ("train_estimator", estimators)) for run, seed in known]
         rows = self.sampled_rows()
         jobs += [f"sample/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows]

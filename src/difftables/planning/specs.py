@@ -5,7 +5,8 @@ from typing import Any
 
 from difftables.common.names import full, local, paper_of
 from difftables.config import job_specs as specs
-from difftables.config.data import Features, Images, Speech
+from difftables.config.data import Features, Images, Speech, shape_of
+from difftables.config.nets import CheckpointSpec
 from difftables.config.params_file import Table
 from difftables.config.run import Adjustment, Backbone, EstimatorNet
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
@@ -37,7 +38,7 @@ class JobSpecs(TableRows):
         """Fields of RunSpec: data set, net and schedule in place of their names, and the `parts` of a run that a job reads."""
         run = self.params.runs[name]
         resolved = {
-            "data": self.dataset(run.data, run.condition_on is not None), "net": self.params.nets[run.net],
+            "data": self.dataset(run.data, run.condition_on is not None), "net": self.params.net_of(name),
             "schedule": self.params.schedules[run.schedule],
         }  # fmt: skip
         return resolved | {key: getattr(run, key) for key in (*OF_BACKBONE, *parts)}
@@ -106,8 +107,9 @@ class JobSpecs(TableRows):
 
     def download_spec(self, file: str) -> specs.FetchSpec:
         """Of rule download."""
-        found = next(d for d in self.params.downloads.values() if d.url and PurePosixPath(d.path).name == file)
-        return specs.FetchSpec(**found.model_dump(include={"url", "sha256", "size"}))
+        archives = {PurePosixPath(d.path).name: d for d in self.params.downloads.values() if d.url}
+        nets = {PurePosixPath(c.path(name)).name: c for name, c in self.params.checkpoints.items() if c.url}
+        return specs.FetchSpec(**(archives | nets)[file].model_dump(include={"url", "sha256", "size"}))
 
     def extract_spec(self, archive: str) -> specs.ExtractSpec:
         """Of rule extract."""
@@ -118,6 +120,12 @@ class JobSpecs(TableRows):
         """Of rule weights."""
         known = {f.url.rsplit("/", 1)[1]: f for f in self.params.features.values() if f.url}
         return specs.FetchSpec(**known[name].model_dump(include={"url", "sha256"}))
+
+    def checkpoint_spec(self, name: str) -> CheckpointSpec:
+        """Of rule checkpoint; the shape is that of the data of the runs that use it."""
+        found = self.params.checkpoints[name]
+        data = next(self.run_fields(run)["data"] for run in self.used_runs() if self.params.runs[run].checkpoint == name)
+        return CheckpointSpec(name=name, format=found.format, sha256=found.sha256, net=found.net, shape=shape_of(data))
 
     def reference_spec(self, data: str) -> specs.ReferenceSpec:
         """Of rule reference; its n is that of the floor."""
@@ -284,13 +292,14 @@ class JobSpecs(TableRows):
 
     def run_notes(self, run: str, paper: str) -> dict[str, Any]:
         """The numbers of a run for a table's foot."""
-        found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
-        return {
+        found, net = self.params.runs[run], self.params.net_of(run).model_extra or {}
+        noted = {
             "schedule": local(found.schedule, paper), "chain": self.training_steps(run),
             "objective": found.objective.kind, "density": found.density,
             "steps": found.step or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
             "dropout": net.get("dropout"), "references": found.target.references,
         }  # fmt: skip
+        return noted if found.checkpoint is None else noted | {"checkpoint": local(found.checkpoint, paper)}
 
     def report_spec(self) -> specs.ReportSpec:
         """Of rule report."""

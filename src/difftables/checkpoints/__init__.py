@@ -1,0 +1,1 @@
+"""Released nets: their files read without running anything, their weights under our names."""

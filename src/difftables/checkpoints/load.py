@@ -1,0 +1,60 @@
+"""A checkpoint's file to the weights of our net, with a report of every tensor in it."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from difftables.checkpoints.convert import architecture, convert
+from difftables.checkpoints.official import Official, read_official
+from difftables.common import registry
+from difftables.common.files import load_into
+from difftables.config.nets import Net
+from difftables.nets import NETS
+from difftables.nets.build import net_of_shape
+
+OWN = "difftables"  # the format whose names are ours
+OF_TRAINING = ("dropout",)  # arguments of nets that no sample depends on
+
+
+def load_checkpoint(path: Path, format: str, net: Net, shape: Mapping[str, int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights of a net, and what was read: which weights, and the tensors used, ignored (no weights), unused and missing.
+
+    Args: path: of a file or a diffusers folder; shape: as `data.shape_of` has it.
+    Raises: ValueError, one line naming the file, where it is not one of the format, or does not hold this net and nothing else.
+    """
+    official = read_official(path, format)
+    module = net_of_shape(net, shape)
+    if format == OWN:
+        load_into(module, official.state, path)
+        weights, tensors = official.state, {"used": sorted(official.state), "ignored": [], "unused": [], "missing": []}
+    else:
+        _same_net(path, official, format, net, shape)
+        weights, found = convert(official.state, format, module)
+        found.require_complete(str(path))
+        tensors = {"used": found.used, "ignored": found.ignored, "unused": found.unused, "missing": found.missing}
+    report = {"format": format, "weights": official.weights, "parameters": sum(each.numel() for each in module.parameters())}
+    return weights, report | {"config": official.config} | tensors
+
+
+def _same_net(path: Path, official: Official, format: str, net: Net, shape: Mapping[str, int]) -> None:
+    """Raise ValueError where the file shows another value of an argument than the net has; some show not all of them."""
+    try:
+        shown = architecture(official.state, format, config=official.config)
+    except ValueError:
+        return  # what the shapes of its tensors do not show
+    if shown["kind"] != net.kind:
+        raise ValueError(f"{path} holds a net of kind {shown['kind']}, not {net.kind}; change the net's kind")
+    parameters = inspect.signature(NETS[net.kind]).parameters
+    defaults = {name: each.default for name, each in parameters.items() if each.default is not each.empty}
+    asked = defaults | (net.model_extra or {}) | {name: value for name, value in shape.items() if name in parameters}
+    for name, value in shown.items():
+        if name in asked and name not in OF_TRAINING and _plain(asked[name]) != _plain(value):
+            where = "the data" if name in registry.SET_BY_DATA else "the net of the checkpoint"
+            raise ValueError(f"{path} holds a net with {name} = {_plain(value)}, but {where} has {_plain(asked[name])}; make them agree")
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, list | tuple) else value
