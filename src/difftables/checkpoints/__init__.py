@@ -1,1 +1,1 @@
-"""Released nets: their files read without running anything, their weights under our names."""
+"""Released nets: their files read without running anything, and their tensors as those of our nets."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from difftables.nets.unet import sinusoid
+from difftables.nets.unet import precision, sinusoid
 
 FOURIER_SCALE = 16.0
 FOURIER_SEED = 0  # of the fixed frequencies: the same for all nets of one width
@@ -22,20 +22,26 @@ class Fourier(nn.Module):
 
     e = [sin(2 pi c f_k), cos(2 pi c f_k)],  f_k ~ N(0, 16^2),  k = 0 .. width - 1
 
-    Args: c_noise: [B].  Returns: [B, 2 width].
+    Args: stored: whether the f_k are a parameter, which no gradient changes, and so part of a checkpoint.
+    In a call: c_noise: [B].  Returns: [B, 2 width].
     Source: Song et al. 2021.
-    Departs: the f_k come from a fixed seed instead of the run's, and are not in checkpoints, which hold only parameters.
+    Departs: the f_k come from a fixed seed instead of the run's; unless `stored` they are not in checkpoints.
     """
 
     frequencies: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, stored: bool = False) -> None:
         super().__init__()
         drawn = torch.randn(width, generator=torch.Generator().manual_seed(FOURIER_SEED), device="cpu")
-        self.register_buffer("frequencies", torch.empty(width).copy_(FOURIER_SCALE * drawn), persistent=False)
+        frequencies = torch.empty(width).copy_(FOURIER_SCALE * drawn)
+        if stored:
+            self.frequencies = nn.Parameter(frequencies, requires_grad=False)
+        else:
+            self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, c_noise: Tensor) -> Tensor:
-        angle = 2 * math.pi * c_noise.float()[:, None] * self.frequencies
+        dtype = torch.promote_types(self.frequencies.dtype, torch.float32)
+        angle = 2 * math.pi * c_noise.to(dtype)[:, None] * self.frequencies
         return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
@@ -189,6 +195,7 @@ class NCSNpp(nn.Module):
         rescale: whether every sum of two branches is divided by sqrt(2).
         residual_input: whether the input, halved again and again, is added on the way down ("progressive input: residual").
         augment: number of augmentation labels of a sample, 0 for none; a call without labels has labels of zero.
+        stored_frequencies: whether those of the Fourier embedding are in checkpoints, as a released net's, or from a fixed seed.
         classes: number of classes; `cond`, [B], int64, then names each sample's class. 0 for none.
     Raises: ValueError when `size` cannot be halved often enough or the embedding is unknown; in a call, for a missing class, or for
         augmentation labels without `augment`.
@@ -200,7 +207,7 @@ class NCSNpp(nn.Module):
     def __init__(
         self, size: int, channels: int, width: int, mult: Sequence[int], blocks: int, attention: Sequence[int], dropout: float,
         embedding: str = "fourier", fir: bool = True, biggan: bool = True, rescale: bool = True, residual_input: bool = True,
-        augment: int = 0, classes: int = 0,
+        augment: int = 0, classes: int = 0, stored_frequencies: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         last = len(mult) - 1
@@ -209,8 +216,8 @@ class NCSNpp(nn.Module):
         if embedding not in ("positional", "fourier"):
             raise ValueError(f"embedding is 'positional' or 'fourier', not {embedding!r}")
         embedded, inside = width if embedding == "positional" else 2 * width, 4 * width
-        self.width, self.rescale = width, rescale
-        self.fourier = Fourier(width) if embedding == "fourier" else None
+        self.size, self.width, self.biggan, self.rescale = size, width, biggan, rescale
+        self.fourier = Fourier(width, stored_frequencies) if embedding == "fourier" else None
         self.classes = _xavier(nn.Linear(classes, embedded)) if classes else None
         self.augment = _xavier(nn.Linear(augment, embedded, bias=False)) if augment else None
         self.embed = nn.Sequential(_xavier(nn.Linear(embedded, inside)), nn.SiLU(), _xavier(nn.Linear(inside, inside)))
@@ -269,7 +276,7 @@ class NCSNpp(nn.Module):
 
     def _embedded(self, c_noise: Tensor, cond: Tensor | None, augment: Tensor | None) -> Tensor:
         """The embedding that all blocks receive, [B, 4 width], of the level, plus W (one-hot sqrt(classes)) + b, plus W' augment."""
-        embedded = sinusoid(c_noise, self.width) if self.fourier is None else self.fourier(c_noise)
+        embedded = sinusoid(c_noise, self.width, precision(self.inlet)) if self.fourier is None else self.fourier(c_noise)
         if self.classes is not None:
             if cond is None:
                 raise ValueError("a net with classes needs the class of each sample; set the run's `condition_on: labels`")

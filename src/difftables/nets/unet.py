@@ -1,33 +1,71 @@
 """The U-Nets of DDPM (Ho et al. 2020) and Improved DDPM (Nichol and Dhariwal 2021), as one net F(x, c_noise, cond)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from difftables.common.variants import Variants
 
-def sinusoid(c_noise: Tensor, width: int) -> Tensor:
+
+def sinusoid(c_noise: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Embed a scalar per sample as sines and cosines.
 
     e = [sin(c w_k), cos(c w_k)],  w_k = 10000^(-k / (width/2 - 1)),  k = 0 .. width/2 - 1
 
-    Args: c_noise: [B].  Returns: [B, width].
+    Args: c_noise: [B]; dtype: of the angles.  Returns: [B, width].
     Source: Ho et al. 2020, App. B; the denominator half - 1 is that of the released code.
     """
     half = width // 2
     rates = torch.exp(-math.log(10000) / max(half - 1, 1) * torch.arange(half, device=c_noise.device))
-    angle = c_noise.float()[:, None] * rates
+    angle = c_noise.to(dtype)[:, None] * rates  # rates are single in all released code
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    """32 groups as in the papers' nets; in narrow ones at least 4 channels a group."""
-    groups = 32 if channels >= 64 and channels % 32 == 0 else min(32, max(1, channels // 4))
-    while channels % groups:
-        groups -= 1
-    return nn.GroupNorm(groups, channels, eps=1e-6)
+def cosines_first(c_noise: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Embed a scalar per sample as cosines and sines, with rates that stay above 1 / 10000.
+
+    e = [cos(c w_k), sin(c w_k)],  w_k = 10000^(-k / (width/2)),  k = 0 .. width/2 - 1
+
+    Args: c_noise: [B]; dtype: of the angles.  Returns: [B, width].
+    Source: Improved DDPM's released code.
+    """
+    half = width // 2
+    rates = torch.exp(-math.log(10000) / half * torch.arange(half, device=c_noise.device))
+    angle = c_noise.to(dtype)[:, None] * rates  # rates are single in all released code
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+def pad_after(x: Tensor) -> Tensor:
+    """x with one row of zeros below and one column at the right.  Source: DDPM's released code."""
+    return F.pad(x, (0, 1, 0, 1))
+
+
+def pad_around(x: Tensor) -> Tensor:
+    """x with one row or column of zeros on each side.  Source: Improved DDPM's released code."""
+    return F.pad(x, (1, 1, 1, 1))
+
+
+EMBEDDINGS: Variants[Callable[[Tensor, int, torch.dtype], Tensor]] = {"ddpm": sinusoid, "iddpm": cosines_first}
+PADDINGS: Variants[Callable[[Tensor], Tensor]] = {"asymmetric": pad_after, "symmetric": pad_around}
+Norm = Callable[[int], nn.GroupNorm]  # channels to a norm
+
+
+def precision(layer: nn.Conv2d) -> torch.dtype:
+    """The precision of a net's angles, from that of its weights: double in a net of doubles, else single."""
+    return torch.promote_types(layer.weight.dtype, torch.float32)
+
+
+def group_norm(channels: int, groups: int = 0, eps: float = 1e-6) -> nn.GroupNorm:
+    """A norm of that many groups; with 0 of 32 as in the papers' nets, in narrow ones of at least 4 channels a group."""
+    if not groups:
+        groups = 32 if channels >= 64 and channels % 32 == 0 else min(32, max(1, channels // 4))
+        while channels % groups:
+            groups -= 1
+    return nn.GroupNorm(groups, channels, eps=eps)
 
 
 def _start_at_zero(layer: nn.Conv2d) -> None:
@@ -41,21 +79,25 @@ class ResBlock(nn.Module):
     """GroupNorm, SiLU, convolution, twice; [B, C, H, W] to [B, C', H, W].
 
     The level embedding is added before the second norm, or with `scale_shift` scales and shifts what comes out of it:
-    norm(h) (1 + w) + b.  Source: Ho et al. 2020; Nichol and Dhariwal 2021 for `scale_shift`.
+    norm(h) (1 + w) + b.  Args: resample: halves or doubles height and width before the first convolution and in the skip.
+    Source: Ho et al. 2020; Nichol and Dhariwal 2021 for `scale_shift`; Dhariwal and Nichol 2021 (ADM) for `resample`.
     """
 
-    def __init__(self, inner: int, outer: int, embedding: int, dropout: float, scale_shift: bool = False) -> None:
+    def __init__(
+        self, inner: int, outer: int, embedding: int, dropout: float, scale_shift: bool = False, norm: Norm = group_norm,
+        resample: nn.Module | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.scale_shift = scale_shift
-        self.norm1, self.conv1 = _norm(inner), nn.Conv2d(inner, outer, 3, padding=1)
+        self.scale_shift, self.resample = scale_shift, nn.Identity() if resample is None else resample
+        self.norm1, self.conv1 = norm(inner), nn.Conv2d(inner, outer, 3, padding=1)
         self.project = nn.Linear(embedding, outer * (1 + scale_shift))
-        self.norm2, self.conv2 = _norm(outer), nn.Conv2d(outer, outer, 3, padding=1)
+        self.norm2, self.conv2 = norm(outer), nn.Conv2d(outer, outer, 3, padding=1)
         self.drop = nn.Dropout(dropout)
         self.skip = nn.Identity() if inner == outer else nn.Conv2d(inner, outer, 1)
         _start_at_zero(self.conv2)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv1(self.resample(F.silu(self.norm1(x))))
         modulation = self.project(F.silu(embedding))[:, :, None, None]
         if self.scale_shift:
             scale, shift = modulation.chunk(2, dim=1)
@@ -63,17 +105,24 @@ class ResBlock(nn.Module):
         else:
             h = self.norm2(h + modulation)
         h = self.conv2(self.drop(F.silu(h)))
-        return self.skip(x) + h
+        return self.skip(self.resample(x)) + h
+
+
+def heads_of(channels: int, head_width: int) -> int:
+    """Heads of that many channels each.  Raises: ValueError where they do not share the channels."""
+    if channels % head_width:
+        raise ValueError(f"attention over {channels} channels cannot have heads of {head_width}; change width, mult or head_width")
+    return channels // head_width
 
 
 class Attention(nn.Module):
     """Self-attention over pixels with a residual connection, [B, C, H, W] to the same; heads share the channels."""
 
-    def __init__(self, channels: int, heads: int = 1) -> None:
+    def __init__(self, channels: int, heads: int = 1, norm: Norm = group_norm) -> None:
         super().__init__()
         if channels % heads:
             raise ValueError(f"attention over {channels} channels cannot have {heads} heads; change width, mult or heads")
-        self.norm, self.heads = _norm(channels), heads
+        self.norm, self.heads = norm(channels), heads
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = nn.Conv2d(channels, channels, 1)
         _start_at_zero(self.out)
@@ -89,14 +138,14 @@ class Attention(nn.Module):
 
 
 class Down(nn.Module):
-    """Halve height and width by a strided convolution, padded at the right and bottom as in the released code."""
+    """Halve height and width by a strided convolution, after one of PADDINGS."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, padding: str = "asymmetric") -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.conv, self.pad = nn.Conv2d(channels, channels, 3, stride=2), PADDINGS[padding]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (0, 1, 0, 1)))
+        return self.conv(self.pad(x))
 
 
 class Up(nn.Module):
@@ -126,28 +175,47 @@ class UNet(nn.Module):
         variance: whether the output has as many channels again, for the variance.
         classes: number of classes; `cond`, [B], int64, then names each sample's class. 0 for none.
         extra: channels of a low-resolution image `low`, which is enlarged bilinearly and joined with the input (of an upsampler).
-    Raises: ValueError when `size` cannot be halved often enough; in a call, for a missing class.
-    Source: Ho et al. 2020, App. B; Nichol and Dhariwal 2021 (Improved DDPM) for all after dropout.
-    Departs: the level is embedded as in DDPM's code in both; Improved DDPM's has the cosines first and w_k = 10000^(-k / half).
+        embedding: of c_noise, one of EMBEDDINGS.
+        padding: before a strided convolution, one of PADDINGS.
+        eps: added to the variance in the norms.
+        groups: of every norm; 0: 32, and fewer in narrow nets (`group_norm`).
+        head_width: channels of a head, in place of `heads`, which then is 1; 0: `heads` decides.
+    Raises: ValueError when `size` cannot be halved often enough, for an unknown embedding or padding, for heads that do not divide the
+        channels; in a call, for a missing class.
+    Source: Ho et al. 2020, App. B; Nichol and Dhariwal 2021 (Improved DDPM) for all after dropout. The defaults are DDPM's wiring;
+        Improved DDPM's released code has embedding iddpm, padding symmetric, eps 1e-5. The library diffusers has both, groups
+        and head_width.
     """
 
     def __init__(
         self, size: int, channels: int, width: int, mult: Sequence[int], blocks: int,
         attention: Sequence[int], dropout: float, heads: int = 1, scale_shift: bool = False, variance: bool = False,
-        classes: int = 0, extra: int = 0,
+        classes: int = 0, extra: int = 0, embedding: str = "ddpm", padding: str = "asymmetric", eps: float = 1e-6,
+        groups: int = 0, head_width: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         if size % 2 ** (len(mult) - 1):
             raise ValueError(f"a U-Net of {len(mult)} resolutions needs a multiple of {2 ** (len(mult) - 1)} px, not {size}")
-        embedding = 4 * width
-        self.width = width
-        self.embed = nn.Sequential(nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        self.classes = nn.Embedding(classes, embedding) if classes else None
+        for what, name, names in (("embedding", embedding, EMBEDDINGS), ("padding", padding, PADDINGS)):
+            if name not in names:
+                raise ValueError(f"{what} of a U-Net is {' or '.join(map(repr, names))}, not {name!r}")
+        if head_width and heads > 1:
+            raise ValueError(f"a U-Net has heads = {heads} and head_width = {head_width}; set one of them")
+        inside, norm = 4 * width, partial(group_norm, groups=groups, eps=eps)
+        self.size, self.width, self.embedding = size, width, EMBEDDINGS[embedding]
+        self.embed = nn.Sequential(nn.Linear(width, inside), nn.SiLU(), nn.Linear(inside, inside))
+        self.classes = nn.Embedding(classes, inside) if classes else None
         self.inlet = nn.Conv2d(channels + extra, width, 3, padding=1)
 
+        def residual(inner: int, outer: int) -> ResBlock:
+            return ResBlock(inner, outer, inside, dropout, scale_shift, norm)
+
+        def attend(features: int) -> Attention:
+            return Attention(features, heads_of(features, head_width) if head_width else heads, norm)
+
         def block(inner: int, outer: int, pixels: int) -> nn.ModuleList:
-            parts: list[nn.Module] = [ResBlock(inner, outer, embedding, dropout, scale_shift)]
-            return nn.ModuleList([*parts, Attention(outer, heads)] if pixels in attention else parts)
+            parts: list[nn.Module] = [residual(inner, outer)]
+            return nn.ModuleList([*parts, attend(outer)] if pixels in attention else parts)
 
         features, skips, pixels = width, [width], size
         self.down = nn.ModuleList()
@@ -157,11 +225,11 @@ class UNet(nn.Module):
                 features = width * m
                 skips.append(features)
             if i + 1 < len(mult):
-                self.down.append(nn.ModuleList([Down(features)]))
+                self.down.append(nn.ModuleList([Down(features, padding)]))
                 skips.append(features)
                 pixels //= 2
-        ends = [ResBlock(features, features, embedding, dropout, scale_shift) for _ in range(2)]
-        self.middle = nn.ModuleList([ends[0], Attention(features, heads), ends[1]])
+        ends = [residual(features, features) for _ in range(2)]
+        self.middle = nn.ModuleList([ends[0], attend(features), ends[1]])
         self.up = nn.ModuleList()
         for i, m in reversed(list(enumerate(mult))):
             for _ in range(blocks + 1):
@@ -170,11 +238,11 @@ class UNet(nn.Module):
             if i > 0:
                 self.up.append(nn.ModuleList([Up(features)]))
                 pixels *= 2
-        self.norm, self.outlet = _norm(features), nn.Conv2d(features, channels * (1 + variance), 3, padding=1)
+        self.norm, self.outlet = norm(features), nn.Conv2d(features, channels * (1 + variance), 3, padding=1)
         _start_at_zero(self.outlet)
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Tensor | None = None, low: Tensor | None = None) -> Tensor:
-        e = self.embed(sinusoid(c_noise, self.width))
+        e = self.embed(self.embedding(c_noise, self.width, precision(self.inlet)))
         if self.classes is not None:
             if cond is None:
                 raise ValueError("a net with classes needs the class of each sample; set the run's `condition_on: labels`")
@@ -184,17 +252,18 @@ class UNet(nn.Module):
         h = self.inlet(x)
         skips = [h]
         for parts in self.down:
-            h = _run(parts, h, e)
+            h = run_parts(parts, h, e)
             skips.append(h)
-        h = _run(self.middle, h, e)
+        h = run_parts(self.middle, h, e)
         for parts in self.up:
             if isinstance(next(parts.children()), ResBlock):
                 h = torch.cat([h, skips.pop()], dim=1)
-            h = _run(parts, h, e)
+            h = run_parts(parts, h, e)
         return self.outlet(F.silu(self.norm(h)))
 
 
-def _run(parts: nn.Module, h: Tensor, e: Tensor) -> Tensor:
+def run_parts(parts: nn.Module, h: Tensor, e: Tensor) -> Tensor:
+    """h through residual blocks, which receive the embedding e, and layers that do not."""
     for part in parts.children():
         h = part(h, e) if isinstance(part, ResBlock) else part(h)
     return h
