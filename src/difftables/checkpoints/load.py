@@ -17,6 +17,7 @@ from difftables.nets.build import net_of_shape
 
 OWN = "difftables"  # the format whose names are ours
 OF_TRAINING = ("dropout",)  # arguments of nets that no sample depends on
+UNSHOWN = ("size", "heads", "head_width", "groups", "fir", "factors")  # those that tensors may not show
 
 
 def load_checkpoint(path: Path, format: str, net: Net, shape: Mapping[str, int]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -39,22 +40,46 @@ def load_checkpoint(path: Path, format: str, net: Net, shape: Mapping[str, int])
     return weights, report | {"config": official.config} | tensors
 
 
-def _same_net(path: Path, official: Official, format: str, net: Net, shape: Mapping[str, int]) -> None:
-    """Raise ValueError where the file shows another value of an argument than the net has; some show not all of them."""
+def shown_net(path: Path, official: Official, format: str, stated: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Kind and arguments of the net that a file holds, and the shape of data that it is for.
+
+    Args: stated: arguments that neither tensors nor config show.
+    Raises: ValueError naming an argument that has to be stated.
+    """
+    if format == OWN:
+        if "kind" not in stated:
+            raise ValueError("our own files do not show their net; state it, e.g. --net kind=unet --net width=16 --net size=8, as its run has it")
+        found = dict(stated)
+    else:
+        found = _read(path, official, format, stated)
+    shape = {name: found.pop(name) for name in registry.SET_BY_DATA if name in found}
+    return found, shape
+
+
+def _read(path: Path, official: Official, format: str, stated: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        shown = architecture(official.state, format, config=official.config)
-    except ValueError:
-        return  # what the shapes of its tensors do not show
-    if shown["kind"] != net.kind:
-        raise ValueError(f"{path} holds a net of kind {shown['kind']}, not {net.kind}; change the net's kind")
+        return architecture(official.state, format, stated, official.config)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _same_net(path: Path, official: Official, format: str, net: Net, shape: Mapping[str, int]) -> None:
+    """Raise ValueError where the file shows another value of an argument than the net has."""
     parameters = inspect.signature(NETS[net.kind]).parameters
     defaults = {name: each.default for name, each in parameters.items() if each.default is not each.empty}
     asked = defaults | (net.model_extra or {}) | {name: value for name, value in shape.items() if name in parameters}
+    if format == "diffusers":
+        shown = _read(path, official, format, {})  # its config shows all
+    else:
+        shown = _read(path, official, format, {name: asked[name] for name in UNSHOWN if name in asked})
+    if shown["kind"] != net.kind:
+        raise ValueError(f"{path} holds a net of kind {shown['kind']}, not {net.kind}; change the net's kind")
     for name, value in shown.items():
         if name in asked and name not in OF_TRAINING and _plain(asked[name]) != _plain(value):
-            where = "the data" if name in registry.SET_BY_DATA else "the net of the checkpoint"
-            raise ValueError(f"{path} holds a net with {name} = {_plain(value)}, but {where} has {_plain(asked[name])}; make them agree")
+            where = "the data have" if name in registry.SET_BY_DATA else "the checkpoint's net has"
+            raise ValueError(f"{path} holds a net with {name} = {_plain(value)}, but {where} {_plain(asked[name])}; make them agree")
 
 
 def _plain(value: Any) -> Any:
+    """A sequence as a list."""
     return list(value) if isinstance(value, list | tuple) else value

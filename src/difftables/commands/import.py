@@ -61,7 +61,7 @@ def imported(path: Path, format: str, name: str, known: dict[str, Any], into: Pa
     from difftables.config.nets import Net
 
     official = read_official(path, format)
-    arguments, shape = shown_net(official, format, known)
+    arguments, shape = shown_net(path, official, format, known)
     _, report = load_checkpoint(path, format, Net(**arguments), shape)
     weights = path if path.is_file() else next(each / WEIGHTS for each in (path, path / "unet") if (each / WEIGHTS).is_file())
     entry = {"format": format, "file": str(path), "sha256": sha256(weights), "net": arguments}
