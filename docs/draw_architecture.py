@@ -13,7 +13,7 @@ TINTS = {"what people ask for": "#e8eef7", "mathematics": "#eef5e9", "from a pla
 GROUPS = {
     "shared": ("common", "provenance"),
     "what people ask for": ("config", "papers", "planning"),
-    "mathematics": ("nets", "data", "diffusion", "training", "estimation", "sampling", "metrics", "search", "studies"),
+    "mathematics": ("nets", "checkpoints", "data", "diffusion", "training", "estimation", "sampling", "metrics", "search", "studies"),
     "from a plan to a page": ("report", "jobs", "commands"),
 }
 

@@ -65,10 +65,10 @@ def every_job(plan):
     found |= {("reference", data): ((data,), {}) for data in sets if plan.params.data[data].medium == "images"}
     found |= {("levels", name): ((name,), {}) for name in {plan.levels_name(run) for run in runs if plan.level_inputs(run)}}
     found |= {("train", *of): (of, plan.train_inputs(of[0])) for of in trained}
+    found |= {("checkpoint", name): ((name,), plan.checkpoint_inputs(name)) for name in plan.used_checkpoints()}
+    used = [(run, str(seed)) for run in plan.used_runs() for seed in plan.params.runs[run].seeds]
     found |= {
-        ("train_estimator", *of): (of, plan.train_inputs(of[0]))
-        for of in trained
-        if plan.curve_file(*of, "estimator") in plan.curve_files()
+        ("train_estimator", *of): (of, plan.train_inputs(of[0])) for of in used if plan.curve_file(*of, "estimator") in plan.curve_files()
     }
     found |= {("search", *of): ((of[0], of[2]), plan.search_inputs(*of)) for of in rows if plan.params.samplers[of[2]].schedule in METHODS}
     found |= {("sample", *of): ((of[0], of[2]), plan.sample_inputs(*of)) for of in rows}
@@ -81,6 +81,8 @@ def every_job(plan):
     archives = {plan.params.data[data].archive for data in sets} - {None}
     found |= {("extract", archive): ((archive,), plan.archive_inputs(archive)) for archive in archives}
     fetched = {Path(path).name for archive in archives for paths in plan.archive_inputs(archive).values() for path in paths}
+    checkpoints = {name: plan.params.checkpoints[name] for name in plan.used_checkpoints()}
+    fetched |= {Path(entry.path(name)).name for name, entry in checkpoints.items() if entry.url}
     found |= {("download", file): ((file,), {}) for file in fetched}
     found |= {("weights", Path(path).name): ((Path(path).name,), {}) for path in plan.weight_files()}
     return found | {("report",): ((), {"tables": plan.table_files(".json"), "curves": plan.curve_files()})}

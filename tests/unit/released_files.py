@@ -20,7 +20,8 @@ def edm_objects(state, monkeypatch, class_name="EDMPrecond", **kwargs):
     def _reconstruct_persistent_obj(meta):
         raise AssertionError("the official reader was called")
 
-    _reconstruct_persistent_obj.__module__, _reconstruct_persistent_obj.__qualname__ = "torch_utils.persistence", "_reconstruct_persistent_obj"
+    _reconstruct_persistent_obj.__module__ = module.__name__
+    _reconstruct_persistent_obj.__qualname__ = "_reconstruct_persistent_obj"
     module._reconstruct_persistent_obj = _reconstruct_persistent_obj
     monkeypatch.setitem(sys.modules, "torch_utils", package)
     monkeypatch.setitem(sys.modules, "torch_utils.persistence", module)

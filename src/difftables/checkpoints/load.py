@@ -48,7 +48,7 @@ def shown_net(path: Path, official: Official, format: str, stated: Mapping[str, 
     """
     if format == OWN:
         if "kind" not in stated:
-            raise ValueError("our own files do not show their net; state it, e.g. --net kind=unet --net width=16 --net size=8, as its run has it")
+            raise ValueError(f"{path} does not show its net; state what its run has, e.g. --net kind=unet --net width=16 --net size=8")
         found = dict(stated)
     else:
         found = _read(path, official, format, stated)

@@ -44,8 +44,8 @@ class Known:
 class Kept:
     """An object of a class that is not run: its class's name and its attributes."""
 
-    class_name = ""
-    state: dict[str, Any] = {}
+    class_name: str = ""
+    state: Any = None
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, dict):
@@ -177,11 +177,11 @@ def read_archive(path: Path) -> Any:
             if folder is None:
                 raise ValueError(f"{path} is an archive without data.pkl, so that no torch.save wrote it")
             if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
-                raise ValueError(f"{path} was written with the byte order {archive.read(f'{folder}byteorder')!r}; save it on another machine")
+                raise ValueError(f"{path} was written with another byte order than little; save it on another machine")
             known = dict[str, torch.TypedStorage]()
 
             def storage(pid: Any) -> torch.TypedStorage:
-                if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage" or not all(isinstance(each, str) for each in pid[1:3]):
+                if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != "storage" or [type(each) for each in pid[1:3]] != [str, str]:
                     raise Refused("names an object outside itself that is no storage")
                 if pid[2] not in known:
                     raw = bytearray(archive.read(f"{folder}data/{pid[2]}"))

@@ -114,6 +114,22 @@ class Download(Frozen):
         return f".cache/extracted/{name}/{self.sha256[:12] if self.sha256 else 'unchecked'}"
 
 
+class FetchSpec(Frozen):
+    """Of rules download and weights."""
+
+    url: str
+    sha256: str | None = None
+    size: PositiveInt | None = None
+
+
+class ExtractSpec(Frozen):
+    """Of rule extract."""
+
+    archive: str
+    sha256: str | None = None
+    by_hand: str | None = None
+
+
 def _inside(root: str | None, archive: str | None) -> None:
     """Raise ValueError where a root inside an archive is none."""
     path = PurePosixPath(root or "")

@@ -13,7 +13,8 @@ from difftables.config.run import Run, Schedule
 from difftables.config.sampling import Sampler, Searches
 
 SCALES = ("smoke", "laptop", "gpu", "paper")
-OF_PAPER = ("page", "schedules", "nets", "checkpoints", "runs", "samplers", "tables")  # keys of a paper's params files; all others are shared
+# Keys of a paper's params files; all others are shared.
+OF_PAPER = ("page", "schedules", "nets", "checkpoints", "runs", "samplers", "tables")
 LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
 
 

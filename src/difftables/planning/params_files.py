@@ -19,7 +19,7 @@ from difftables.papers.folder import PAPERS, parse
 
 NAMED = ("schedules", "nets", "checkpoints", "runs", "samplers")  # sections of a paper whose entries other files may name
 # Keys of an entry that name another entry, by section.
-REFERENCES = {section: ("like",) for section in NAMED} | {"runs": ("like", "net", "schedule")}
+REFERENCES = dict.fromkeys(NAMED, ("like",)) | {"runs": ("like", "net", "schedule")}
 # What a run that evaluates another one's checkpoint cannot change, since it trains nothing.
 OF_TRAINING = (
     "data", "net", "schedule", "corruption", "density", "target", "weight", "penalty", "loss_through", "objective", "condition_on",

@@ -1,16 +1,11 @@
 """Where the files of a scale lie. No torch in here."""
 
-from pathlib import Path
-
-from difftables.common import registry
-from difftables.common.errors import ConfigError
-from difftables.config.data import shape_of
+from difftables.planning.checkpoint_files import CheckpointFiles
 from difftables.planning.params import Loaded
-from difftables.planning.specs import JobSpecs
 from difftables.planning.table_rows import Row
 
 
-class ResultFiles(JobSpecs):
+class ResultFiles(CheckpointFiles):
     """Paths of what the jobs of one scale write, from the repository's root.
 
     Args: params: a checked configuration.
@@ -19,40 +14,7 @@ class ResultFiles(JobSpecs):
 
     def __init__(self, params: Loaded) -> None:
         super().__init__(params)
-        self.root = f"results/{params.scale}"
-        self.store, self.tables = f"{self.root}/store", f"{self.root}/tables"
-        try:
-            for name in self.used_checkpoints():
-                self._check_checkpoint(name)
-        except ConfigError as error:
-            raise ConfigError(params.files.located(str(error))) from None
-
-    def _check_checkpoint(self, name: str) -> None:
-        """Raise ConfigError where a checkpoint's file is not there, or where the data of its runs ask for nets of several shapes."""
-        first, *others = (run for run in self.used_runs() if self.params.runs[run].checkpoint == name)
-        shape = shape_of(self.run_fields(first)["data"])
-        for run in others:
-            if (other := shape_of(self.run_fields(run)["data"])) != shape:
-                raise ConfigError(
-                    f"runs.{run}.net.checkpoint is {name!r}, but its data ask for a net of {_words(other)}, those of run {first!r} for "
-                    f"one of {_words(shape)}; write a second checkpoint"
-                )
-        made = Path(self.checkpoint_file(name))
-        for path in () if self.params.checkpoints[name].url or made.exists() else self.checkpoint_parts(name):
-            if not Path(path).is_file():
-                beside = next(Path(path).parent.glob("*.bin"), None)
-                pickled = f"; {beside} is a pickle, which is not opened: save the model with safe_serialization=True" if beside else ""
-                raise ConfigError(f"checkpoints.{name}.file: {path} does not exist{pickled}")
-
-    def checkpoint_parts(self, name: str) -> list[str]:
-        """The files of a checkpoint: one, or the weights and config.json of a diffusers folder, which may be in its folder unet."""
-        entry = self.params.checkpoints[name]
-        path = Path(entry.path(name))
-        weights, config = (registry.constant(f"checkpoints.official.{each}") for each in ("WEIGHTS", "CONFIG"))
-        if entry.url or entry.format != "diffusers" or path.suffix == ".safetensors":
-            return [str(path)]
-        folder = path / "unet" if (path / "unet" / config).exists() else path
-        return [str(folder / weights), str(folder / config)]
+        self.tables = f"{self.root}/tables"
 
     def weight_files(self) -> list[str]:
         """The feature network's weights file, where it is not shipped in a package."""
@@ -93,10 +55,6 @@ class ResultFiles(JobSpecs):
             return self.checkpoint_file(checkpoint)
         return f"{self.store}/nets/{self.trained_run(run)}/s{seed}/{kind}.safetensors"
 
-    def checkpoint_file(self, name: str, suffix: str = ".safetensors") -> str:
-        """The file of a checkpoint as our net, or of the report on its tensors."""
-        return f"{self.store}/checkpoints/{name}{suffix}"
-
     def curve_file(self, run: str, seed: int, kind: str = "net") -> str:
         """The loss curve of a run's training."""
         return f"{self.tables}/curves/{self.trained_run(run)}-s{seed}-{kind}.csv"
@@ -109,7 +67,3 @@ class ResultFiles(JobSpecs):
         """The file with the provenance of a job of a row."""
         run, seed, sampler = row
         return self.provenance_file(verb, run, seed, self.stem(run, sampler))
-
-
-def _words(shape: dict[str, int]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in shape.items())

@@ -5,8 +5,7 @@ from typing import Any
 
 from difftables.common.names import full, local, paper_of
 from difftables.config import job_specs as specs
-from difftables.config.data import Features, Images, Speech, shape_of
-from difftables.config.nets import CheckpointSpec
+from difftables.config.data import ExtractSpec, Features, FetchSpec, Images, Speech
 from difftables.config.params_file import Table
 from difftables.config.run import Adjustment, Backbone, EstimatorNet
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
@@ -105,27 +104,21 @@ class JobSpecs(TableRows):
         """Of rule data."""
         return specs.DataSpec(data=self.dataset(data))
 
-    def download_spec(self, file: str) -> specs.FetchSpec:
+    def download_spec(self, file: str) -> FetchSpec:
         """Of rule download."""
         archives = {PurePosixPath(d.path).name: d for d in self.params.downloads.values() if d.url}
         nets = {PurePosixPath(c.path(name)).name: c for name, c in self.params.checkpoints.items() if c.url}
-        return specs.FetchSpec(**(archives | nets)[file].model_dump(include={"url", "sha256", "size"}))
+        return FetchSpec(**(archives | nets)[file].model_dump(include={"url", "sha256", "size"}))
 
-    def extract_spec(self, archive: str) -> specs.ExtractSpec:
+    def extract_spec(self, archive: str) -> ExtractSpec:
         """Of rule extract."""
         found = self.params.downloads[archive]
-        return specs.ExtractSpec(archive=found.path, sha256=found.sha256, by_hand=found.by_hand)
+        return ExtractSpec(archive=found.path, sha256=found.sha256, by_hand=found.by_hand)
 
-    def weights_spec(self, name: str) -> specs.FetchSpec:
+    def weights_spec(self, name: str) -> FetchSpec:
         """Of rule weights."""
         known = {f.url.rsplit("/", 1)[1]: f for f in self.params.features.values() if f.url}
-        return specs.FetchSpec(**known[name].model_dump(include={"url", "sha256"}))
-
-    def checkpoint_spec(self, name: str) -> CheckpointSpec:
-        """Of rule checkpoint; the shape is that of the data of the runs that use it."""
-        found = self.params.checkpoints[name]
-        data = next(self.run_fields(run)["data"] for run in self.used_runs() if self.params.runs[run].checkpoint == name)
-        return CheckpointSpec(name=name, format=found.format, sha256=found.sha256, net=found.net, shape=shape_of(data))
+        return FetchSpec(**known[name].model_dump(include={"url", "sha256"}))
 
     def reference_spec(self, data: str) -> specs.ReferenceSpec:
         """Of rule reference; its n is that of the floor."""

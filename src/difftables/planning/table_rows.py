@@ -179,10 +179,6 @@ class TableRows:
         """All runs whose nets some table needs and that are trained here: no checkpoint brings them."""
         return [run for run in self.used_runs() if self.params.runs[run].checkpoint is None]
 
-    def used_checkpoints(self) -> list[str]:
-        """All checkpoints whose nets some table needs."""
-        return sorted({name for run in self.used_runs() if (name := self.params.runs[run].checkpoint) is not None})
-
     def used_runs(self) -> list[str]:
         """All runs whose nets some table needs."""
         used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.bound_rows()}
