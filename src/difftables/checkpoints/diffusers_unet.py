@@ -69,14 +69,15 @@ def architecture(facts: Facts) -> dict[str, Any]:
 
 def _same_wiring(config: Mapping[str, Any]) -> None:
     """Raise ValueError naming an argument of UNet2DModel that no option of our U-Net stands for."""
+    scale_shift = config["resnet_time_scale_shift"] == "scale_shift"  # whose middle attends without a norm, unless its groups are named
     widths, down, up = config["block_out_channels"], config["down_block_types"], config["up_block_types"]
     fits = {name: config[name] == value for name, value in ONLY.items()} | {
         "act_fn": config["act_fn"] in ("silu", "swish"),
         "flip_sin_to_cos": (config["flip_sin_to_cos"], config["freq_shift"]) in EMBEDDINGS,
         "downsample_padding": config["downsample_padding"] in PADDINGS,
-        "resnet_time_scale_shift": config["resnet_time_scale_shift"] in ("default", "scale_shift"),
+        "resnet_time_scale_shift": scale_shift or config["resnet_time_scale_shift"] == "default",
         "time_embedding_dim": config["time_embedding_dim"] in (None, 4 * widths[0]),
-        "attn_norm_num_groups": config["attn_norm_num_groups"] in (None, config["norm_num_groups"]),
+        "attn_norm_num_groups": config["attn_norm_num_groups"] in (config["norm_num_groups"], *([] if scale_shift else [None])),
         "norm_num_groups": isinstance(config["norm_num_groups"], int),
         "block_out_channels": all(width % widths[0] == 0 for width in widths),
         "down_block_types": set(down) <= set(WITH_ATTENTION),

@@ -138,8 +138,17 @@ def _resolutions(net: dict[str, Any], data: Data) -> None:
         raise ValueError(f"has attention at {missing[0]} px, which is none of the resolutions {', '.join(map(str, sizes))} px")
     heads, attending = net.get("heads", 1), {*net["attention"], sizes[-1]}  # the middle always attends
     channels = [net["width"] * m for m, pixels in zip(net["mult"], sizes, strict=True) if pixels in attending]
-    if odd := [count for count in channels if count % heads]:
-        raise ValueError(f"has heads = {heads}, which do not divide {odd[0]} channels, for the images")
+    for name, parts in (("heads", heads), ("head_width", net.get("head_width") or 1)):
+        if odd := [count for count in channels if count % parts]:
+            raise ValueError(f"has {name} = {parts}, which does not divide {odd[0]} channels, for the images")
+    groups = net.get("groups") or 1
+    if odd := [net["width"] * m for m in net["mult"] if net["width"] * m % groups]:
+        raise ValueError(f"has groups = {groups}, which do not divide {odd[0]} channels, for the images")
+
+
+def _adm(net: dict[str, Any], data: Data) -> None:
+    """Of an ADM: as of other nets that halve an image, with its default width of a head."""
+    _resolutions({"head_width": registry.defaults("nets.NETS", "adm")["head_width"]} | net, data)
 
 
 def _pools(net: dict[str, Any], data: Data) -> None:
@@ -175,6 +184,7 @@ def _frames(net: dict[str, Any], data: Data) -> None:
 CHECKS: dict[str, Callable[[dict[str, Any], Data], None]] = {
     "unet": _resolutions,
     "ncsnpp": _resolutions,
+    "adm": _adm,
     "vgg": _pools,
     "wavegrad": _factors,
     "tasnet": _frames,

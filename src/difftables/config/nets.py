@@ -24,6 +24,12 @@ def arguments_fit(given: dict[str, Any], where: str, kind: str, left_out: tuple[
             raise ValueError(f"lacks the argument {name!r}")
 
 
+NAMED = {  # arguments of nets that name one of a dict
+    ("unet", "embedding"): "nets.unet.EMBEDDINGS",
+    ("unet", "padding"): "nets.unet.PADDINGS",
+}
+
+
 class Net(BaseModel):
     """A network by its kind; the other keys are arguments of its class or function."""
 
@@ -42,6 +48,13 @@ class Net(BaseModel):
                 raise ValueError(f"has {name} = [], which has to name at least one")
         if not 0 <= given.get("dropout", 0.0) < 1:
             raise ValueError(f"has dropout = {given['dropout']:g}, which is no probability below 1")
+        if not given.get("eps", 1.0) > 0:
+            raise ValueError(f"has eps = {given['eps']:g}, which has to be above 0")
+        for (kind, name), where in NAMED.items():
+            if kind == self.kind and name in given and given[name] not in registry.names(where):
+                raise ValueError(f"has {name} = {given[name]!r}{nearest(given[name], registry.names(where))}")
+        if given.get("heads", 1) > 1 and given.get("head_width"):
+            raise ValueError(f"has heads = {given['heads']} and head_width = {given['head_width']}; set one of them")
         if given.get("kernel", 2) < 2:
             raise ValueError(f"has kernel = {given['kernel']}, whose half is the stride; make it 2 or more")
         return self
