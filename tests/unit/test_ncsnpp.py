@@ -152,6 +152,19 @@ def test_a_checkpoint_holds_the_parameters_and_nothing_else(options):
     assert torch.equal(one(x, c), other(x, c))
 
 
+def test_stored_frequencies_are_part_of_a_checkpoint_and_stay_as_they_are():
+    """So that a released net brings its frequencies, also where it is trained further."""
+    torch.manual_seed(0)
+    net, drawn = shaken(small(stored_frequencies=True)), small().fourier.frequencies
+    assert not torch.equal(net.fourier.frequencies, drawn)  # shaken, as every parameter
+    assert net.state_dict().keys() - small().state_dict().keys() == {"fourier.frequencies"}
+    assert torch.equal(small(stored_frequencies=True).fourier.frequencies, drawn)
+    before, optimiser = net.fourier.frequencies.clone(), torch.optim.Adam(net.parameters(), lr=0.1, fused=True)
+    net(torch.randn(2, 2, 8, 8), torch.tensor([0.3, -0.7])).square().mean().backward()
+    optimiser.step()
+    assert torch.equal(net.fourier.frequencies, before)
+
+
 def test_the_positional_embedding_is_that_of_the_unet():
     net, heard = small(**DDPM), []
     net.embed.register_forward_hook(lambda module, given, out: heard.append(given[0]))

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from difftables.nets.adm import ADM
+from difftables.nets.ncsnpp import NCSNpp
 from difftables.nets.tasnet import TasNet
-from difftables.nets.unet import UNet, sinusoid
+from difftables.nets.unet import Attention, Down, UNet, cosines_first, sinusoid
 from difftables.nets.vgg import VGG
 from difftables.nets.wavegrad import WaveGrad, level_embedding
 
@@ -187,3 +189,122 @@ def test_an_upsampler_sees_the_low_resolution_image_enlarged():
     large = torch.nn.functional.interpolate(low, size=(8, 8), mode="bilinear", align_corners=False)
     torch.testing.assert_close(net(x, t, None, low), net(x, t, None, large))
     assert not torch.allclose(net(x, t, None, low), net(x, t, None, low + 1))
+
+
+def shaken(net):
+    """Weights that let every input through, unlike the last layers at first."""
+    torch.manual_seed(0)
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    return net.eval()
+
+
+def test_cosines_first_values():
+    """First rate 1, last rate 10000^(-3/4) of four; cosines first."""
+    e = cosines_first(torch.tensor([0.0, 2.0]), 8)
+    assert e[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    angles = torch.tensor([2.0, 2 * 10000**-0.75])
+    torch.testing.assert_close(e[1, [0, 3, 4, 7]], torch.cat([angles.cos(), angles.sin()]))
+
+
+def test_the_paddings_shift_what_a_strided_convolution_sees_by_one_pixel():
+    """Padded after, the kernel's centre is on pixel 2i + 1; padded around, on pixel 2i."""
+    x = torch.arange(36.0).reshape(1, 1, 6, 6)
+    for padding, first in (("asymmetric", 1), ("symmetric", 0)):
+        part = Down(1, padding)
+        with torch.no_grad():
+            part.conv.weight.zero_()
+            part.conv.bias.zero_()
+            part.conv.weight[0, 0, 1, 1] = 1
+        assert torch.equal(part(x), x[..., first::2, first::2])
+
+
+def test_norms_have_the_groups_and_eps_that_are_set():
+    def norms(**options):
+        found = [m for m in UNet(8, 1, 16, (1, 2), 1, (4,), 0.0, **options).modules() if isinstance(m, torch.nn.GroupNorm)]
+        return {(m.num_channels, m.num_groups, m.eps) for m in found}
+
+    assert norms() == {(16, 4, 1e-6), (32, 8, 1e-6), (48, 12, 1e-6), (64, 32, 1e-6)}
+    assert norms(groups=4, eps=1e-5) == {(16, 4, 1e-5), (32, 4, 1e-5), (48, 4, 1e-5), (64, 4, 1e-5)}
+
+
+def test_heads_by_their_width():
+    """Heads of 8 channels: 2 of 16 and 4 of 32 channels; the same as `heads` where all attention has one width."""
+    wide = UNet(8, 1, 16, (1, 2), 1, (8, 4), 0.0, head_width=8)
+    assert {m.qkv.in_channels: m.heads for m in wide.modules() if isinstance(m, Attention)} == {16: 2, 32: 4}
+    one, other = (shaken(UNet(8, 1, 16, (1, 2), 1, (4,), 0.0, **options)) for options in ({"heads": 4}, {"head_width": 8}))
+    x, t = torch.randn(2, 1, 8, 8), torch.tensor([3.0, 700.0])
+    assert torch.equal(one(x, t), other(x, t))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"embedding": "fourier"}, "'fourier'"),
+        ({"padding": "same"}, "'same'"),
+        ({"head_width": 5}, "heads of 5"),
+        ({"heads": 2, "head_width": 8}, "head_width = 8"),
+    ],
+)
+def test_an_option_that_a_unet_has_not_is_one_line(options, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        UNet(8, 1, 16, (1, 2), 1, (4,), 0.0, **options)
+    assert "\n" not in str(caught.value)
+
+
+def small_adm(**options):
+    return ADM(8, 2, 8, (1, 2), 1, (4,), 0.0, **{"head_width": 8, "classes": 4, "augment": 3, **options})
+
+
+def test_adm_has_the_papers_parameters():
+    """ImageNet-64 of EDM: 295.9 million."""
+    with torch.device("meta"):
+        assert parameters(ADM(64, 3, 192, (1, 2, 3, 4), 3, (32, 16, 8), 0.1, classes=1000)) == 295_899_267
+
+
+def test_adm_keeps_the_shape_and_starts_at_zero():
+    out = small_adm()(torch.randn(3, 2, 8, 8), torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([0, 1, 3]))
+    assert out.shape == (3, 2, 8, 8)
+    assert not out.any()
+
+
+def test_every_parameter_of_adm_learns():
+    net = shaken(small_adm())
+    net(torch.randn(2, 2, 8, 8), torch.tensor([0.3, -0.7]), torch.tensor([1, 3]), torch.randn(2, 3)).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())
+
+
+def test_adm_hears_level_class_and_augmentation_sample_by_sample():
+    net = shaken(small_adm())
+    x, c, y, a = torch.randn(3, 2, 8, 8), torch.randn(3), torch.tensor([0, 1, 2]), torch.randn(3, 3)
+    first = net(x, c, y, a)
+    torch.testing.assert_close(net(x[1:2], c[1:2], y[1:2], a[1:2]), first[1:2])
+    for other in (net(x + 0.1, c, y, a), net(x, c + 0.1, y, a), net(x, c, y + 1, a), net(x, c, y, a + 0.1)):
+        assert (other - first).abs().max() > 1e-4
+    torch.testing.assert_close(net(x, c, y), net(x, c, y, torch.zeros(3, 3)))
+
+
+def test_what_an_adm_has_not_is_one_line():
+    x, c, y = torch.zeros(1, 2, 8, 8), torch.zeros(1), torch.zeros(1, dtype=torch.int64)
+    for call, words in (
+        (lambda: ADM(20, 3, 64, (1, 2, 2, 2), 1, (), 0.0), r"\b8 px, not 20\b"),
+        (lambda: small_adm(head_width=64), "heads of 64"),
+        (lambda: small_adm()(x, c), "condition_on: labels"),
+        (lambda: small_adm(augment=0)(x, c, y, torch.zeros(1, 9)), "`augment`"),
+    ):
+        with pytest.raises(ValueError, match=words) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+def test_nets_of_doubles_embed_in_doubles():
+    """The same net in single and in double precision: their outputs differ by rounding of single precision, and not more."""
+    for kind, arguments in (
+        (UNet, {}), (UNet, {"embedding": "iddpm"}), (ADM, {"head_width": 8}), (NCSNpp, {}), (NCSNpp, {"embedding": "positional"}),
+    ):  # fmt: skip
+        net = shaken(kind(8, 2, 16, (1, 2), 1, (4,), 0.0, **arguments))
+        x, c = torch.randn(2, 2, 8, 8), torch.tensor([0.2, -0.4])
+        single = net(x, c)
+        double = net.double()(x.double(), c.double())
+        assert double.dtype == torch.float64
+        torch.testing.assert_close(double, single.double(), rtol=1e-4, atol=1e-4 * single.abs().max().item())

@@ -95,7 +95,7 @@ def architecture(
     bare = {_bare(name, entry): tensor for name, tensor in state.items()}
     try:
         found = entry.architecture(Facts(bare, config or {}, stated or {}))
-    except (KeyError, IndexError, ZeroDivisionError) as error:
+    except (KeyError, IndexError) as error:
         says = f"these {len(state)} tensors are of no net of format {format}, which has {error.args[0]}; state the right format"
         raise ValueError(says) from None
     return found | dict(stated or {})

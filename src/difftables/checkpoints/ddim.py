@@ -26,10 +26,10 @@ def architecture(facts: Facts) -> dict[str, Any]:
     width, levels = rows(state, "conv_in"), count(state, lambda level: f"down.{level}.block.0.conv1")
     return {
         "kind": "unet", "size": size, "channels": columns(state, "conv_in"), "width": width,
-        "mult": [rows(state, f"down.{level}.block.0.conv1") // width for level in range(levels)],
+        "mult": [rows(state, f"down.{level}.block.0.conv1") // width for level in range(max(levels, 1))],
         "blocks": count(state, lambda block: f"down.0.block.{block}.conv1"),
         "attention": [size >> level for level in range(levels) if f"down.{level}.attn.0.q.weight" in state],
-        "dropout": 0.0, "groups": 32,
+        "dropout": 0.0, "classes": 0, "groups": 32,
     }  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def _same_wiring(config: Mapping[str, Any]) -> None:
     widths, down, up = config["block_out_channels"], config["down_block_types"], config["up_block_types"]
     fits = {name: config[name] == value for name, value in ONLY.items()} | {
         "act_fn": config["act_fn"] in ("silu", "swish"),
-        "flip_sin_to_cos": (config["flip_sin_to_cos"], config["freq_shift"]) in EMBEDDINGS,
+        "freq_shift": (config["flip_sin_to_cos"], config["freq_shift"]) in EMBEDDINGS,
         "downsample_padding": config["downsample_padding"] in PADDINGS,
         "resnet_time_scale_shift": scale_shift or config["resnet_time_scale_shift"] == "default",
         "time_embedding_dim": config["time_embedding_dim"] in (None, 4 * widths[0]),

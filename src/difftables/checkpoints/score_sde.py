@@ -57,24 +57,24 @@ def architecture(facts: Facts) -> dict[str, Any]:
     """Of the net; `size` is to be stated. Released nets with an input pyramid, NCSN++, have the filter, and the others, DDPM++, not."""
     state, size = facts.state, facts.need("size")
     fourier = "all_modules.0.W" in state
-    first = 1 + fourier  # of the two linear layers, the second
-    width = rows(state, f"all_modules.{first + 1}")
+    inlet = f"all_modules.{2 + fourier}"  # after the frequencies, if any, and the embedding's two layers
+    width = rows(state, inlet)
     pyramid = any(name.endswith(".Conv2d_0.weight") for name in state)
     numbers = sorted({int(name.split(".")[1]) for name in state if name.startswith("all_modules.") and ".Conv_0." in name})
     halves = [number for number in numbers if _resamples(state, number)]
     levels = len(halves) // 2 + 1
     blocks, rest = divmod(len(numbers) - 2 * (levels - 1) - 2 - levels, 2 * levels)  # those of the way up are one more
-    if rest or len(halves) % 2:
+    if rest or blocks < 1 or len(halves) % 2:
         raise KeyError("a whole number of blocks")
     down = [number for number in numbers if number not in halves][: levels * blocks]
     starts = down[::blocks]
     attends = [f"all_modules.{number + 1}.NIN_0.W" in state for number in starts]
     return {
-        "kind": "ncsnpp", "size": size, "channels": columns(state, f"all_modules.{first + 1}"), "width": width,
+        "kind": "ncsnpp", "size": size, "channels": columns(state, inlet), "width": width,
         "mult": [rows(state, f"all_modules.{number}.Conv_0") // width for number in starts],
         "blocks": blocks,
         "attention": [size >> i for i, attend in enumerate(attends) if attend],
-        "dropout": 0.0,
+        "dropout": 0.0, "augment": 0, "classes": 0,
         "embedding": "fourier" if fourier else "positional",
         "stored_frequencies": fourier,
         "fir": pyramid,
