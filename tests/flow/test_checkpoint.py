@@ -128,3 +128,15 @@ def test_a_missing_file_is_named_before_any_job(walked):
     finally:
         (away / "converted").rename(converted)
         away.rename(folder)
+
+
+def test_a_checkpoint_at_an_address_is_fetched_and_checked(walked):
+    """Of a file that lies here; the fetching itself is tested with downloads."""
+    converted = "results/smoke/store/checkpoints/mine/cats.safetensors"
+    before = (walked.path / converted).read_bytes()
+    checkout = walked.copied(walked.path.parent / "fetched")
+    checkout.change(PARAMS, {"checkpoints/cats/url": (checkout.path / WEIGHTS).as_uri(), "checkpoints/cats/file": None})
+    text = checkout.snakemake(converted).text
+    assert checkout.counted(text) == {"download": 1, "checkpoint": 1}
+    assert (checkout.path / converted).read_bytes() == before
+    assert pending(checkout) == {}  # the same net: no sample is drawn again

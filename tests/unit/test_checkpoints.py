@@ -210,6 +210,13 @@ def test_import_into_a_params_file_changes_no_other_line(tmp_path, monkeypatch, 
     assert "cats" in capsys.readouterr().err and params.read_text() == after
 
 
+def test_tensors_of_diffusers_without_their_config_are_what_params_say(spec):
+    """As those of an address."""
+    Path(INPUTS["config"]).unlink()
+    run_job("checkpoint", spec, {"weights": INPUTS["weights"]}, OUTPUTS)
+    assert json.loads(Path("net.json").read_text())["config"] == {}
+
+
 def test_import_runs_nothing(tmp_path, capsys):
     path = write_torch(tmp_path / "bad.pt", {"a": shell(tmp_path)})
     assert main(["import", str(path), "--as", "iddpm"]) == 1

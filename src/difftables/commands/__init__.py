@@ -1,1 +1,1 @@
-"""What people type: check, costs, explain, show, verify, where."""
+"""What people type: check, costs, explain, import, show, verify, where."""

@@ -292,7 +292,9 @@ class JobSpecs(TableRows):
             "steps": found.step or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
             "dropout": net.get("dropout"), "references": found.target.references,
         }  # fmt: skip
-        return noted if found.checkpoint is None else noted | {"checkpoint": local(found.checkpoint, paper)}
+        if found.checkpoint is None:
+            return noted
+        return noted | {"steps": None, "batch": None, "lr": None, "checkpoint": local(found.checkpoint, paper)}  # others trained it
 
     def report_spec(self) -> specs.ReportSpec:
         """Of rule report."""
