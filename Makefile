@@ -2,6 +2,7 @@
 # make test     set up .venv and run all checks, in eight minutes on two cores; what CI runs
 # make verify   make scale smoke twice, on one core and on two, and compare: fourteen minutes, nothing left behind
 # make kills    make scale smoke undisturbed, killed twenty times on one core and forty times on two, and compare; nothing left behind
+# make bench    measure this code beside the field's and write results/bench/README.md; five minutes on one idle core
 # make lock     write requirements.lock and tests/moto.lock for what pyproject.toml declares; LOCK=--upgrade takes the newest versions
 # make slurm    run scale smoke through a real Slurm on this machine, which it installs (root, Debian's packages): half an hour on two busy cores
 SHELL := /bin/bash
@@ -91,9 +92,14 @@ kills: setup
 	  (cd $$made/calm; PYTHONPATH=$$made/calm/src python -m difftables verify results/smoke ../$$cores/results/smoke); \
 	done
 
-bench: setup
-	@$(BIN)/python tests/bench.py
-	@$(BIN)/python tests/bench_field.py
+bench: setup .cache/bench/.done
+	@PYTHONPATH=tests $(BIN)/python -m bench
+
+# What is compared with: imported after the packages of .venv, and by `make bench` only.
+.cache/bench/.done: tests/bench/requirements.txt .venv/.done
+	@$(BIN)/python -m venv --clear --without-pip .cache/bench
+	@$(BIN)/python -m pip --python .cache/bench/bin/python install --quiet --disable-pip-version-check --no-deps -r tests/bench/requirements.txt
+	@touch $@
 
 clean:
 	rm -rf .venv .cache

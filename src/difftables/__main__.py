@@ -1,16 +1,15 @@
 """`python -m difftables VERB ...`: the jobs that rules start, and the commands that people type."""
 
-import importlib
 import os
 import sys
-from pathlib import Path
 
-from difftables.common import driver, environment, parallel
+from difftables.warm.client import run_warm
 
 
 def modules(package: str, without: str = "") -> list[str]:
     """Names of the modules in a package of this project, but for one."""
-    return sorted(path.stem for path in Path(__file__).parent.joinpath(package).glob("[a-z]*.py") if path.stem != without)
+    names = os.listdir(os.path.join(os.path.dirname(__file__), package))
+    return sorted(name[:-3] for name in names if name.endswith(".py") and name[0].isalpha() and name[:-3] != without)
 
 
 COMMANDS = modules("commands")
@@ -30,6 +29,16 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(f"difftables: there is no verb {verb!r}{nearest(verb, [*COMMANDS, *JOBS])}", file=sys.stderr)
         return 2
+    status = run_warm(arguments) if verb in JOBS else None
+    return status if status is not None else run_here(verb, rest)
+
+
+def run_here(verb: str, rest: list[str]) -> int:
+    """Run a verb in this process."""
+    import importlib
+
+    from difftables.common import clock, driver, environment, parallel
+
     world = parallel.launched_world()
     if world.size > 1 and verb not in SHARED:
         world.say(f"difftables {verb}: runs in one process, not in {world.size}; only {', '.join(SHARED)} can be split")
@@ -37,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     environment.apply()  # before torch is imported
     if verb in COMMANDS:
         return importlib.import_module(f"difftables.commands.{verb}").command(rest)
+    clock.begin()
     module = importlib.import_module(f"difftables.jobs.{verb}")
     from difftables.jobs import job as jobs
 
@@ -44,8 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
     job = jobs.parse(verb, rest)
     os.environ.setdefault("OMP_NUM_THREADS", str(job.threads))
     try:
-        module.run(job)
-        jobs.finish(job)
+        with clock.Phase("rest"):
+            if not jobs.take_over(job):
+                module.run(job)
+            jobs.finish(job)
     except (ValueError, OSError, FloatingPointError) as error:
         return jobs.fail(verb, error)
     return 0

@@ -134,7 +134,8 @@ def job(tmp_path):
         }  # fmt: skip
         path = root / "results/smoke/store/provenance" / rule / f"{wildcards}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record.record(**known | fields)))
+        measured = {name: fields.pop(name) for name in ("core_seconds", "peak_mb") if name in fields}
+        path.write_text(json.dumps(record.record(**known | fields) | measured))
         return hashed(outputs)["files"]
 
     return write

@@ -55,10 +55,10 @@ def run_job(verb, spec, inputs, outputs, code="0"):
 
 def every_job(plan):
     """All jobs of a plan, by rule and wildcards: the arguments of the spec, and the files that the job reads."""
-    rows = [(run, str(seed), sampler) for run, seed, sampler in plan.sampled_rows()]
+    rows = [(run, str(seed), sampler) for run, seed, sampler in plan.drawn_rows()]
     tables = {(paper, table): plan.table_inputs(paper, table) for paper, known in plan.params.tables.items() for table in known}
     read = {path for files in tables.values() for name, paths in files.items() if name != "made" for path in paths}
-    trained = [(run, str(seed)) for run in plan.trained_runs() for seed in plan.params.runs[run].seeds]
+    trained = [(run, str(seed)) for run, seed in plan.trainings()]
     runs = sorted({run for run, _ in trained} | {run for run, _, _ in rows})
     sets = sorted({plan.params.runs[run].data for run in runs})
     found = {("data", data): ((data,), plan.data_inputs(data)) for data in sets}
@@ -66,16 +66,22 @@ def every_job(plan):
     found |= {("levels", name): ((name,), {}) for name in {plan.levels_name(run) for run in runs if plan.level_inputs(run)}}
     found |= {("train", *of): (of, plan.train_inputs(of[0])) for of in trained}
     found |= {("checkpoint", name): ((name,), plan.checkpoint_inputs(name)) for name in plan.used_checkpoints()}
-    used = [(run, str(seed)) for run in plan.used_runs() for seed in plan.params.runs[run].seeds]
     found |= {
-        ("train_estimator", *of): (of, plan.train_inputs(of[0])) for of in used if plan.curve_file(*of, "estimator") in plan.curve_files()
+        ("train_estimator", *of): (of, plan.train_inputs(of[0], "estimator"))
+        for of in [(run, str(seed)) for run, seed in plan.estimator_trainings()]
     }
     found |= {("search", *of): ((of[0], of[2]), plan.search_inputs(*of)) for of in rows if plan.params.samplers[of[2]].schedule in METHODS}
     found |= {("sample", *of): ((of[0], of[2]), plan.sample_inputs(*of)) for of in rows}
-    found |= {("measure", *of): (of, plan.metric_inputs(of[0]) | {"samples": [plan.samples_file(*of)]}) for of in rows}
+    found |= {("measure", *of): (of, plan.measure_inputs(of[0]) | {"samples": [plan.samples_file(*of)]}) for of in rows}
     studied = [(run, str(seed)) for run, known in plan.params.runs.items() for seed in known.seeds]
-    found |= {(kind, *of): (of, {}) for of in studied for kind in STUDIES if plan.study_file(*of, kind) in read}
-    found |= {("likelihood", *of): (of, plan.evaluation_inputs(of[0], of[1])) for of in studied if plan.likelihood_file(*of) in read}
+    own = [of for of in studied if plan.same_run(of[0]) == of[0]]
+    found |= {
+        (kind, *of): (of, {})
+        for of in studied
+        for kind in STUDIES
+        if plan.study_file(*of, kind) in read and of[0] == plan.studied_run(of[0], kind)
+    }
+    found |= {("likelihood", *of): (of, plan.evaluation_inputs(of[0], of[1])) for of in own if plan.likelihood_file(*of) in read}
     found |= {("listen", run): ((run,), plan.listen_inputs(run)) for run in runs if f"{plan.tables}/audio/{run}" in read}
     found |= {("table", *of): (of, files) for of, files in tables.items()}
     archives = {plan.params.data[data].archive for data in sets} - {None}

@@ -10,7 +10,7 @@ SOURCES = {
     ".".join(("difftables", *path.relative_to(fingerprint.SOURCE).with_suffix("").parts)).removesuffix(".__init__"): path.read_text()
     for path in sorted(fingerprint.SOURCE.rglob("*.py"))
 }
-LEFT_OUT = ("difftables.provenance.fingerprint", "difftables.provenance.syntax")
+LEFT_OUT = ("difftables.provenance.fingerprint", "difftables.provenance.syntax", "difftables.common.clock")
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 

@@ -9,7 +9,9 @@ from safetensors.torch import load_file
 
 from difftables.checkpoints.convert import FORMATS, architecture, convert
 from difftables.checkpoints.formats import grouped_by_channel, grouped_by_head, transposed
+from difftables.common import registry
 from difftables.nets import NETS
+from difftables.planning.plan import read
 
 FOLDER = Path(__file__).parents[1] / "official_nets"
 INDEX = json.loads((FOLDER / "index.json").read_text())["nets"]
@@ -24,8 +26,8 @@ IDDPM = DDIM | {
 }  # fmt: skip
 
 
-def build(found):
-    return NETS[found["kind"]](**{name: value for name, value in found.items() if name != "kind"})
+def build(arguments):
+    return NETS[arguments["kind"]](**{name: value for name, value in arguments.items() if name != "kind"})
 
 
 def named_as(format, net, prefix=""):
@@ -91,8 +93,8 @@ def test_rows_of_qkv():
 
 
 def test_the_report_names_every_tensor():
-    state, format, found = small("edm_precond_ddpmpp_class_augment")
-    net = build(found)
+    state, format, arguments = small("edm_precond_ddpmpp_class_augment")
+    net = build(arguments)
     weights, report = convert(state, format, net)
     assert report.complete and weights.keys() == net.state_dict().keys()
     assert sorted([*report.used, *report.ignored]) == sorted(state)
@@ -114,11 +116,11 @@ def test_the_report_names_every_tensor():
 @pytest.mark.parametrize("name", INDEX)
 def test_a_net_of_another_width_is_no_silence(name):
     """Twice the width: every tensor that depends on it is misshapen, none is taken."""
-    state, format, found = small(name)
-    if found["kind"] == "wavegrad":
-        wider = found | {"up": [2 * each for each in found["up"]]}
+    state, format, arguments = small(name)
+    if arguments["kind"] == "wavegrad":
+        wider = arguments | {"up": [2 * each for each in arguments["up"]]}
     else:
-        wider = found | {"width": 2 * found["width"]}
+        wider = arguments | {"width": 2 * arguments["width"]}
     _, report = convert(state, format, build(wider))
     assert report.misshapen and not report.missing and not report.unused
     with pytest.raises(ValueError, match=r"nets/x\.pt"):
@@ -150,13 +152,13 @@ def test_what_the_tensors_do_not_show_is_asked_for():
 
 
 def test_a_net_that_a_format_has_not_is_refused():
-    state, format, found = small("edm_ddpmpp")
+    state, format, arguments = small("edm_ddpmpp")
     with pytest.raises(ValueError, match=r"iddpm.*UNet.*NCSNpp"):
-        convert(state, "iddpm", build(found))
+        convert(state, "iddpm", build(arguments))
     with pytest.raises(ValueError, match="biggan"):
-        convert(state, format, build(found | {"biggan": False}))
+        convert(state, format, build(arguments | {"biggan": False}))
     with pytest.raises(ValueError, match="classes"):
-        convert({}, "score_sde", build(found | {"classes": 3}))
+        convert({}, "score_sde", build(arguments | {"classes": 3}))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_wiring_that_diffusers_has_and_ours_has_not_is_refused(name, value):
 
 
 def test_older_names_of_diffusers():
-    state, format, found = small("diffusers_unet2d")
+    state, format, arguments = small("diffusers_unet2d")
     older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     renamed = {}
     for name, value in state.items():
@@ -183,8 +185,26 @@ def test_older_names_of_diffusers():
             name = name.replace(f".{new}.", f".{old}.")
         renamed[name] = value
     assert renamed.keys() != state.keys()
-    net = build(found)
+    net = build(arguments)
     weights, report = convert(renamed, format, net)
     assert report.complete and set(report.used) == set(renamed)
     expected, _ = convert(state, format, net)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("net", "stated", "released"),
+    [
+        ("width-3", {"size": 64}, {"mult": [1, 2, 3, 4]}),
+        ("cifar-cosine", {"size": 32}, {"mult": [1, 2, 2, 2]}),
+        ("cifar-linear-fixed", {"size": 32}, {"mult": [1, 2, 2, 2], "variance": False}),
+        ("bedroom", {"size": 256}, {"mult": [1, 1, 2, 2, 4, 4], "blocks": 2, "attention": [16], "heads": 1, "scale_shift": False}),
+    ],
+)
+def test_scale_paper_has_improved_ddpms_released_nets(net, stated, released):
+    """So that a released file fits the entry of its net; groups are those of the wide net, and dropout is for training."""
+    entry = read("paper").params.nets[f"improved_ddpm/{net}"]
+    defaults = registry.defaults("nets.NETS", "unet") | {"size": stated["size"], "channels": 3, "groups": 32}
+    expected = IDDPM | released | stated
+    ours = defaults | {"kind": entry.kind} | entry.model_extra
+    assert {name: ours[name] for name in expected if name != "dropout"} == {k: v for k, v in expected.items() if k != "dropout"}

@@ -185,6 +185,14 @@ def test_a_record_that_no_job_wrote_is_named(tree, tmp_path, gone):
     assert f"snakemake {TABLES}/noise_estimation/T2.md --config scale=smoke" in "\n".join(said)
 
 
+def test_a_row_made_under_other_names_says_which(job, tree):
+    rows = [{"id": "ddim", "label": "DDIM", "run": "twin", "sampler": "ddim", "recorded": {"run": "digits", "sampler": "ddim"}}]
+    job("table", "noise_estimation/T2", {f"{TABLES}/noise_estimation/T2.md": "t"}, [RECORD], spec={"rows": rows})
+    said = explanation.history("smoke", of(tree))
+    assert [line for line in said if "digits ddim" in line]
+    assert "measure/digits/0/ddim" in jobs_in(said)
+
+
 def test_of_records_with_the_same_bytes_those_of_the_table_and_row_count(job, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = [f"{STORE}/nets/{run}/s0/net.json" for run in ("a", "b", "c")]

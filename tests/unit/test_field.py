@@ -259,7 +259,9 @@ def batches(tmp_path, references, distinct=True):
         images = torch.randint(256, (50, 1, 4, 4), dtype=torch.uint8, generator=stream)
         save_tensors(path, {"images": images, "labels": torch.arange(50) % 2, "held_out": torch.arange(50) >= 40}, {"kind": "data"})
     training = {"steps": 6, "batch": 8, "lr": 0.1, "warmup": 0, "ema": 0.9, "save_every": 6, "flip": True, "distinct": distinct}
-    spec = TrainSpec(run=RUN | {"data": RUN["data"] | {"classes": 2}, "train": training}, seed=3)
+    spec = TrainSpec(
+        run={key: value for key, value in RUN.items() if key != "prior"} | {"data": RUN["data"] | {"classes": 2}, "train": training}, seed=3
+    )
     return training_batches(open_dataset(spec.run.data, path, torch.device("cpu")), spec.run.train, "train", spec.seed, references)
 
 

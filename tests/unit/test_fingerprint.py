@@ -3,14 +3,14 @@
 import pytest
 from toy_package import FILES
 
-from difftables.provenance import fingerprint
+from difftables.provenance import fingerprint, installed
 
 
 @pytest.fixture
 def package(monkeypatch):
     texts = dict(FILES)
     monkeypatch.setattr(fingerprint, "source", texts.get)
-    monkeypatch.setattr(fingerprint, "_version", lambda name: "1.0")
+    monkeypatch.setattr(installed, "version", lambda name: "1.0")
 
     def code(spec=None, more=None, **edits):
         """The fingerprint after some edits, undone afterwards.  Args: edits: by the module's name, what is written in place of what."""
@@ -173,9 +173,9 @@ def test_imports_that_hide_what_they_bind_are_refused(package, text):
 
 def test_versions_of_imported_packages_count_as_installed(package, monkeypatch):
     before = package()
-    monkeypatch.setattr(fingerprint, "_version", lambda name: {"torch": "2.0"}.get(name, "1.0"))
+    monkeypatch.setattr(installed, "version", lambda name: {"torch": "2.0"}.get(name, "1.0"))
     assert before != package()
-    monkeypatch.setattr(fingerprint, "_version", lambda name: {"numpy": "2.0", "ruff": "9"}.get(name, "1.0"))
+    monkeypatch.setattr(installed, "version", lambda name: {"numpy": "2.0", "ruff": "9"}.get(name, "1.0"))
     assert before == package()
 
 

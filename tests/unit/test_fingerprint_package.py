@@ -4,6 +4,7 @@ What a job reaches is worked out a second time, by `second_walk`.
 """
 
 import ast
+import json
 import re
 from collections import Counter
 
@@ -11,6 +12,7 @@ import pytest
 from job_files import every_job
 from second_walk import DEFINITIONS, LEFT_OUT, SOURCES, edited, everything, on_import, reached, top
 
+from difftables.config.job_specs import complete
 from difftables.planning import plan
 from difftables.provenance import fingerprint
 from difftables.provenance.syntax import parsed
@@ -195,3 +197,17 @@ def test_a_module_moves_to_another_package_without_a_run(codes):
         "difftables.common.seeds": None,
     }
     assert codes() == codes(moved)
+
+
+def test_a_job_meets_the_walk_that_the_plan_noted(jobs, tmp_path, monkeypatch):
+    """It reads its spec from a file whose keys are sorted."""
+    some = {verb: (verb, spec) for verb, spec in jobs.values()}  # one job of each rule
+    monkeypatch.setattr(fingerprint, "NOTES", tmp_path / "notes.json")
+    fingerprint.forget()
+    planned = {verb: fingerprint.code(verb, spec) for verb, spec in some.values()}
+    fingerprint.note()
+    fingerprint.forget()
+    monkeypatch.setattr(fingerprint, "walk", None)
+    for verb, spec in some.values():
+        written = json.loads(json.dumps(spec.model_dump(mode="json", exclude_defaults=True), sort_keys=True))
+        assert fingerprint.code(verb, complete(verb, written)) == planned[verb], verb

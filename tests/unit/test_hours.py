@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from difftables.commands import costs
+from difftables.commands import multiply_adds
 from difftables.config.nets import Net
 from difftables.planning import count_costs, gpu_hours, net_costs, params, plan
 
@@ -44,8 +44,8 @@ def drawn(found, known, run, sampler):
 
 def jobs(found):
     """The jobs that train, draw and measure, from the plan."""
-    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.sampled_rows()]
-    trained = [{"run": run, "seed": str(seed)} for run in found.trained_runs() for seed in found.params.runs[run].seeds]
+    rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.drawn_rows()]
+    trained = [{"run": run, "seed": str(seed)} for run, seed in found.trainings()]
     return [("train", w) for w in trained] + [(rule, w) for rule in ("sample", "measure") for w in rows] + [("report", {})]
 
 
@@ -141,7 +141,7 @@ def test_a_net_that_nobody_counted_is_told(plans, known):
     others = {name: value for name, value in known.items() if name != net_costs.cost_key(spec.net, spec.data)}
     lines = gpu_hours.table(found, jobs(found), others).splitlines()
     assert lines[1].split()[::2] == ["train", "unknown"] and lines[-3].split()[::2] == ["total", "unknown"]
-    assert lines[-2] == "unknown: a net is not in workflow/costs.csv; run `python -m difftables costs`"
+    assert lines[-2] == "unknown: a net is not in workflow/costs.csv; run `python -m difftables multiply_adds`"
 
 
 def test_without_the_file_all_nets_are_unknown(plans, tmp_path):
@@ -152,7 +152,7 @@ def test_without_the_file_all_nets_are_unknown(plans, tmp_path):
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
     missing = [name for name, _, net, data in count_costs.used_nets(plans[scale]) if net_costs.cost_key(net, data) not in known]
-    assert not missing, "run `python -m difftables costs`"
+    assert not missing, "run `python -m difftables multiply_adds`"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_the_verb_writes_what_it_counts(monkeypatch, tmp_path, plans, known, cap
     monkeypatch.setattr(net_costs, "COSTS", tmp_path / "costs.csv")
     monkeypatch.setattr(plan, "read", lambda scale: plans["gpu"])
     monkeypatch.setattr(count_costs, "count_cost", lambda net, data: (1, known[net_costs.cost_key(net, data)]))
-    assert costs.command([]) == 0
+    assert multiply_adds.command([]) == 0
     written = net_costs.read_costs(tmp_path / "costs.csv")
     assert written and written.items() <= known.items()
     assert f"{len(written)} nets" in capsys.readouterr().out

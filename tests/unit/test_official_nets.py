@@ -29,32 +29,32 @@ def loaded(name):
 def built(name, state):
     """Our net, by what the tensors show, with these weights."""
     entry = INDEX[name]
-    found = architecture(state, entry["format"], entry["stated"], entry.get("config"))
-    net = NETS[found["kind"]](**{name: value for name, value in found.items() if name != "kind"})
+    chosen = architecture(state, entry["format"], entry["stated"], entry.get("config"))
+    net = NETS[chosen["kind"]](**{name: value for name, value in chosen.items() if name != "kind"})
     weights, report = convert(state, entry["format"], net)
     report.require_complete(name)
     net.load_state_dict(weights)
     return net.eval().requires_grad_(False)
 
 
-def one(given, names):
-    return next((given[name] for name in names if name in given), None)
+def one(inputs, names):
+    return next((inputs[name] for name in names if name in inputs), None)
 
 
-def arguments(given):
+def arguments(inputs):
     """Our net's arguments from those of the released code."""
-    condition = one(given, CONDITION)
-    if "class_labels" in given:
-        assert torch.equal(given["class_labels"].sum(1), torch.ones_like(given["class_labels"][:, 0]))
-        condition = given["class_labels"].argmax(1)
-    augment = [given["augment_labels"]] if "augment_labels" in given else []
-    return [one(given, X), one(given, LEVEL), *([condition] if condition is not None or augment else []), *augment]
+    condition = one(inputs, CONDITION)
+    if "class_labels" in inputs:
+        assert torch.equal(inputs["class_labels"].sum(1), torch.ones_like(inputs["class_labels"][:, 0]))
+        condition = inputs["class_labels"].argmax(1)
+    augment = [inputs["augment_labels"]] if "augment_labels" in inputs else []
+    return [one(inputs, X), one(inputs, LEVEL), *([condition] if condition is not None or augment else []), *augment]
 
 
-def outputs(name, net, given, state):
+def outputs(name, net, inputs, state):
     """What the released code returns, from our net, by the names of its outputs."""
-    x, level, *more = arguments(given)
-    if "sigma" in given:
+    x, level, *more = arguments(inputs)
+    if "sigma" in inputs:
         schedule = Level(torch.ones(2), torch.tensor([1.0, 0.0]))
         for which, (coefficients, conditioning) in PRECONDITIONED.items():
             denoise = precondition(net, PRECONDITIONINGS[coefficients], CONDITIONINGS[conditioning](schedule))
@@ -64,17 +64,17 @@ def outputs(name, net, given, state):
     elif name == "sde_ncsnpp_ve_discrete":
         yield "sample", net(2 * x - 1, level) / state["sigmas"][level][:, None, None, None]
     else:
-        yield "noise" if "yn" in given else "sample", net(x, level, *more)
+        yield "noise" if "yn" in inputs else "sample", net(x, level, *more)
 
 
 @pytest.mark.parametrize("name", INDEX)
 def test_ours_is_the_released_net(name):
-    state, given, wanted = loaded(name)
+    state, inputs, wanted = loaded(name)
     net = built(name, state)
-    if one(given, X).dtype == torch.float64:
+    if one(inputs, X).dtype == torch.float64:
         net.double()
-    results = dict(outputs(name, net, given, state))
+    results = dict(outputs(name, net, inputs, state))
     assert results.keys() == wanted.keys()
     for key, result in results.items():
         error = [((a - b).norm() / b.norm()).item() for a, b in zip(result.double(), wanted[key].double(), strict=True)]
-        assert len(error) == len(one(given, X)) and max(error) < INDEX[name]["tolerance"], (key, error)
+        assert len(error) == len(one(inputs, X)) and max(error) < INDEX[name]["tolerance"], (key, error)

@@ -121,19 +121,19 @@ def test_most_tables_are_made_without_torch():
 def test_costs_have_a_line_for_each_job_and_each_step_count(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store = Path("results/smoke/store")
+    measured = {"seconds": 12.5, "core_seconds": {"start_up": 2.0, "forward": 8.25}, "peak_mb": 300.25}
     files = {
-        "benchmarks/sample/digits-s0-ddim.tsv": "s\th:m:s\tmax_rss\n12.5\t0:0:12\t300.25\n",
-        "provenance/sample/digits/0/ddim.json": json.dumps({"cost": {"5": {"seconds": 2.5, "threads": 1, "real_time_factor": 0.125}}}),
-        "provenance/train/digits/0.json": json.dumps({"cost": {"training": {"seconds": 9.0, "target_share": 0.25}}}),
-        "schedules/digits/s0/ddim.json": json.dumps({"method": "searched", "records": {"5": {"network_evaluations": 600}}}),
+        "provenance/sample/digits/0/ddim.json": measured | {"cost": {"5": {"seconds": 2.5, "threads": 1, "real_time_factor": 0.125}}},
+        "provenance/train/digits/0.json": {"seconds": 9.5, "cost": {"training": {"seconds": 9.0, "target_share": 0.25}}},
+        "schedules/digits/s0/ddim.json": {"method": "searched", "records": {"5": {"network_evaluations": 600}}},
     }
-    for name, text in files.items():
+    for name, content in files.items():
         (store / name).parent.mkdir(parents=True, exist_ok=True)
-        (store / name).write_text(text)
-    benchmark, *costs = [store / name for name in files]
-    assert job_costs.text([benchmark], costs).splitlines() == [
+        (store / name).write_text(json.dumps(content))
+    assert job_costs.text([store / name for name in files]).splitlines() == [
         "job,seconds,peak_mb,detail",
-        "sample/digits-s0-ddim,12.5,300.25,",
+        "sample/digits/0/ddim,12.5,300.25,core_seconds=10.25",
+        "train/digits/0,9.5,,",
         "sample/digits/0/ddim 5 steps,2.5,,threads=1 real_time_factor=0.125",
         "train/digits/0 training,9,,target_share=0.25",
         "schedules/digits/s0/ddim 5 steps,,,network_evaluations=600",

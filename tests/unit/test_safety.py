@@ -13,7 +13,6 @@ import torch
 
 from difftables.common.files import load_tensors
 from difftables.common.parallel import World
-from difftables.config.run import Training
 from difftables.data import READERS
 from difftables.metrics import features
 from difftables.training.loop import State
@@ -51,8 +50,7 @@ def checkpoint(path, mark):
 
 def test_a_malicious_state_of_a_training_run_is_refused(tmp_path, mark, capsys):
     net = torch.nn.Linear(1, 1)
-    settings = Training(steps=9, batch=1, lr=0.1, warmup=0, ema=0.9, save_every=3)
-    state = State(net, settings, checkpoint(tmp_path / "state.pt", mark))
+    state = State(net, checkpoint(tmp_path / "state.pt", mark))
     assert not state.load(World())
     assert state.step == 0
     assert {"state.pt", "(UnpicklingError);"} <= {word.rsplit("/")[-1] for word in capsys.readouterr().err.split()}

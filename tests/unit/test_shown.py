@@ -1,5 +1,6 @@
 """`difftables show`: all values of a run or a sampler, and where each is written."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from difftables.common.names import full
 from difftables.config.params_file import SCALES
 from difftables.planning import shown
 from difftables.planning.params import load
+from difftables.planning.shared_jobs import SharedJobs
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("net", "schedule", "checkpoint_of.run", "checkpoint_of.edge_run")  # values that are names of entries
@@ -79,6 +81,20 @@ def test_a_name_that_is_none_or_several_is_one_line(word, words):
     with pytest.raises(ConfigError, match=r"^[^\n]*$") as error:
         shown.lookup(load(ROOT / "params.yaml", "laptop"), word)
     assert all(each in str(error.value) for each in words)
+
+
+def test_a_run_says_which_others_share_its_files(rewritten, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    twin = ("noise_estimation/runs/twin", {"like": "digits"})
+    other = ("noise_estimation/runs/other", {"like": "digits", "train": {"lr": 0.5}})
+    found = SharedJobs(load(rewritten(twin, other), "laptop"))
+    for name in ("digits", "twin"):
+        whole, net, estimator = shown.shared(found, f"noise_estimation/{name}")
+        assert {"digits", "twin"} - {name} <= set(re.findall(r"noise_estimation/(\w+)", whole))
+        assert set(re.findall(r"noise_estimation/(\w+)", net)) == {"digits", "twin"}
+        assert set(re.findall(r"noise_estimation/(\w+)", estimator)) == {"digits", "twin", "other"}
+    assert len(shown.shared(found, "noise_estimation/other")) == 1
+    assert shown.shared(found, "noise_estimation/voice") == []
 
 
 def test_the_command_prints_and_fails_in_one_line(monkeypatch, capsys):

@@ -215,6 +215,6 @@ def test_euler_maruyama_reaches_gaussian_data(kind):
 
 def test_many_references_of_large_images_fit_into_memory():
     """64 samples, 4096 references, 3 x 32 x 32 numbers each: less than 1 GB beside them."""
-    code = "import sys; sys.path.insert(0, 'tests'); import bench_field; print(bench_field.memory())"
+    code = "import sys; sys.path.insert(0, 'tests'); from bench.stable_target import memory; print(memory())"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert 0 <= int(found.stdout) < 1e9

@@ -16,8 +16,12 @@ from difftables.common import environment
 from difftables.provenance import fingerprint
 from difftables.planning import gpu_hours as hours
 from difftables.planning import plan as planning
+from difftables.provenance import runs
+from difftables.planning.hand_over import hand_over
 from difftables.common.errors import ConfigError
 from difftables.common.errors import nearest
+from difftables.warm import benchmarks
+from difftables.warm import start as warm
 
 # Dry runs too, which Snakemake tells from others only after this file was read: they drop no lock but those of killed runs.
 if workflow.is_main_process:
@@ -31,6 +35,11 @@ try:
     plan = planning.read(config.get("scale"))
 except ConfigError as error:
     raise WorkflowError(str(error))
+
+# What lies there under another name is a result, too: jobs copy it.
+if workflow.is_main_process:
+    for line in hand_over(plan):
+        print(line, file=sys.stderr)
 
 ROOT, STORE, TABLES = plan.root, plan.store, plan.tables
 
@@ -81,6 +90,16 @@ def tell_hours():
         print(f"\n{hours.table(plan, jobs)}", file=sys.stderr)
 
 
+onstart:
+    # Each job looks its walk up when it ends; what this process notes at its own end comes too late for the jobs of a first run.
+    fingerprint.note()
+    # Jobs on this machine start as forks of one process, which has imported torch.
+    if workflow.is_main_process and warm.start(
+        len(list(workflow.dag.needrun_jobs())), workflow.executor_plugin.common_settings.local_exec
+    ):
+        benchmarks.watch_jobs()
+
+
 # On a cluster these run where snakemake does: seconds of work each, and what fetches wants the internet, which nodes may lack.
 localrules:
     weights,
@@ -91,10 +110,21 @@ localrules:
     report,
 
 
+def record_run():
+    """After a real run: leave what Snakemake and its shells cost beside the jobs, for `difftables costs`."""
+    if workflow.dag is None or workflow.dryrun or workflow.touch:
+        return
+    finished = [
+        job for job in workflow.dag.needrun_jobs(exclude_finished=False) if workflow.dag.finished(job) and "made" in job.output.keys()
+    ]
+    runs.append(STORE, [job.output.made for job in finished], [job.output.made for job in finished if workflow.is_local(job.rule)])
+
+
 # Snakemake has no handler for dry runs, and knows their jobs only after this file was read.
 if workflow.is_main_process and limits.gpu:
     atexit.register(tell_hours)
 if workflow.is_main_process:
+    atexit.register(record_run)  # before all other hooks, so that it runs after them and counts what they end
     atexit.register(fingerprint.note)
 
 

@@ -93,6 +93,7 @@ rule reference:
         weights=plan.weight_files(),
     output:
         features=f"{STORE}/data/{{data}}.features.safetensors",
+        summary=f"{STORE}/data/{{data}}.summary.safetensors",
         floor=f"{STORE}/records/reference/{{data}}.json",
         made=made("reference", "data"),
     log:

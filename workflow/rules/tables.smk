@@ -37,7 +37,6 @@ rule report:
         tables=plan.table_files(".json"),
         curves=plan.curve_files(),
         costs=plan.cost_files(),
-        benchmarks=plan.benchmark_files(),
     output:
         readme=f"{TABLES}/README.md",
         cells=f"{TABLES}/cells.csv",

@@ -28,7 +28,7 @@ rule train:
 
 rule train_estimator:
     input:
-        unpack(lambda w: plan.train_inputs(w.run)),
+        unpack(lambda w: plan.train_inputs(w.run, "estimator")),
     output:
         net=f"{STORE}/nets/{{run}}/s{{seed}}/estimator.safetensors",
         curve=f"{TABLES}/curves/{{run}}-s{{seed}}-estimator.csv",

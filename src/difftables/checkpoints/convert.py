@@ -71,10 +71,10 @@ def convert(state: State, format: str, net: nn.Module) -> tuple[dict[str, Tensor
         if absent := [source for source in sources if source not in names]:
             missing += absent
             continue
-        found = [state[names[source]] for source in sources]
-        made = _made(found, sources, expected.shape)
+        tensors = [state[names[source]] for source in sources]
+        made = _made(tensors, sources, expected.shape)
         if made is None:
-            shapes = {names[source]: list(tensor.shape) for source, tensor in zip(sources, found, strict=True)}
+            shapes = {names[source]: list(tensor.shape) for source, tensor in zip(sources, tensors, strict=True)}
             misshapen |= {name: f"{shape} for {list(expected.shape)}" for name, shape in shapes.items()}
         else:
             weights[ours] = made
@@ -94,11 +94,11 @@ def architecture(
     entry = _entry(format)
     bare = {_bare(name, entry): tensor for name, tensor in state.items()}
     try:
-        found = entry.architecture(Facts(bare, config or {}, stated or {}))
+        arguments = entry.architecture(Facts(bare, config or {}, stated or {}))
     except (KeyError, IndexError) as error:
         says = f"these {len(state)} tensors are of no net of format {format}, which has {error.args[0]}; state the right format"
         raise ValueError(says) from None
-    return found | dict(stated or {})
+    return arguments | dict(stated or {})
 
 
 def _entry(format: str) -> Format:
@@ -118,12 +118,12 @@ def _bare(name: str, entry: Format) -> str:
 
 def _names(state: State, entry: Format) -> dict[str, str]:
     """Bare names of weights to names in the file; of two names for one, the first."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in state:
         bare = _bare(name, entry)
         if not re.fullmatch(entry.ignored, bare):
-            found.setdefault(bare, name)
-    return found
+            names.setdefault(bare, name)
+    return names
 
 
 def _sources(ours: str, layers: Layers, format: str) -> dict[str, Make]:
@@ -135,10 +135,10 @@ def _sources(ours: str, layers: Layers, format: str) -> dict[str, Make]:
     return {f"{official}.{source.leaves[leaf]}": source.make for official in source.official}
 
 
-def _made(found: list[Tensor], sources: dict[str, Make], shape: torch.Size) -> Tensor | None:
+def _made(tensors: list[Tensor], sources: dict[str, Make], shape: torch.Size) -> Tensor | None:
     """Tensors of a file as one of ours; None where the shape does not fit."""
     try:
-        made = [make(each.to(torch.float32)) for each, make in zip(found, sources.values(), strict=True)]
+        made = [make(each.to(torch.float32)) for each, make in zip(tensors, sources.values(), strict=True)]
         return fitted(torch.cat(made) if len(made) > 1 else made[0], shape)
     except RuntimeError:  # shapes that cannot be split or joined
         return None

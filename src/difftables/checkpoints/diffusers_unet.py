@@ -32,9 +32,9 @@ def diffusers_unet(net: UNet) -> Layers:
     outside = {"embed.0": "time_embedding.linear_1", "embed.2": "time_embedding.linear_2", "classes": "class_embedding",
                "inlet": "conv_in", "norm": "conv_norm_out", "outlet": "conv_out"}  # fmt: skip
     block = {"norm1": "norm1", "conv1": "conv1", "project": "time_emb_proj", "norm2": "norm2", "conv2": "conv2", "skip": "conv_shortcut"}
-    named, found = {}, list(places(net))
-    last = max(place.level for place in found)
-    for place in found:
+    named, walk = {}, list(places(net))
+    last = max(place.level for place in walk)
+    for place in walk:
         level = f"{place.way}_blocks.{place.level if place.way == 'down' else last - place.level}"
         change = f"{level}.{place.way}samplers.0.conv"
         named[place] = (change, "") if place.resamples else (f"{level}.resnets.{place.block}", f"{level}.attentions.{place.block}")

@@ -19,11 +19,11 @@ def _at(net: NCSNpp | ADM, level: int) -> str:
 def _blocks(net: NCSNpp | ADM) -> list[tuple[str, str]]:
     """Our name of each residual block, and theirs."""
     last, depth = len(net.down) - 1, [[len(list(level.children())) for level in way] for way in (net.down, net.up)]
-    found = [(f"shrink.{i}", f"enc.{_at(net, i + 1)}_down") for i in range(last)]
-    found += [(f"down.{i}.{k}", f"enc.{_at(net, i)}_block{k}") for i, number in enumerate(depth[0]) for k in range(number)]
-    found += [(f"middle.{k}", f"dec.{_at(net, last)}_in{k}") for k in range(2)]
-    found += [(f"enlarge.{j}", f"dec.{_at(net, last - 1 - j)}_up") for j in range(last)]
-    return found + [(f"up.{j}.{k}", f"dec.{_at(net, last - j)}_block{k}") for j, number in enumerate(depth[1]) for k in range(number)]
+    names = [(f"shrink.{i}", f"enc.{_at(net, i + 1)}_down") for i in range(last)]
+    names += [(f"down.{i}.{k}", f"enc.{_at(net, i)}_block{k}") for i, number in enumerate(depth[0]) for k in range(number)]
+    names += [(f"middle.{k}", f"dec.{_at(net, last)}_in{k}") for k in range(2)]
+    names += [(f"enlarge.{j}", f"dec.{_at(net, last - 1 - j)}_up") for j in range(last)]
+    return names + [(f"up.{j}.{k}", f"dec.{_at(net, last - j)}_block{k}") for j, number in enumerate(depth[1]) for k in range(number)]
 
 
 def _attention(ours: str, official: str) -> Layers:
@@ -43,26 +43,26 @@ def song_unet(net: NCSNpp) -> Layers:
     if not net.biggan:
         raise ValueError("the format has no NCSN++ with `biggan: false`")
     outlet = f"dec.{_at(net, 0)}_aux"
-    found = _outside(net) | same([("classes", "map_label"), ("norm", f"{outlet}_norm"), ("outlet", f"{outlet}_conv")])
-    found["fourier"] = FREQUENCIES
-    found |= same((f"pyramid.{i}.conv", f"enc.{_at(net, i + 1)}_aux_residual") for i in range(len(net.pyramid)))
+    layers = _outside(net) | same([("classes", "map_label"), ("norm", f"{outlet}_norm"), ("outlet", f"{outlet}_conv")])
+    layers["fourier"] = FREQUENCIES
+    layers |= same((f"pyramid.{i}.conv", f"enc.{_at(net, i + 1)}_aux_residual") for i in range(len(net.pyramid)))
     for ours, official in _blocks(net):
-        found |= same((f"{ours}.{a}", f"{official}.{b}") for a, b in BLOCK) | _attention(f"{ours}.attend", official)
-    return found
+        layers |= same((f"{ours}.{a}", f"{official}.{b}") for a, b in BLOCK) | _attention(f"{ours}.attend", official)
+    return layers
 
 
 def dhariwal_unet(net: ADM) -> Layers:
     """Where the layers of an ADM come from."""
-    found = _outside(net) | same([("norm", "out_norm"), ("outlet", "out_conv")]) | {"classes": Layer(("map_label",), transposed)}
+    layers = _outside(net) | same([("norm", "out_norm"), ("outlet", "out_conv")]) | {"classes": Layer(("map_label",), transposed)}
     for ours, official in _blocks(net):
-        found |= same((f"{ours}.0.{a}", f"{official}.{b}") for a, b in BLOCK) | _attention(f"{ours}.1", official)
-    return found
+        layers |= same((f"{ours}.0.{a}", f"{official}.{b}") for a, b in BLOCK) | _attention(f"{ours}.1", official)
+    return layers
 
 
 def architecture(facts: Facts) -> dict[str, Any]:
     """Of either net; sizes are in the names, and all else in the shapes, but for the heads of an ADM, which have 64 channels."""
     state = facts.state
-    sizes = sorted({int(found[1]) for name in state if (found := re.match(r"enc\.(\d+)x\1_", name))}, reverse=True)
+    sizes = sorted({int(match[1]) for name in state if (match := re.match(r"enc\.(\d+)x\1_", name))}, reverse=True)
     at = [f"enc.{size}x{size}" for size in sizes]
     width = columns(state, "map_layer0") if "out_conv.weight" in state else rows(state, "map_layer0") // 4
     common = {

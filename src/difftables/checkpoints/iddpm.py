@@ -28,9 +28,9 @@ def iddpm_unet(net: UNet) -> Layers:
     attentions = {name: module for name, module in net.named_modules() if isinstance(module, Attention)}
 
     def attention(ours: str, official: str) -> Layers:
-        found = same([(f"{ours}.norm", f"{official}.norm"), (f"{ours}.out", f"{official}.proj_out")])
+        layers = same([(f"{ours}.norm", f"{official}.norm"), (f"{ours}.out", f"{official}.proj_out")])
         module = attentions.get(ours)
-        return found | ({f"{ours}.qkv": Layer((f"{official}.qkv",), grouped_by_head(module.heads))} if module else {})
+        return layers | ({f"{ours}.qkv": Layer((f"{official}.qkv",), grouped_by_head(module.heads))} if module else {})
 
     return unet_layers(outside, block, named, ("middle_block.0", "middle_block.1", "middle_block.2"), attention)
 

@@ -18,30 +18,30 @@ def ncsnpp(net: NCSNpp) -> Layers:
     if not net.biggan:
         raise ValueError("the format is read only for `biggan: true`")
     numbers = (f"all_modules.{number}" for number in counting())
-    found: Layers = {}
+    layers: Layers = {}
 
     def block(ours: str, attends: bool = False) -> None:
         official = next(numbers)
-        found.update(same((f"{ours}.{a}", f"{official}.{b}") for a, b in BLOCK))
+        layers.update(same((f"{ours}.{a}", f"{official}.{b}") for a, b in BLOCK))
         if attends:
             official = next(numbers)
-            found[f"{ours}.attend.norm"] = Layer((f"{official}.GroupNorm_0",))
-            found[f"{ours}.attend.qkv"] = Layer(tuple(f"{official}.NIN_{k}" for k in range(3)), transposed, NIN)
-            found[f"{ours}.attend.out"] = Layer((f"{official}.NIN_3",), transposed, NIN)
+            layers[f"{ours}.attend.norm"] = Layer((f"{official}.GroupNorm_0",))
+            layers[f"{ours}.attend.qkv"] = Layer(tuple(f"{official}.NIN_{k}" for k in range(3)), transposed, NIN)
+            layers[f"{ours}.attend.out"] = Layer((f"{official}.NIN_3",), transposed, NIN)
 
     def blocks(ours: str) -> None:
         for k, part in enumerate(net.get_submodule(ours).children()):
             block(f"{ours}.{k}", isinstance(part.get_submodule("attend"), SpatialAttention))
 
     if net.fourier is not None:
-        found["fourier"] = Layer((next(numbers),), leaves={"frequencies": "W"})
+        layers["fourier"] = Layer((next(numbers),), leaves={"frequencies": "W"})
     for ours in ("embed.0", "embed.2", "inlet"):
-        found[ours] = Layer((next(numbers),))
+        layers[ours] = Layer((next(numbers),))
     for i in range(len(net.down)):
         if i > 0:
             block(f"shrink.{i - 1}")
             if net.pyramid:
-                found[f"pyramid.{i - 1}.conv"] = Layer((f"{next(numbers)}.Conv2d_0",))
+                layers[f"pyramid.{i - 1}.conv"] = Layer((f"{next(numbers)}.Conv2d_0",))
         blocks(f"down.{i}")
     blocks("middle")
     for i in range(len(net.up)):
@@ -49,8 +49,8 @@ def ncsnpp(net: NCSNpp) -> Layers:
             block(f"enlarge.{i - 1}")
         blocks(f"up.{i}")
     for ours in ("norm", "outlet"):
-        found[ours] = Layer((next(numbers),))
-    return found
+        layers[ours] = Layer((next(numbers),))
+    return layers
 
 
 def architecture(facts: Facts) -> dict[str, Any]:

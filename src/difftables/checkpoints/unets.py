@@ -42,22 +42,22 @@ def unet_layers(
         named: their names of a place's block, or its convolution where it resamples, and of its attention.
         middle: their names of the middle's three parts.
     """
-    found = same(outside.items())
+    layers = same(outside.items())
     for place, (first, second) in named.items():
         if place.resamples:
-            found[f"{place.ours}.0.conv"] = Layer((first,))
+            layers[f"{place.ours}.0.conv"] = Layer((first,))
         else:
-            found |= same((f"{place.ours}.0.{a}", f"{first}.{b}") for a, b in block.items()) | attention(f"{place.ours}.1", second)
+            layers |= same((f"{place.ours}.0.{a}", f"{first}.{b}") for a, b in block.items()) | attention(f"{place.ours}.1", second)
     for i in (0, 2):
-        found |= same((f"middle.{i}.{a}", f"{middle[i]}.{b}") for a, b in block.items())
-    return found | attention("middle.1", middle[1])
+        layers |= same((f"middle.{i}.{a}", f"{middle[i]}.{b}") for a, b in block.items())
+    return layers | attention("middle.1", middle[1])
 
 
 def separate(norm: str, qkv: tuple[str, str, str], out: str) -> AttentionLayers:
     """Attention with a layer each for q, k and v, by its names of the layers."""
 
     def attention(ours: str, official: str) -> Layers:
-        found = same([(f"{ours}.norm", f"{official}.{norm}"), (f"{ours}.out", f"{official}.{out}")])
-        return found | {f"{ours}.qkv": Layer(tuple(f"{official}.{name}" for name in qkv))}
+        layers = same([(f"{ours}.norm", f"{official}.{norm}"), (f"{ours}.out", f"{official}.{out}")])
+        return layers | {f"{ours}.qkv": Layer(tuple(f"{official}.{name}" for name in qkv))}
 
     return attention

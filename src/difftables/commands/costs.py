@@ -1,35 +1,33 @@
-"""`difftables costs`: count the multiply-adds of all nets of the scales that use a GPU, for the hours that a dry run estimates."""
+"""`difftables costs [--scale SCALE] [--json]`: where the core-seconds of a finished run went, by rule and kind."""
 
-from typing import Any
-
-HEADER = ["key", "net", "data", "parameters", "multiply_adds"]
+import argparse
+import json
+from pathlib import Path
 
 
 def command(arguments: list[str]) -> int:
-    """Write workflow/costs.csv anew; no net is trained or even allocated."""
-    from difftables.common.errors import ConfigError
-    from difftables.common.files import write_csv
-    from difftables.config.params_file import SCALES
-    from difftables.planning.count_costs import count_cost, used_nets
-    from difftables.planning.net_costs import COSTS, cost_key
-    from difftables.planning.plan import read
+    """Print the ledger of a scale, of which every number comes from the records of its jobs.
 
-    rows: dict[str, list[Any]] = {}
+    Args: arguments: --scale in place of the scale in params.yaml; --json prints the ledger for programs.
+    """
+    parser = argparse.ArgumentParser(prog="difftables costs", description="print where the core-seconds of a finished run went")
+    parser.add_argument("--scale", help="in place of the scale in params.yaml")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args(arguments)
+    from difftables.common.errors import ConfigError
+    from difftables.planning.params import load
+    from difftables.report.ledger import ledger, lines
+
     try:
-        plans = [read(scale) for scale in SCALES]
-    except ConfigError as error:
+        scale = load(scale=args.scale).scale
+        store = Path(f"results/{scale}/store")
+        found = ledger(store)
+    except (ConfigError, ValueError) as error:
         print(error)
         return 1
-    for plan in plans:
-        for name, dataset, net, data in used_nets(plan) if plan.params.resources.gpu else ():
-            called = cost_key(net, data)
-            if called not in rows:
-                rows[called] = [called, name, dataset, *count_cost(net, data)]
-    ordered = sorted(rows.values(), key=_named)
-    write_csv(COSTS, HEADER, ordered)
-    print(f"{COSTS}: {len(rows)} nets")
+    if not found["rules"]:
+        older = f"; the records of {len(found['without'])} jobs hold no core-seconds" if found["without"] else ""
+        print(f"costs: {store} has no record of core-seconds{older}; run snakemake")
+        return 1
+    print(json.dumps({"scale": scale, **found}, indent=1) if args.json else "\n".join(lines(found)))
     return 0
-
-
-def _named(row: list[Any]) -> tuple[str, str, str]:
-    return row[2], row[1], row[0]

@@ -14,10 +14,15 @@ def command(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     from difftables.common.errors import ConfigError
     from difftables.planning.params import load
-    from difftables.planning.shown import lines
+    from difftables.planning.shared_jobs import SharedJobs
+    from difftables.planning.shown import lines, lookup, shared
 
     try:
-        print("\n".join(lines(load(scale=args.scale), args.name)))
+        params = load(scale=args.scale)
+        print("\n".join(lines(params, args.name)))
+        section, name = lookup(params, args.name)
+        if section == "runs" and (more := shared(SharedJobs(params), name)):
+            print("\n".join(["", *more]))
     except ConfigError as error:
         print(error)
         return 1

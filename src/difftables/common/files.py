@@ -14,6 +14,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from difftables.common.clock import Phase, timed
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -34,11 +36,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     os.close(handle)
     try:
-        yield Path(name)
-        with open(name, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        with Phase("files"):
+            yield Path(name)
+            with open(name, "rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise OSError(errno.ENOSPC, f"the disk is full: {path} was not written; free some space and run again") from None
@@ -68,6 +71,7 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json_text(value))
 
 
+@timed("files")
 def read_json(path: Path | str) -> Any:
     """Read JSON.  Raises: ValueError naming a file that is truncated or not JSON."""
     try:
@@ -104,6 +108,7 @@ def save_tensors(path: Path | str, tensors: dict[str, "Tensor"], meta: dict[str,
             raise
 
 
+@timed("files")
 def load_tensors(path: Path | str, kind: str | None = None) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """Read tensors and their metadata.  Args: kind: the expected meta["kind"]; None accepts all.
 
@@ -125,6 +130,7 @@ def load_tensors(path: Path | str, kind: str | None = None) -> tuple[dict[str, "
     return tensors, meta
 
 
+@timed("files")
 def tensor_names(path: Path | str) -> list[str]:
     """Names of the tensors in a file, without reading them.  Raises: ValueError naming a file that is not safetensors."""
     from safetensors import SafetensorError, safe_open
@@ -141,6 +147,7 @@ def kept_at(step: int | None = None) -> str:
     return "at." if step is None else f"at.{step}."
 
 
+@timed("files")
 def load_into(module: Any, tensors: dict[str, "Tensor"], path: Path | str) -> None:
     """Load weights into a net.  Raises: ValueError naming the file when names or shapes differ."""
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
@@ -151,6 +158,7 @@ def load_into(module: Any, tensors: dict[str, "Tensor"], path: Path | str) -> No
     module.load_state_dict(tensors)
 
 
+@timed("files")
 def sha256(path: Path | str) -> str:
     """Hash of a file's bytes, hexadecimal."""
     with open(path, "rb") as file:

@@ -32,6 +32,7 @@ def constant(where: str) -> Any:
     raise LookupError(f"src/difftables has no constant {where}")
 
 
+@cache
 def _entries(where: str) -> dict[str, ast.expr]:
     module, name = where.rsplit(".", 1)
     for node in _tree(module).body:
@@ -79,6 +80,7 @@ def defaults(where: str, key: str) -> dict[str, Any]:
     return {argument.arg: ast.literal_eval(value) for argument, value in _signature(where, key) if value is not None and _is_literal(value)}
 
 
+@cache
 def _signature(where: str, key: str) -> list[tuple[ast.arg, ast.expr | None]]:
     """Arguments of a variant with their defaults."""
     value = _entries(where)[key]

@@ -27,6 +27,7 @@ class Floor(Frozen):
 
     n: PositiveInt
     floor_repeats: PositiveInt
+    neighbours: list[PositiveInt]
 
 
 class ReferenceSpec(Frozen):

@@ -131,11 +131,13 @@ class Objective(Variant):
         return self
 
 
+Prior = Annotated[str, OneOf("diffusion.priors.PRIORS")]
+
+
 class Backbone(Frozen):
     """A net's task: what corrupts its samples, what it predicts and what its loss is."""
 
     corruption: Annotated[str, OneOf("diffusion.corruptions.CORRUPTIONS")]
-    prior: Annotated[str, OneOf("diffusion.priors.PRIORS")]
     precondition: Annotated[str, OneOf("diffusion.denoiser.PRECONDITIONINGS")]
     conditioning: Annotated[str, OneOf("diffusion.denoiser.CONDITIONINGS")]
     density: Annotated[str, OneOf("training.level_densities.DENSITIES")]
@@ -163,11 +165,12 @@ class Checkpoint(Frozen):
 
 
 class Run(Backbone):
-    """A trained net with everything that made it."""
+    """A trained net with everything that made it, and what its samples start from."""
 
     data: str
     net: str | CheckpointNet
     schedule: str
+    prior: Prior
     condition_on: Literal["labels"] | None = None  # a further input of the net, of images
     train: Training
     seeds: Seeds  # of training

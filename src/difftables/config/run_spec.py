@@ -4,15 +4,21 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from difftables.config.data import Data, Frozen
 from difftables.config.nets import Net
-from difftables.config.run import Adjustment, Backbone, EstimatorConfig, EstimatorNet, Fraction, Oracle, Schedule, Training
+from difftables.config.run import Adjustment, Backbone, EstimatorConfig, EstimatorNet, Fraction, Oracle, Prior, Schedule, Training
 
 
-class RunSpec(Backbone):
-    """A run with its data set, net and schedule in place of their names, and of its other parts those that the job reads."""
+class NetSpec(Backbone):
+    """A net's task with data set, net and schedule in place of their names."""
 
     data: Data
     net: Net
     schedule: Schedule
+
+
+class RunSpec(NetSpec):
+    """A run as one that evaluates its net reads it: of its parts those that the job reads."""
+
+    prior: Prior
     adjust: Adjustment | None = None
     oracle: Oracle | None = None
     estimator: EstimatorNet | None = None
@@ -21,8 +27,8 @@ class RunSpec(Backbone):
     edge_fraction: Fraction | None = None  # of the training levels, at each end
 
 
-class TrainedRun(RunSpec):
-    """A run as its training reads it."""
+class TrainedRun(NetSpec):
+    """A run as its training reads it: where samples start is no matter of its net."""
 
     train: Training
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from difftables.common.clock import Phase
 from difftables.common.variants import Variants
-from difftables.config.run_spec import RunSpec
+from difftables.config.run_spec import NetSpec
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.subschedules import timestep
 
@@ -130,7 +131,9 @@ def precondition(net: Net, coefficients: Callable, c_noise: Callable[[Level], Te
     def denoise(x: Tensor, level: Level, cond: Condition = None) -> Any:
         skip, out, inner = coefficients(level.sigma)
         conditions = () if cond is None else cond if isinstance(cond, tuple) else (cond,)
-        output = net(shape(inner / level.alpha, x) * x, c_noise(level).expand(len(x)).to(x.device), *conditions)
+        scaled, noise = shape(inner / level.alpha, x) * x, c_noise(level).expand(len(x)).to(x.device)
+        with Phase("forward"):
+            output = net(scaled, noise, *conditions)
         output, w = output.chunk(2, dim=1) if variance else (output, None)
         x0 = shape(skip / level.alpha, x) * x + shape(out, x) * output
         return x0 if w is None else (x0, (w.to(x.dtype) + 1) / 2)
@@ -198,7 +201,7 @@ class Counted:
         return output
 
 
-def run_denoiser(run: RunSpec, net: torch.nn.Module, training: Level) -> Denoiser:
+def run_denoiser(run: NetSpec, net: torch.nn.Module, training: Level) -> Denoiser:
     """D of a run around its net.  Args: training: the schedule of the run's training."""
     coefficients = partial(PRECONDITIONINGS[run.precondition], sigma_data=run.sigma_data)
     return precondition(net, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from difftables.common.clock import Phase
 from difftables.common.parallel import World
 from difftables.config.run_spec import EstimatorRun
 from difftables.diffusion.corruptions import CORRUPTIONS
@@ -32,6 +33,8 @@ def estimator_batch_loss(
         noise = world.shard(torch.randn(batch.x0.shape, generator=batch.stream)).to(device)
         x0, level = world.shard(batch.x0), world.shard(level)
         x = corrupt(x0, level) + level.like(x0).std * noise
-        return estimator_loss(net(x), level, penalty), level
+        with Phase("forward"):
+            u = net(x)
+        return estimator_loss(u, level, penalty), level
 
     return batch_loss

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from difftables.common.clock import timed
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
 from difftables.config.run_spec import EstimatedRun, RunSpec
@@ -25,7 +26,12 @@ def trained(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path]
     assert run.estimator is not None, "the plan refuses a run without an estimator"
     net = load_net(run.estimator.net, run.data, files["estimator"], "estimator", device)
     lowest = training.alpha_bar[0].item()
-    return lambda x, cond=None: alpha_bar_of(net(x), lowest)
+
+    @timed("forward")
+    def estimate(x: Tensor, cond: Tensor | None = None) -> Tensor:
+        return alpha_bar_of(net(x), lowest)
+
+    return estimate
 
 
 def oracle(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path], device: torch.device) -> Estimate:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from difftables.common import parallel
+from difftables.common import clock, parallel
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.files import read_json, sha256, write_json
 from difftables.config.job_specs import complete
-from difftables.provenance import fingerprint
+from difftables.provenance import equal_results, fingerprint
 from difftables.provenance import record as provenance
 
 if TYPE_CHECKING:
@@ -146,6 +147,19 @@ def parse(verb: str, arguments: list[str]) -> Job:
     return Job(verb, spec, code, max(1, args.threads // parallel.launched_world().size), args.gpus, inputs, outputs)
 
 
+def take_over(job: Job) -> bool:
+    """Copy the outputs of an equal job that ran under another name, where the plan found one.  Returns: whether it did."""
+    found = equal_results.kept(job.fingerprint) if equal_results.FOLDER.is_dir() else None
+    if found is None:
+        return False
+    if parallel.launched_world().rank == 0:
+        job.seeds, job.cost, job.columns = (found[key] for key in ("seeds", "cost", "columns"))
+        for name in job.outputs.keys() - {MADE}:
+            equal_results.copy(equal_results.folder_of(job.fingerprint) / name, job.output(name))
+        print("copied the result of an equal job that ran under another name", flush=True)
+    return True
+
+
 def finish(job: Job) -> None:
     """Write the provenance of a finished job, unless the code changed while it ran: the fingerprint would be wrong.
 
@@ -154,7 +168,11 @@ def finish(job: Job) -> None:
     fingerprint.forget()
     if fingerprint.code(job.verb, job.spec) != job.code:
         raise ValueError("the code or an installed package changed while this job ran; run snakemake again")
-    if MADE not in job.outputs or parallel.launched_world().rank > 0:
+    if MADE not in job.outputs:
+        return
+    world = parallel.launched_world()
+    others = parallel.join(job.device.type).gather_in_order([clock.core_seconds()], world.size)[1:] if world.size > 1 else []
+    if world.rank > 0:
         return
     outputs = hashed({name: paths for name, paths in job.outputs.items() if name != MADE})
     seconds = round(time.perf_counter() - job.began, 3)
@@ -162,7 +180,10 @@ def finish(job: Job) -> None:
         job.verb, job.written, job.fingerprint, job.code, fingerprint.packages(job.verb, job.spec), job.hashes, outputs, job.seeds,
         job.threads, seconds, job.cost, job.gpus,
     )  # fmt: skip
-    write_json(job.output(MADE), record | ({"columns": job.columns} if job.columns else {}))
+    record |= {"columns": job.columns} if job.columns else {}
+    spent = [clock.core_seconds(), *others]  # last, with what writing the record took so far
+    total = {kind: round(sum_in_order(each[kind] for each in spent), 4) for kind in clock.KINDS}
+    write_json(job.output(MADE), record | {"core_seconds": total, "peak_mb": clock.peak_mb()})
 
 
 def fail(verb: str, error: BaseException) -> int:

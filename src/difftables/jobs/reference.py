@@ -1,15 +1,16 @@
-"""Rule reference: features of the real images, and the floor, the Frechet distance of real against real."""
+"""Rule reference: features of the real images, what every measure needs of them, and the floor, the distance of real against real."""
 
 from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: ReferenceSpec.  In: data, maybe weights.  Out: features, floor."""
+    """spec: ReferenceSpec.  In: data, maybe weights.  Out: features, summary, floor."""
     from difftables.common.errors import label
     from difftables.common.files import load_tensors, save_tensors, sha256, write_json
     from difftables.common.seeds import generator
     from difftables.metrics import frechet
     from difftables.metrics.features import extract, load
+    from difftables.metrics.image_metrics import summary
 
     import torch  # isort: skip
 
@@ -19,6 +20,7 @@ def run(job: Job) -> None:
     features, _ = extract(net, data["images"], spec.features.batch, device)
     held = data["held_out"].bool()
     save_tensors(job.output("features"), {"train": features[~held], "held_out": features[held]}, {"kind": "features"})
+    save_tensors(job.output("summary"), summary(features[~held], spec.evaluation.neighbours), {"kind": "summary"})
     n, floors = spec.evaluation.n, []
     if len(features) < n + 2:
         raise ValueError(f"evaluation.n = {n} samples need more than {len(features)} real ones for the real-against-real floor")

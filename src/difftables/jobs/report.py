@@ -8,7 +8,7 @@ from difftables.report import index, job_costs
 
 
 def run(job: Job) -> None:
-    """spec: of Workflow.report_spec.  In: tables (json), curves, costs, benchmarks.  Out: readme, cells, metrics, plots, png, svg, cost."""
+    """spec: of Workflow.report_spec.  In: tables (json), curves, costs.  Out: readme, cells, metrics, plots, png, svg, cost."""
     from difftables.common.files import write_text
     from difftables.report import figures
     from difftables.report.page import read_page
@@ -19,7 +19,7 @@ def run(job: Job) -> None:
     for name, text in texts.items():
         write_text(files[name], text)
     figures.save(figures.loss_curves({_named(path): _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
-    write_text(job.output("cost"), job_costs.text(job.inputs.get("benchmarks", []), job.inputs.get("costs", [])))
+    write_text(job.output("cost"), job_costs.text(job.inputs.get("costs", [])))
 
 
 def _named(path: Path) -> str:

@@ -59,7 +59,7 @@ def fit(
     world.shard_size(settings.batch)
     state = job.state("state.pt")
     began = time.perf_counter()
-    weights, curve = train(net, with_dropout_seed(batch_loss, job.spec.seed, world), settings, state, memory, world)
+    weights, curve = train(net, with_dropout_seed(batch_loss, job.spec.seed, world, job.device), settings, state, memory, world)
     if world.rank > 0:
         return
     seconds = time.perf_counter() - began  # of this process; a resumed run counts only its last part

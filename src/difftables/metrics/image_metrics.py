@@ -1,6 +1,7 @@
 """Metrics of images: each a function of a set of samples with their features. No torch until a function runs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from difftables.metrics.frechet import Moments
-    from difftables.metrics.scores import Manifold
+    from difftables.metrics.scores import KernelSubsets, Manifold
 
 
 @dataclass
@@ -18,18 +19,21 @@ class ImageReference:
     """Real images that samples are compared with, and what is computed of them once.
 
     Args: features: [M, d]; name: of the Frechet distance on these features; settings: job_specs.Measures, None where only that
-        distance is measured.
+        distance is measured; summary: what rule reference computed of the features, by the names of `summary`; empty to compute it.
     """
 
     features: "Tensor"
     name: str
     settings: Any = None
+    summary: "Mapping[str, Tensor]" = field(default_factory=dict)
 
     @cached_property
     def moments(self) -> "Moments":
         """The Gaussian fitted to the features."""
         from difftables.metrics import frechet
 
+        if self.summary:
+            return frechet.Moments(self.summary["mean"], self.summary["factor"])
         return frechet.moments(self.features)
 
     @cached_property
@@ -37,7 +41,26 @@ class ImageReference:
         """The balls around the features, for precision and recall."""
         from difftables.metrics import scores
 
-        return scores.Manifold(self.features, self.settings.neighbours)
+        return scores.Manifold(self.features, self.settings.neighbours, self.summary.get("nearest"))
+
+    @cached_property
+    def kernel_subsets(self) -> "KernelSubsets":
+        """The subsets that KID takes of `n` samples and of the features."""
+        from difftables.metrics import scores
+
+        s = self.settings
+        return scores.KernelSubsets(self.features, s.n, s.kid_subsets, s.kid_subset_size, 0)
+
+
+def summary(features: "Tensor", neighbours: "Sequence[int]") -> "dict[str, Tensor]":
+    """What ImageReference needs of the features of real images, [M, d]: mean and factor of `frechet.Moments`, and `scores.nearest`.
+
+    Raises: ValueError for fewer features than neighbours.
+    """
+    from difftables.metrics import frechet, scores
+
+    moments = frechet.moments(features)
+    return {"mean": moments.mean, "factor": moments.factor, "nearest": scores.nearest(features, max(neighbours) + 1)}
 
 
 @dataclass
@@ -69,9 +92,8 @@ def kernel_distance(samples: ImageSamples) -> list[Measurement]:
     """KID to the reference."""
     from difftables.metrics import scores
 
-    reference, s = samples.reference, samples.reference.settings
-    value = scores.kernel_distance(samples.features, reference.features, s.kid_subsets, s.kid_subset_size, 0)
-    return [Measurement(value, settings={"features": reference.name.replace("FID", "KID").replace("FD-", "KID-")})]
+    value = scores.kernel_distance(samples.features, samples.reference.kernel_subsets)
+    return [Measurement(value, settings={"features": samples.reference.name.replace("FID", "KID").replace("FD-", "KID-")})]
 
 
 def precision(samples: ImageSamples) -> list[Measurement]:

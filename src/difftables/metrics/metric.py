@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from difftables.common.clock import timed
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -47,6 +49,7 @@ class Score:
     failed: int | None = None
 
 
+@timed("metrics")
 def scores(metrics: Mapping[str, Metric], samples: Any) -> list[Score]:
     """The scores of a set of samples by each metric; those of metrics with the same variants are listed variant by variant.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from difftables.common.arithmetic import sum_in_order
+from difftables.common.clock import timed
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
 from difftables.metrics.metric import Score, scores
@@ -26,9 +27,9 @@ Scorer = Callable[[Tensor], list[Score]]
 class ScorerInputs:
     """What scorers are made from; each takes what its medium needs.
 
-    Args: files: features and maybe weights for images, data for speech; device: of the feature network; threads: of the metrics of
-        speech; data: the data set, for speech; features: of images; settings: of a table's metrics; segments: of a search in speech,
-        the held-out segments behind a score.
+    Args: files: features, maybe weights and a summary of the training features for images, data for speech; device: of the feature
+        network; threads: of the metrics of speech; data: the data set, for speech; features: of images; settings: of a table's metrics;
+        segments: of a search in speech, the held-out segments behind a score.
     """
 
     files: Mapping[str, Path]
@@ -54,7 +55,8 @@ def image_samples(inputs: ScorerInputs, part: str) -> "Callable[[Tensor], ImageS
     assert f is not None, "the plan gives jobs that score images their feature network"
     net = load(f.net, f.pixels, inputs.files.get("weights"), f.sha256, inputs.device)
     features = load_tensors(inputs.files["features"], "features")[0][part]
-    reference = ImageReference(features, label(f.net, f.pixels), inputs.settings)
+    summary = load_tensors(inputs.files["summary"], "summary")[0] if "summary" in inputs.files else {}
+    reference = ImageReference(features, label(f.net, f.pixels), inputs.settings, summary)
     return lambda images: ImageSamples(images, *extract(net, images, f.batch, inputs.device), reference)
 
 
@@ -64,6 +66,7 @@ def search_images(inputs: ScorerInputs) -> SearchScorer:
 
     with_features = image_samples(inputs, "held_out")
 
+    @timed("metrics")
     def score(images: Tensor) -> float:
         (measurement,) = frechet_distance(with_features(images))
         assert measurement.value is not None
@@ -107,6 +110,7 @@ def search_speech(inputs: ScorerInputs) -> SearchScorer:
     assert count is not None, "the plan gives a search in speech its segments"
     reference = mel_powers(speech, speech.excerpts("search", count)[0])
 
+    @timed("metrics")
     def score(audio: Tensor) -> float:
         values = [log_mel_distance(ref=reference[i % count], est=each) for i, each in enumerate(mel_powers(speech, audio))]
         return sum_in_order(values) / len(values)

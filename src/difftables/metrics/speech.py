@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from difftables.common.clock import count_children
 from difftables.data.audio import SILENT, read_recording, resampled
 
 CEPSTRA = 13
@@ -171,4 +172,6 @@ def waveform_scores_of(
     # The children read these variables; this process has read them already.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(_scored, tasks, chunksize=max(1, len(tasks) // (4 * workers))))
+        values = list(pool.map(_scored, tasks, chunksize=max(1, len(tasks) // (4 * workers))))
+    count_children()
+    return values

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from difftables.nets.attention import attend
 from difftables.nets.unet import precision, sinusoid
 
 FOURIER_SCALE = 16.0
@@ -138,7 +139,7 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
-        h = F.scaled_dot_product_attention(q, k, v)
+        h = attend(q, k, v)
         return join(x, self.out(h.transpose(1, 2).reshape(x.shape)), self.rescale)
 
 

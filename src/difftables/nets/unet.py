@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from difftables.common.variants import Variants
+from difftables.nets.attention import attend
 
 
 def sinusoid(c_noise: Tensor, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -131,7 +132,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, dim=2)
         if self.heads > 1:
             q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
-        h = F.scaled_dot_product_attention(q, k, v)
+        h = attend(q, k, v)
         if self.heads > 1:
             h = h.transpose(1, 2).flatten(2)
         return x + self.out(h.transpose(1, 2).reshape(x.shape))
@@ -202,7 +203,7 @@ class UNet(nn.Module):
         if head_width and heads > 1:
             raise ValueError(f"a U-Net has heads = {heads} and head_width = {head_width}; set one of them")
         inside, norm = 4 * width, partial(group_norm, groups=groups, eps=eps)
-        self.size, self.width, self.embedding = size, width, EMBEDDINGS[embedding]
+        self.width, self.embedding = width, EMBEDDINGS[embedding]
         self.embed = nn.Sequential(nn.Linear(width, inside), nn.SiLU(), nn.Linear(inside, inside))
         self.classes = nn.Embedding(classes, inside) if classes else None
         self.inlet = nn.Conv2d(channels + extra, width, 3, padding=1)
@@ -210,12 +211,12 @@ class UNet(nn.Module):
         def residual(inner: int, outer: int) -> ResBlock:
             return ResBlock(inner, outer, inside, dropout, scale_shift, norm)
 
-        def attend(features: int) -> Attention:
+        def attention_at(features: int) -> Attention:
             return Attention(features, heads_of(features, head_width) if head_width else heads, norm)
 
         def block(inner: int, outer: int, pixels: int) -> nn.ModuleList:
             parts: list[nn.Module] = [residual(inner, outer)]
-            return nn.ModuleList([*parts, attend(outer)] if pixels in attention else parts)
+            return nn.ModuleList([*parts, attention_at(outer)] if pixels in attention else parts)
 
         features, skips, pixels = width, [width], size
         self.down = nn.ModuleList()
@@ -229,7 +230,7 @@ class UNet(nn.Module):
                 skips.append(features)
                 pixels //= 2
         ends = [residual(features, features) for _ in range(2)]
-        self.middle = nn.ModuleList([ends[0], attend(features), ends[1]])
+        self.middle = nn.ModuleList([ends[0], attention_at(features), ends[1]])
         self.up = nn.ModuleList()
         for i, m in reversed(list(enumerate(mult))):
             for _ in range(blocks + 1):

@@ -1,18 +1,20 @@
 """The checkpoints that runs of a scale take their nets from: what their job reads, and whether it can. No torch in here."""
 
 from pathlib import Path
+from typing import Any
 
 from difftables.common import registry
 from difftables.common.errors import ConfigError
+from difftables.common.names import local
 from difftables.config.data import shape_of
 from difftables.config.nets import CheckpointSpec
 from difftables.planning.params import Loaded
-from difftables.planning.specs import JobSpecs
+from difftables.planning.shared_jobs import SharedJobs
 
 READERS = "checkpoints.official"  # module with the names of a diffusers folder's files
 
 
-class CheckpointFiles(JobSpecs):
+class CheckpointFiles(SharedJobs):
     """Checkpoints of one scale.
 
     Args: params: a checked configuration.
@@ -31,7 +33,7 @@ class CheckpointFiles(JobSpecs):
 
     def used_checkpoints(self) -> list[str]:
         """All checkpoints whose nets some table needs."""
-        return sorted({name for run in self.used_runs() if (name := self.params.runs[run].checkpoint) is not None})
+        return sorted({str(self.params.runs[run].checkpoint) for run in self.checkpoint_runs()})
 
     def checkpoint_file(self, name: str) -> str:
         """The file of a checkpoint as our net."""
@@ -54,9 +56,14 @@ class CheckpointFiles(JobSpecs):
             raise ConfigError(f"checkpoints.{name} is in no table's run at scale {self.params.scale}; set the net of a run to it")
         return CheckpointSpec(name=name, format=entry.format, sha256=entry.sha256, net=entry.net, shape=self._shapes(name)[0][1])
 
+    def run_notes(self, run: str, paper: str) -> dict[str, Any]:
+        """The numbers of a run for a table's foot; of a checkpoint no numbers of training, as others trained it."""
+        noted, checkpoint = super().run_notes(run, paper), self.params.runs[run].checkpoint
+        return noted if checkpoint is None else noted | dict.fromkeys(("steps", "batch", "lr")) | {"checkpoint": local(checkpoint, paper)}
+
     def _shapes(self, name: str) -> list[tuple[str, dict[str, int]]]:
         """The runs that use a checkpoint, each with the shape of its data."""
-        runs = [run for run in self.used_runs() if self.params.runs[run].checkpoint == name]
+        runs = [run for run in self.checkpoint_runs() if self.params.runs[run].checkpoint == name]
         return [(run, shape_of(self.run_fields(run)["data"])) for run in runs]
 
     def _check_checkpoint(self, name: str) -> None:

@@ -9,7 +9,7 @@ from difftables.planning.plan import Workflow
 
 def used_nets(plan: Workflow) -> Iterator[tuple[str, str, Net, Images | Speech]]:
     """Name, data set, spec and spec of the data of each net that a plan uses; an estimator is named by its run."""
-    for name in plan.used_runs():
+    for name in sorted({*plan.trained_runs(), *plan.checkpoint_runs()}):
         spec, run = plan.evaluated_run(name), plan.params.runs[name]
         yield run.checkpoint or str(run.net), run.data, spec.net, spec.data
         if run.estimator:

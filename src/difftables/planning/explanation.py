@@ -32,6 +32,7 @@ def history(scale: str, cell: Line) -> list[str]:
     anew = [table] if table is not None else []
     if cell["status"] == "measured":
         files, unknown = recorded(known, cell, table)
+        out += standing(table.spec.get("rows", []) if table is not None else [], cell)
         lacking = f"in {root}/store/provenance; dvc pull brings the store from a remote that has it, snakemake makes it"
         out += [line for each in unknown for line in ("", f"No job here wrote the record {each} of this cell, {lacking}.")]
         makers = [known[path] for path in files]
@@ -70,6 +71,12 @@ def recorded(known: dict[str, Provenance], cell: Line, table: Provenance | None)
         found += same
         unknown += [] if same else [wanted]
     return list(dict.fromkeys(found)), unknown
+
+
+def standing(rows: list[dict[str, Any]], cell: Line) -> list[str]:
+    """Under which names a cell's row was made, where another row that is equal but for names stands for it."""
+    names = dict.fromkeys(" ".join(row["recorded"].values()) for row in rows_of(rows, cell) if "recorded" in row)
+    return [line for each in names for line in ("", f"Made under the names {each}, to which this row is equal.")]
 
 
 def rows_of(rows: list[dict[str, Any]], cell: Line) -> list[dict[str, Any]]:

@@ -146,7 +146,7 @@ def table(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[
     rows = [("rule", "jobs", "GPU-hours"), *rows, ("total", f"{sum(count for count, _ in found.values()):,}", shown(total))]
     lines = [f"{rule:<15}  {count:>6}  {hours:>10}" for rule, count, hours in rows]
     if total is None:
-        lines.append(f"unknown: a net is not in {COSTS}; run `python -m difftables costs`")
+        lines.append(f"unknown: a net is not in {COSTS}; run `python -m difftables multiply_adds`")
     lines.append(
         f"Estimates, never measured: multiply-adds of the nets ({COSTS}), a training step as {PASSES} forward passes, RK45 as "
         f"{RK45_CALLS} calls, at {plan.params.resources.teraflops:g} TFLOP/s sustained (resources.teraflops; 50 is assumed of one H100, "

@@ -1,4 +1,4 @@
-"""Multiply-adds of a net on one sample, from a table that `difftables costs` writes, and of feature networks. No torch in here."""
+"""Multiply-adds of a net on one sample, from a table that `difftables multiply_adds` writes, and of feature networks. No torch in here."""
 
 import csv
 from collections.abc import Mapping

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from difftables.common import registry
+from difftables.common.errors import ConfigError
 from difftables.common.files import canonical, write_text
+from difftables.common.names import full, paper_of
 from difftables.config.data import Frozen, Speech
 from difftables.config.params_file import Table
 from difftables.config.sampling import Sampler
 from difftables.papers.folder import PAPERS
 from difftables.papers.kinds import INPUTS_OF_KIND, STUDIES, has_picture
 from difftables.planning.params import Loaded, load
+from difftables.planning.planned_spec import PlannedSpec
 from difftables.planning.result_files import ResultFiles
-from difftables.provenance import fingerprint
+from difftables.planning.shared_jobs import Kind
 from difftables.search.methods import METHODS
 
 Files = dict[str, list[str]]  # what a rule reads, by name
@@ -32,7 +35,7 @@ class Workflow(ResultFiles):
 
     def __init__(self, params: Loaded) -> None:
         super().__init__(params)
-        self._specs: dict[tuple[str, tuple[str, ...]], Frozen] = {}
+        self._specs: dict[tuple[str, tuple[str, ...]], PlannedSpec] = {}
 
     # -- files ------------------------------------------------------------------------------------------------
 
@@ -62,6 +65,11 @@ class Workflow(ResultFiles):
             return {"data": [self.data_file(run)]}
         return {"features": [self.data_file(run, ".features")], "weights": self.weight_files()}
 
+    def measure_inputs(self, run: str) -> Files:
+        """The inputs of a table's metrics, without the samples: for images also what is computed of the real ones once."""
+        summary = {} if self.medium(run) == "speech" else {"summary": [self.data_file(run, ".summary")]}
+        return self.metric_inputs(run) | summary
+
     def condition_inputs(self, run: str) -> Files:
         """The condition of a run's net: for speech the data, whose mel spectrograms it takes; else none."""
         return {"data": [self.data_file(run)]} if self.medium(run) == "speech" else {}
@@ -81,12 +89,18 @@ class Workflow(ResultFiles):
         chosen = self.params.schedules[self.params.runs[run].schedule].family == "soft-scheduled"
         return {"levels": [f"{self.store}/schedules/levels/{self.levels_name(run)}/levels.csv"]} if chosen else {}
 
-    def train_inputs(self, run: str) -> Files:
-        """The inputs of rules train and train_estimator."""
+    def train_inputs(self, run: str, kind: Kind = "net") -> Files:
+        """The inputs of rules train and train_estimator.  Raises: ConfigError for a run whose net or estimator is that of another."""
+        if kind == "net" and (checkpoint := self.params.runs[run].checkpoint) is not None:
+            raise ConfigError(f"run {run} has the net of checkpoint {checkpoint}; ask for {self.checkpoint_file(checkpoint)}")
+        if (other := self.trained_run(run, kind)) != run:
+            raise ConfigError(f"run {run} has the {kind} of run {other}; ask for {self.net_file(run, '{seed}', kind)}")
         return {"data": [self.data_file(run)]} | self.level_inputs(run)
 
     def sample_inputs(self, run: str, seed: str, sampler: str) -> Files:
-        """The inputs of rule sample, for one row."""
+        """The inputs of rule sample, for one row.  Raises: ConfigError for a row whose samples are those of another."""
+        if (other := self.drawn_row(run, sampler)) != (run, full(sampler, paper_of(run))):
+            raise ConfigError(f"run {run} has the samples of {' '.join(other)}; ask for {self.samples_file(run, seed, sampler)}")
         row = self.sampler(run, sampler)
         found = self.sampler_inputs(run, seed, row)
         if row.schedule in METHODS:
@@ -139,9 +153,11 @@ class Workflow(ResultFiles):
         used = list(dict.fromkeys(row["run"] for row in rows if row["run"])) if rows else [bound.run]
         nets = [(run, seed) for run in used for seed in self.params.runs[run].seeds]
         drawn = [row for row in rows if row["run"] and "sampler" in row]
+        # Files of several rows stand once for each: tables take them by position.
+        first_seeds = {(row["run"], row["sampler"]): self.params.runs[row["run"]].seeds[0] for row in drawn}
         known: Files = {
             "records": [self.record_file(row["run"], s, row["sampler"]) for row in drawn for s in self.params.runs[row["run"]].seeds],
-            "samples": [self.samples_file(row["run"], self.params.runs[row["run"]].seeds[0], row["sampler"]) for row in drawn],
+            "samples": [self.samples_file(run, seed, sampler) for (run, sampler), seed in first_seeds.items()],
             "floor": [self.floor_file(bound.run)],
             "data": [self.data_file(bound.run)],
             "levels": [file for run in used for file in self.level_inputs(run).get("levels", [])],
@@ -153,7 +169,8 @@ class Workflow(ResultFiles):
         for name in INPUTS_OF_KIND[layout["kind"]]:
             if name == "likelihood" and "nll" not in [column.get("metric") for column in layout.get("columns", [{"metric": "nll"}])]:
                 continue
-            found["records" if name in STUDIES else name] = list(dict.fromkeys(known[name]))
+            by_place = name in ("samples", "curves")
+            found["records" if name in STUDIES else name] = known[name] if by_place else list(dict.fromkeys(known[name]))
         return found | {"made": [self.provenance_of_records[path] for name in MEASURED for path in found.get(name, [])]}
 
     def table_files(self, suffix: str = ".md") -> list[str]:
@@ -178,70 +195,49 @@ class Workflow(ResultFiles):
 
     def curve_files(self) -> list[str]:
         """Loss curves of all trainings that some table uses."""
-        trained = self.trained_runs()
-        with_estimator = {run for run, _, sampler in self.sampled_rows() if self.drawing_sampler(sampler).adapt == "estimator"}
-        with_estimator |= {row["run"] for row in self.bound_rows() if "adjusted" in row}
-        with_estimator |= {
-            table.run for paper, tables in self.params.tables.items() for name, table in tables.items()
-            if table.run and self.layouts[paper][name]["kind"] in ("errors", "robustness")
-        }  # fmt: skip
-        return [
-            self.curve_file(run, seed, kind)
-            for run in self.used_runs() for seed in self.params.runs[run].seeds
-            for kind in (*(["net"] if run in trained else []), *(["estimator"] if run in with_estimator else []))
-        ]  # fmt: skip
+        nets = [(*each, "net") for each in self.trainings()] + [(*each, "estimator") for each in self.estimator_trainings()]
+        return [f"{self.tables}/curves/{run}-s{seed}-{kind}.csv" for run, seed, kind in sorted(nets, key=_net_first)]
 
     @cached_property
     def provenance_of_records(self) -> dict[str, str]:
         """The provenance of each record that a table may read, by the record's file."""
         runs = [(run, seed) for run in self.params.runs for seed in self.params.runs[run].seeds]
         found = {self.record_file(*row): self.provenance_of_row("measure", row) for row in self.sampled_rows()}
-        found |= {self.study_file(*run, kind): self.provenance_file(kind, *run) for run in runs for kind in STUDIES}
-        return found | {self.likelihood_file(*run): self.provenance_file("likelihood", *run) for run in runs}
+        for run, seed in runs:
+            found |= {self.study_file(run, seed, kind): self.provenance_file(kind, self.studied_run(run, kind), seed) for kind in STUDIES}
+            found[self.likelihood_file(run, seed)] = self.provenance_file("likelihood", self.same_run(run), seed)
+        return found
 
     def search_records(self) -> list[str]:
         """Records of all searches that some row uses."""
-        searching = [row for row in self.sampled_rows() if self.params.samplers[row[2]].schedule in METHODS]
+        searching = [row for row in self.drawn_rows() if self.params.samplers[row[2]].schedule in METHODS]
         return sorted({self.schedules_file(*row, suffix=".json") for row in searching})
 
     def cost_files(self) -> list[str]:
         """Provenance of trainings, searches and samplings, and records of searches: they hold what these jobs cost."""
-        rows, curves = self.sampled_rows(), self.curve_files()
-        nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
-        used = [(run, seed) for run in self.used_runs() for seed in self.params.runs[run].seeds]
-        estimators = [each for each in used if self.curve_file(*each, "estimator") in curves]
+        rows = self.drawn_rows()
         searching = [row for row in rows if self.params.samplers[row[2]].schedule in METHODS]
-        found = [self.provenance_file("train", *net) for net in nets] + [
-            self.provenance_file("train_estimator", *net) for net in estimators
-        ]
+        found = [self.provenance_file("train", *net) for net in self.trainings()]
+        found += [self.provenance_file("train_estimator", *net) for net in self.estimator_trainings()]
         found += [self.provenance_of_row("search", row) for row in searching] + [self.provenance_of_row("sample", row) for row in rows]
         return found + self.search_records()
 
-    def benchmark_files(self) -> list[str]:
-        """Cost records of the jobs that take time: training, search, sampling."""
-        nets = [(run, seed) for run in self.trained_runs() for seed in self.params.runs[run].seeds]
-        used = [(run, seed) for run in self.used_runs() for seed in self.params.runs[run].seeds]
-        estimators = [each for each in used if self.curve_file(*each, "estimator") in self.curve_files()]
-        jobs = [f"{verb}/{run}/s{seed}" for verb, known in (("train", nets), ("train_estimator", estimators)) for run, seed in known]
-        rows = self.sampled_rows()
-        jobs += [f"sample/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows]
-        jobs += [
-            f"search/{run}/s{seed}/{self.stem(run, sampler)}" for run, seed, sampler in rows
-            if self.params.samplers[sampler].schedule in METHODS
-        ]  # fmt: skip
-        return [f"{self.store}/benchmarks/{job}.tsv" for job in sorted(set(jobs))]
-
     # -- for the rules ------------------------------------------------------------------------------------------
 
-    def spec(self, verb: str, *of: str) -> Frozen:
-        """The spec of a job.  Args: of: arguments of its spec's method."""
+    def planned(self, verb: str, *of: str) -> PlannedSpec:
+        """The spec of a job with what follows from it, worked out once.  Args: of: arguments of its spec's method."""
         if (verb, of) not in self._specs:
-            self._specs[verb, of] = getattr(self, f"{verb}_spec")(*of)
+            self._specs[verb, of] = PlannedSpec(verb, getattr(self, f"{verb}_spec")(*of))
         return self._specs[verb, of]
+
+    def spec(self, verb: str, *of: str) -> Frozen:
+        """The spec of a job."""
+        return self.planned(verb, *of).spec
 
     def job_file(self, verb: str, of: tuple[str, ...], inputs: Files, outputs: Files, write: bool) -> str:
         """The path of a job's file: it holds spec, inputs and outputs, and is named by their hash.  Args: write: unless it is there."""
-        text = canonical({"spec": self.written_spec(verb, *of), "inputs": inputs, "outputs": outputs})
+        # As `canonical` writes the three together.
+        text = f'{{"inputs":{canonical(inputs)},"outputs":{canonical(outputs)},"spec":{self.planned(verb, *of).text}}}'
         path = JOBS / f"{verb}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
         if write and not path.exists():
             write_text(path, text)
@@ -249,15 +245,21 @@ class Workflow(ResultFiles):
 
     def written_spec(self, verb: str, *of: str) -> dict[str, Any]:
         """A job's spec as it is hashed: without the values that equal a default."""
-        return self.spec(verb, *of).model_dump(mode="json", exclude_defaults=True)
+        return self.planned(verb, *of).written
 
     def spec_hash(self, verb: str, *of: str) -> str:
         """Hash of a job's spec, names and values: a change of it runs the job."""
-        return fingerprint.job(self.written_spec(verb, *of))
+        return self.planned(verb, *of).hash
 
     def code(self, verb: str, *of: str) -> str:
         """Fingerprint of the code behind a job."""
-        return fingerprint.code(verb, self.spec(verb, *of))
+        return self.planned(verb, *of).code
+
+
+def _net_first(training: tuple[str, int, str]) -> tuple[str, int, bool]:
+    """Order of trainings: by run and seed, the net before the estimator."""
+    run, seed, kind = training
+    return run, seed, kind != "net"
 
 
 def read(scale: str | None = None) -> Workflow:

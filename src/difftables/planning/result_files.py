@@ -2,6 +2,7 @@
 
 from difftables.planning.checkpoint_files import CheckpointFiles
 from difftables.planning.params import Loaded
+from difftables.planning.shared_jobs import Kind
 from difftables.planning.table_rows import Row
 
 
@@ -25,45 +26,62 @@ class ResultFiles(CheckpointFiles):
         """The data set of a run, or its features."""
         return f"{self.store}/data/{self.params.runs[run].data}{suffix}.safetensors"
 
+    def wildcards(self, run: str, seed: str | int, sampler: str) -> tuple[str, str, str]:
+        """Of the job that stands for a row: run, training seed, and what the sampler's files are called."""
+        run, sampler = self.drawn_row(run, sampler)
+        return run, str(seed), self.stem(run, sampler)
+
+    def _place(self, run: str, seed: str | int, sampler: str) -> str:
+        """Where a row's files lie below the folder of their kind."""
+        run, at, stem = self.wildcards(run, seed, sampler)
+        return f"{run}/s{at}/{stem}"
+
     def samples_file(self, run: str, seed: str | int, sampler: str) -> str:
         """The file of a row's samples."""
-        return f"{self.store}/samples/{run}/s{seed}/{self.stem(run, sampler)}.safetensors"
+        return f"{self.store}/samples/{self._place(run, seed, sampler)}.safetensors"
 
     def record_file(self, run: str, seed: str | int, sampler: str) -> str:
         """The file of a row's metrics."""
-        return f"{self.store}/records/{run}/s{seed}/{self.stem(run, sampler)}.json"
+        return f"{self.store}/records/{self._place(run, seed, sampler)}.json"
 
     def schedules_file(self, run: str, seed: str | int, sampler: str, suffix: str = ".csv") -> str:
         """The file of a row's searched schedules, or of what was counted."""
-        return f"{self.store}/schedules/{run}/s{seed}/{self.stem(run, sampler)}{suffix}"
+        return f"{self.store}/schedules/{self._place(run, seed, sampler)}{suffix}"
 
     def likelihood_file(self, run: str, seed: str | int) -> str:
         """The file of the bound of a run's net."""
-        return f"{self.store}/likelihood/{run}/s{seed}.json"
+        return f"{self.store}/likelihood/{self.same_run(run)}/s{seed}.json"
 
     def study_file(self, run: str, seed: str | int, kind: str) -> str:
         """The file of a study of a trained run."""
-        return f"{self.store}/studies/{run}/s{seed}/{kind}.json"
+        return f"{self.store}/studies/{self.studied_run(run, kind)}/s{seed}/{kind}.json"
+
+    def studied_run(self, run: str, kind: str) -> str:
+        """The run in the name of a study: that of robustness holds the samplers that rows ask of its run, and is shared with no other."""
+        return run if kind == "robustness" else self.same_run(run)
 
     def floor_file(self, run: str) -> str:
         """The file of what the metrics say of real against real, on the run's data."""
         return f"{self.store}/records/reference/{self.params.runs[run].data}.json"
 
-    def net_file(self, run: str, seed: str | int, kind: str = "net") -> str:
+    def net_file(self, run: str, seed: str | int, kind: Kind = "net") -> str:
         """The file of a run's net or estimator, wherever it was trained; of a net that others trained, the converted checkpoint."""
         if kind == "net" and (checkpoint := self.params.runs[run].checkpoint) is not None:
             return self.checkpoint_file(checkpoint)
-        return f"{self.store}/nets/{self.trained_run(run)}/s{seed}/{kind}.safetensors"
+        return f"{self.store}/nets/{self.trained_run(run, kind)}/s{seed}/{kind}.safetensors"
 
-    def curve_file(self, run: str, seed: int, kind: str = "net") -> str:
+    def curve_file(self, run: str, seed: str | int, kind: Kind = "net") -> str:
         """The loss curve of a run's training."""
-        return f"{self.tables}/curves/{self.trained_run(run)}-s{seed}-{kind}.csv"
+        return f"{self.tables}/curves/{self.trained_run(run, kind)}-s{seed}-{kind}.csv"
 
     def provenance_file(self, verb: str, *of: str | int) -> str:
         """The file with the provenance of a job.  Args: of: its wildcards."""
         return "/".join([self.store, "provenance", verb, *map(str, of)]) + ".json"
 
+    def benchmark_file(self, verb: str, run: str, seed: str | int, *stem: str) -> str:
+        """The file with what a job took.  Args: stem: of its sampler's files, if it has one."""
+        return "/".join([self.store, "benchmarks", verb, run, f"s{seed}", *stem]) + ".tsv"
+
     def provenance_of_row(self, verb: str, row: Row) -> str:
         """The file with the provenance of a job of a row."""
-        run, seed, sampler = row
-        return self.provenance_file(verb, run, seed, self.stem(run, sampler))
+        return self.provenance_file(verb, *self.wildcards(*row))

@@ -8,6 +8,7 @@ from difftables.common.errors import ConfigError, nearest
 from difftables.common.names import local
 from difftables.planning.params import Loaded
 from difftables.planning.params_files import NAMED
+from difftables.planning.shared_jobs import Kind, SharedJobs
 
 SHOWN = ("runs", "samplers", "nets", "schedules", "checkpoints")  # sections by the order in which a name is looked up
 VARIANTS = {"nets": ("nets.NETS", "kind"), "schedules": ("diffusion.training_schedules.TRAINING_SCHEDULES", "family")}
@@ -91,6 +92,19 @@ def lines(params: Loaded, word: str) -> list[str]:
         out += ["", f"{title}, scale {params.scale}"]
         out += [f"  {each.key:<{keys}}  {text:<{width}}  {each.source}" for each, text in zip(shown, texts, strict=True)]
     return out[1:]
+
+
+def shared(plan: SharedJobs, run: str) -> list[str]:
+    """What a run shares with others that are equal to it, a line each; none for most."""
+    others = sorted(name for name in plan.params.runs if name != run and plan.same_run(name) == plan.same_run(run))
+    out = [f"equal but for the name: {', '.join(others)}; all files are under {plan.same_run(run)}"] if others else []
+    kinds: tuple[Kind, ...] = ("net", "estimator") if plan.params.runs[run].estimator else ("net",)
+    for kind in kinds:
+        trained = plan.trained_run(run, kind)
+        alike = sorted({name for name in plan.params.runs if plan.net_run(name) == name and plan.trained_run(name, kind) == trained})
+        if len(alike) > 1:
+            out.append(f"one training of the {kind}: {', '.join(alike)}; its files are under {trained}")
+    return out
 
 
 def _text(value: Any) -> str:

@@ -47,7 +47,7 @@ class JobSpecs(TableRows):
         run = self.params.runs[name]
         view = run.checkpoint_of
         edge = {"edge_run": self.evaluated_run(view.edge_run), "edge_fraction": view.edge_fraction} if view and view.edge_run else {}
-        return RunSpec(**self.run_fields(name, *parts) | {"step": run.step} | edge | own)
+        return RunSpec(**self.run_fields(name, "prior", *parts) | {"step": run.step} | edge | own)
 
     def run_of_sampler(self, name: str, sampler: Sampler) -> RunSpec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
@@ -124,7 +124,8 @@ class JobSpecs(TableRows):
         """Of rule reference; its n is that of the floor."""
         own, found = self.params.evaluation.images, self.params.data[data]
         n = found.floor_n if isinstance(found, Images) and found.floor_n else own.n
-        return specs.ReferenceSpec(features=self.features(), evaluation=specs.Floor(n=n, floor_repeats=own.floor_repeats))
+        floor = specs.Floor(n=n, floor_repeats=own.floor_repeats, neighbours=own.neighbours)
+        return specs.ReferenceSpec(features=self.features(), evaluation=floor)
 
     # -- training -----------------------------------------------------------------------------------------------
 
@@ -286,15 +287,12 @@ class JobSpecs(TableRows):
     def run_notes(self, run: str, paper: str) -> dict[str, Any]:
         """The numbers of a run for a table's foot."""
         found, net = self.params.runs[run], self.params.net_of(run).model_extra or {}
-        noted = {
+        return {
             "schedule": local(found.schedule, paper), "chain": self.training_steps(run),
             "objective": found.objective.kind, "density": found.density,
             "steps": found.step or found.train.steps, "batch": found.train.batch, "lr": found.train.lr, "width": net.get("width"),
             "dropout": net.get("dropout"), "references": found.target.references,
         }  # fmt: skip
-        if found.checkpoint is None:
-            return noted
-        return noted | {"steps": None, "batch": None, "lr": None, "checkpoint": local(found.checkpoint, paper)}  # others trained it
 
     def report_spec(self) -> specs.ReportSpec:
         """Of rule report."""

@@ -51,7 +51,7 @@ class TableRows:
                     raise ConfigError(
                         f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
                     )
-        for run in self.used_runs():
+        for run in self.net_runs():
             self._check_operator(run)
             fit.check_run(params, run)
         for paper, tables in params.tables.items():
@@ -158,32 +158,34 @@ class TableRows:
 
     def sampled_rows(self) -> list[Row]:
         """Run, training seed and sampler of all rows that are sampled, each once."""
-        found = [
-            (row["run"], seed, row["sampler"])
-            for row in self.bound_rows()
-            if "sampler" in row
-            for seed in self.params.runs[row["run"]].seeds
-        ]
-        return list(dict.fromkeys(found))
+        return self._sampled
+
+    @cached_property
+    def _sampled(self) -> list[Row]:
+        found = dict.fromkeys((row["run"], row["sampler"]) for row in self.bound_rows() if "sampler" in row)
+        return [(run, seed, sampler) for run, sampler in found for seed in self.params.runs[run].seeds]
 
     def step_counts(self, run: str, sampler: str) -> list[int]:
         """Step counts that any row asks of a run and a sampler."""
-        wanted = (run, full(sampler, paper_of(run)))
-        return sorted({steps for row in self.bound_rows() if (row["run"], row.get("sampler")) == wanted for steps in row["steps"]})
+        return sorted(self._steps.get((run, full(sampler, paper_of(run))), ()))
 
-    def trained_run(self, run: str) -> str:
-        """The run whose training a run uses: its own, or the one it is a view of."""
+    @cached_property
+    def _steps(self) -> dict[tuple[str, str], set[int]]:
+        found = dict[tuple[str, str], set[int]]()
+        for row in self.bound_rows():
+            if "sampler" in row:
+                found.setdefault((row["run"], row["sampler"]), set()).update(row["steps"])
+        return found
+
+    def net_run(self, run: str) -> str:
+        """The run that a run's net belongs to: itself, or the one it is a view of."""
         return self.params.runs[run].trained or run
 
-    def trained_runs(self) -> list[str]:
-        """All runs whose nets some table needs and that are trained here: no checkpoint brings them."""
-        return [run for run in self.used_runs() if self.params.runs[run].checkpoint is None]
-
-    def used_runs(self) -> list[str]:
-        """All runs whose nets some table needs."""
+    def net_runs(self) -> list[str]:
+        """All runs whose nets some table needs, views left out."""
         used = {t.run for group in self.params.tables.values() for t in group.values() if t.run} | {row["run"] for row in self.bound_rows()}
         edges = {self.params.runs[run].edge_run for run in used} - {None}
-        return sorted({self.trained_run(run) for run in used | edges if run})
+        return sorted({self.net_run(run) for run in used | edges if run})
 
     def medium(self, run: str) -> Literal["images", "speech"]:
         """images or speech."""

@@ -36,6 +36,8 @@ class Provenance(BaseModel):
     threads: int
     seconds: float
     cost: dict[str, Any]
+    core_seconds: dict[str, float] = Field(default_factory=dict)  # by kind, of clock.KINDS; empty in records of older versions
+    peak_mb: float | None = None
     columns: dict[str, str] = Field(default_factory=dict)  # fingerprints of the parts that a further run may keep
     name: str = Field("", exclude=True)  # rule and wildcards, as its file is called
 

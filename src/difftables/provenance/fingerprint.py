@@ -11,22 +11,23 @@ import json
 import sys
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from difftables.common.clock import timed
 from difftables.common.files import write_text
+from difftables.provenance import installed
 from difftables.provenance.syntax import Module, Part, Symbol, parsed
 
 PACKAGE = "difftables"
 SOURCE = Path(__file__).parents[1]
 NOTES = Path(".cache/fingerprints.json")
-# No result depends on these; a change of theirs that matters changes every fingerprint, since they make it.
-LEFT_OUT = (f"{PACKAGE}.provenance.fingerprint", f"{PACKAGE}.provenance.syntax")
+# No result depends on these. A change of the first two that matters changes every fingerprint, since they make it; the third measures.
+LEFT_OUT = (f"{PACKAGE}.provenance.fingerprint", f"{PACKAGE}.provenance.syntax", f"{PACKAGE}.common.clock")
 
 
 @dataclass
@@ -41,39 +42,72 @@ class Walk:
     options: set[tuple[str, str]] = field(default_factory=set)  # keys and fields that count or not
 
 
+@timed("files")
 def code(verb: str, spec: Any = None) -> str:
     """Fingerprint of `difftables VERB` run on `spec`: of its code and of the packages that this imports, in their versions.
 
     Args: spec: a model, or JSON. Where JSON lacks a key, the default chooses variants for all jobs, and so others may count too.
     """
-    versions = [f"{name} {version}" for name, version in packages(verb, spec).items()]
-    return hashlib.sha256("\n".join([_walked(verb, spec)[0], *versions]).encode()).hexdigest()[:16]
+    digest, roots = _walked(verb, spec)
+    versions = [f"{name} {version}" for name, version in _versions(roots).items()]
+    return hashlib.sha256("\n".join([digest, *versions]).encode()).hexdigest()[:16]
 
 
+@timed("files")
 def packages(verb: str, spec: Any = None) -> dict[str, str]:
     """Names and versions, as installed, of the packages of others that the code behind `difftables VERB` imports."""
-    return {name: _version(name) for root in _walked(verb, spec)[1] for name in sorted(set(_distributions().get(root, ())))}
+    return dict(_versions(_walked(verb, spec)[1]))
 
 
-def _walked(verb: str, spec: Any) -> tuple[str, list[str]]:
-    """Hash of what a job reaches, and the packages of others that it imports; of a walk that was noted, without walking."""
-    known = _noted()
-    asked = job(verb, spec.model_dump_json(exclude_defaults=True) if isinstance(spec, BaseModel) else spec)
-    if asked not in known:
+def _walked(verb: str, spec: Any) -> tuple[str, tuple[str, ...]]:
+    """Hash of what a job reaches, and the packages of others that it imports; of a walk that was noted, without walking.
+
+    Jobs whose specs hold the same texts and keys, of those that some option depends on, share a walk.
+    """
+    notes, (texts, keys) = _noted(), _texts(spec)
+    if verb not in notes.options:
+        notes.options[verb] = [list(option) for option in sorted(_walk(verb, None, frozenset()).options)]
+    chosen = [[kind, name] for kind, name in notes.options[verb] if name in {"variant": texts, "field": keys}.get(kind, ())]
+    asked = job(verb, chosen)
+    if asked not in notes.walks:
         found = walk(verb, spec)
         roots = sorted({name.split(".")[0] for name in found.modules if not _ours(name)})
-        known[asked] = (hashlib.sha256("\n".join(found.lines).encode()).hexdigest(), roots)
-    return known[asked]
+        notes.walks[asked] = [hashlib.sha256("\n".join(found.lines).encode()).hexdigest(), roots]
+    digest, roots = notes.walks[asked]
+    return digest, tuple(roots)
+
+
+@dataclass
+class Notes:
+    """What a process notes for the next one.
+
+    Args: sources: their hash; options: by verb, what of a spec chooses; walks: (hash, packages of others) by verb and what was chosen;
+    installed: hash of the list of installed packages; distributions: names of packages by what is imported.
+    """
+
+    sources: str = ""
+    options: dict[str, list[list[str]]] = field(default_factory=dict)
+    walks: dict[str, list[Any]] = field(default_factory=dict)
+    installed: str = ""
+    distributions: dict[str, list[str]] = field(default_factory=dict)
 
 
 @cache
-def _noted() -> dict[str, Any]:
-    """The walks that `note` has written for these very sources."""
+def _written() -> Notes:
+    """The notes that lie there; empty ones where there are none or they are damaged."""
     try:
-        found = json.loads(NOTES.read_text())
-        return dict(found["walks"]) if found["sources"] == _sources() else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return Notes(**json.loads(NOTES.read_text()))
+    except (OSError, ValueError, TypeError):
+        return Notes()
+
+
+@cache
+def _noted() -> Notes:
+    """The notes, of walks only those through these very sources, and of packages those of this very list."""
+    found, sources, listing = _written(), _sources(), job(installed.listing())
+    walks = {"options": dict(found.options), "walks": dict(found.walks)} if found.sources == sources else {}
+    known = found.distributions if found.installed == listing else installed.distributions()
+    return Notes(sources=sources, installed=listing, distributions=known, **walks)
 
 
 @cache
@@ -84,9 +118,10 @@ def _sources() -> str:
 
 
 def note() -> None:
-    """Write down all walks, for the next process: they are most of the time of a plan with nothing to do."""
-    if _noted.cache_info().currsize:
-        write_text(NOTES, json.dumps({"sources": _sources(), "walks": _noted()}))
+    """Write the notes down for the next process, unless they lie there: walks are most of the time of a plan with nothing to do."""
+    if _noted.cache_info().currsize and _noted() != _written():
+        write_text(NOTES, json.dumps(asdict(_noted())))
+        _written.cache_clear()
 
 
 def job(*parts: Any) -> str:
@@ -102,8 +137,8 @@ def source(module: str) -> str | None:
 
 
 def forget() -> None:
-    """Read all sources anew."""
-    for known in (_module, _exists, _edges, _walk, _noted, _sources):
+    """Read all sources and the versions of packages anew."""
+    for known in (_module, _exists, _edges, _walk, _noted, _written, _sources, _versions):
         known.cache_clear()
 
 
@@ -245,10 +280,6 @@ def _texts(value: Any) -> tuple[set[str], set[str]]:
 
 
 @cache
-def _distributions() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
-
-
-@cache
-def _version(name: str) -> str:
-    return metadata.version(name)
+def _versions(roots: tuple[str, ...]) -> Mapping[str, str]:
+    """Versions of installed packages by name, of those behind some imports."""
+    return {name: installed.version(name) for root in roots for name in _noted().distributions.get(root, ())}

@@ -13,7 +13,7 @@ from typing import Any
 PACKAGE = "difftables"
 # Calls that leave all else as it was: in an assignment or as a decorator they count where its name is reached, not on import.
 PURE = ("AfterValidator", "Discriminator", "Field", "Metric", "Path", "Tag", "TypeVar", "cache", "contextmanager", "dataclass", "frozenset",
-        "getattr", "inference_mode", "lru_cache", "no_grad", "partial", "range")  # fmt: skip
+        "getattr", "inference_mode", "lru_cache", "no_grad", "partial", "range", "timed")  # fmt: skip
 LOGS, LEVELS = ("log", "logger", "logging"), ("critical", "debug", "error", "exception", "info", "warning")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Symbol = tuple[str, str]  # module and top-level name; "*" for the module itself

@@ -1,6 +1,5 @@
 """What jobs cost, in seconds and memory: in a file of its own, since no second run repeats it."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,25 @@ from difftables.common.files import csv_text, read_json
 HEADER = ["job", "seconds", "peak_mb", "detail"]
 
 
-def text(benchmarks: Iterable[Path], costs: Iterable[Path]) -> str:
-    """Seconds and memory of each job as Snakemake measured them, and below them what the jobs themselves counted, as CSV.
+def text(costs: Iterable[Path]) -> str:
+    """Seconds, peak memory and core-seconds of each job, and below them what the jobs counted step count by step count, as CSV.
 
-    Args: benchmarks: written by Snakemake; costs: provenance, with an entry `cost`, and records of searches.
+    Args: costs: provenance, with an entry `cost`, and records of searches.
     """
-    return csv_text(HEADER, [*(measured(path) for path in benchmarks), *(line for path in costs for line in counted(path))])
+    contents = {"/".join(path.with_suffix("").parts[3:]).removeprefix("provenance/"): read_json(path) for path in costs}
+    jobs = {name: content for name, content in contents.items() if "cost" in content}
+    parts = (line for name, content in contents.items() for line in counted(name, content))
+    return csv_text(HEADER, [*(measured(name, record) for name, record in jobs.items()), *parts])
 
 
-def measured(path: Path) -> list[Any]:
-    """A line of cost.csv for one job."""
-    with open(path, newline="") as file:
-        line = next(csv.DictReader(file, delimiter="\t"), {})
-    return ["/".join(path.with_suffix("").parts[4:]), line.get("s", ""), line.get("max_rss", ""), ""]
+def measured(name: str, record: dict[str, Any]) -> list[Any]:
+    """A line for one job.  Args: record: its provenance; that of an older version lacks peak memory and core-seconds."""
+    spent = record.get("core_seconds")
+    return [name, record["seconds"], record.get("peak_mb", ""), f"core_seconds={sum(spent.values()):.6g}" if spent else ""]
 
 
-def counted(path: Path) -> list[list[Any]]:
+def counted(name: str, content: dict[str, Any]) -> list[list[Any]]:
     """A line for what a job counted as a whole, if it did, and one for each step count or part of it."""
-    content, name = read_json(path), "/".join(path.with_suffix("").parts[3:]).removeprefix("provenance/")
     cost = content["cost"] if "cost" in content else content["records"]
     whole = {key: value for key, value in cost.items() if not isinstance(value, dict)}
     parts = {f"{name} {part}{' steps' * part.isdigit()}": entry for part, entry in cost.items() if isinstance(entry, dict)}

@@ -38,14 +38,27 @@ def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
     chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
     curves = dict(zip(trained, inputs.get("curves", []), strict=False))
     return Sources(
-        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), [_record(path) for path in inputs.get("records", [])],
+        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), _records(spec, inputs.get("records", [])),
         dict(zip(drawn, inputs.get("samples", []), strict=False)),
         next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
-        next(iter(inputs.get("audio", [])), None), [_record(path) for path in inputs.get("likelihood", [])], curves,
+        next(iter(inputs.get("audio", [])), None), _records(spec, inputs.get("likelihood", [])), curves,
         {name: sha256(path)[:16] for name, path in curves.items()},
         {name: chosen[each["levels"]] for name, each in spec["courses"].items() if each["levels"] in chosen},
         machines(read_json(path) for path in inputs.get("made", [])),
     )  # fmt: skip
+
+
+def _records(spec: dict[str, Any], paths: list[Path]) -> list[Any]:
+    """The records of a table; one that stands for rows of other names comes again under the names of each, one of a net under its run."""
+    found, others = [_record(path) for path in paths], dict[tuple[int, str, str], Any]()
+    for row in (row for row in spec["rows"] if "recorded" in row):
+        for place, record in enumerate(found):
+            shared, names = record["shared"], row["recorded"]
+            drawn = shared.get("sampler")
+            if shared["run"] == names["run"] and drawn in (None, names.get("sampler")):
+                own = {"run": row["run"], "sampler": row["sampler"] if drawn else None}
+                others[place, own["run"], own["sampler"] or ""] = record | {"shared": shared | own}
+    return [*found, *others.values()]
 
 
 def _record(path: Path) -> Any:

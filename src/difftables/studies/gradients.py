@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from difftables.common.arithmetic import sum_in_order
+from difftables.common.clock import Phase
 from difftables.common.seeds import generator
 from difftables.diffusion.corruptions import CORRUPTIONS
 from difftables.sampling.loaded_run import LoadedRun
@@ -63,7 +64,8 @@ def gradient_noise(run: LoadedRun, *, batch: int, batches: int) -> dict[str, Any
         squares, mean, spread = [], [torch.zeros_like(p) for p in parameters], []
         for i in range(batches):
             loss = losses(density, objective, generator("gradients", name, density, i))
-            gradients = torch.autograd.grad(loss.mean(), parameters, allow_unused=True)
+            with Phase("backward"):
+                gradients = torch.autograd.grad(loss.mean(), parameters, allow_unused=True)
             squares.append(sum_in_order(g.square().sum().item() for g in gradients if g is not None))
             spread.append(loss.detach().double().var().item())
             for total, g in zip(mean, gradients, strict=True):

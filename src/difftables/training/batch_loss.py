@@ -73,11 +73,15 @@ def shard_references(references: dict[str, Tensor], count: int, world: World) ->
     return {name: shards[name](value) for name, value in references.items()}
 
 
-def with_dropout_seed(batch_loss: BatchLoss, seed: int, world: World) -> BatchLoss:
-    """The loss with torch's generator, which dropout draws from, seeded by step and process, so that a resumed run repeats its draws."""
+def with_dropout_seed(batch_loss: BatchLoss, seed: int, world: World, device: torch.device) -> BatchLoss:
+    """The loss with the device's generator, which dropout draws from, seeded by step and process, so that a resumed run repeats its draws.
+
+    Not by `torch.manual_seed`: without a GPU it keeps a traceback for later, at every step.
+    """
+    dropout = torch.cuda.default_generators[device.index or 0] if device.type == "cuda" else torch.default_generator
 
     def seeded(step: int) -> tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]:
-        torch.manual_seed(generator("dropout", seed, step, world.rank).initial_seed())
+        dropout.manual_seed(generator("dropout", seed, step, world.rank).initial_seed())
         return batch_loss(step)
 
     return seeded

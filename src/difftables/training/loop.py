@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from difftables.common.arithmetic import sum_in_order
+from difftables.common.clock import Phase
 from difftables.common.files import kept_at, replacing
 from difftables.common.parallel import World
 from difftables.config.run import Training
 from difftables.diffusion.level import Level
+from difftables.training.adam import Adam, clip_gradients
 
 BatchLoss = Callable[[int], tuple[Tensor, Level] | tuple[Tensor, Level, Tensor]]
 ONE_PROCESS = World()
@@ -51,18 +53,19 @@ class State:
     """All that a killed run needs to resume with the same bits: weights, averages, optimiser, step, curve and the losses of its next row,
     checkpoints, memory."""
 
-    def __init__(self, net: nn.Module, settings: Training, path: Path, memory: nn.Module | None = None) -> None:
+    def __init__(self, net: nn.Module, path: Path, memory: nn.Module | None = None) -> None:
         self.path, self.step, self.curve = path, 0, list[list[float | None]]()
         self.window = list[tuple[float, float, float | None]]()
         self.net, self.memory, self.kept = net, memory or nn.Module(), dict[str, list[Tensor]]()
         self.parameters = list(net.parameters())
-        self.average = [p.detach().clone() for p in self.parameters]
-        self.optimiser = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
+        self.values = [p.detach() for p in self.parameters]  # the same memory
+        self.average = [value.clone() for value in self.values]
+        self.optimiser = Adam(self.parameters)
 
     def save(self) -> None:
         """Write the state, whole or not at all."""
         with replacing(self.path) as temporary:
-            parts = {"net": self.net.state_dict(), "average": self.average, "optimiser": self.optimiser.state_dict()}
+            parts = {"net": self.net.state_dict(), "average": self.average, "optimiser": self.optimiser.state()}
             more = {"kept": self.kept, "memory": self.memory.state_dict()}
             torch.save({**parts, **more, "step": self.step, "curve": self.curve, "window": self.window}, temporary)
 
@@ -77,7 +80,7 @@ class State:
             world.say(f"{self.path} is damaged ({type(error).__name__}); starting from step 0")
             return False
         self.net.load_state_dict(parts["net"])
-        self.optimiser.load_state_dict(parts["optimiser"])
+        self.optimiser.load(parts["optimiser"])
         self.memory.load_state_dict({name: value.cpu() for name, value in memory.items()})
         self.average, self.step, self.curve, self.window, self.kept = average, step, curve, window, kept
         return True
@@ -118,7 +121,7 @@ def train(
         with the state saved; both on all processes at once, and the last good state stays on disk.
         ValueError where processes load states of different steps.
     """
-    state = State(net, settings, state_path, memory)
+    state = State(net, state_path, memory)
     if state.load(world):
         world.say(f"resuming at step {state.step} of {settings.steps}")
     if len(steps := world.all_gather(torch.tensor([state.step])).unique()) > 1:
@@ -141,22 +144,22 @@ def train(
         )
         for step in bar:
             rate = learning_rate(step, settings)
-            for group in state.optimiser.param_groups:
-                group["lr"] = rate
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                 losses, level, *bound = batch_loss(step)
-            state.optimiser.zero_grad(set_to_none=True)
-            with world.answering():
+            state.optimiser.clear()
+            with Phase("backward"), world.answering():
                 losses.mean().backward()
-            norm = nn.utils.clip_grad_norm_(state.parameters, settings.clip or math.inf)
+            with Phase("optimiser"):
+                norm = clip_gradients(state.parameters, settings.clip)
             unread.append((step, losses.detach(), level, norm.detach(), bound[0] if bound else None))
             halt = world.any(bool(stopped))
             reading = (step + 1) % read_every == 0 or (step + 1) % settings.save_every == 0 or step + 1 == settings.steps or halt
             if reading:
                 state.window += [_read(*each, state, world) for each in unread]
                 unread = []
-            state.optimiser.step()
-            torch._foreach_lerp_(state.average, [p.detach() for p in state.parameters], 1 - decay(step, settings))
+            with Phase("optimiser"):
+                state.optimiser.step(rate)
+                torch._foreach_lerp_(state.average, state.values, 1 - decay(step, settings))
             state.step = step + 1
             if state.step in settings.checkpoints:
                 state.kept[str(state.step)] = [average.clone() for average in state.average]

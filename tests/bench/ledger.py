@@ -1,0 +1,73 @@
+"""Core-seconds of a whole run, by rule and by kind, beside those of an earlier commit.
+
+`python -m bench.ledger FILE` writes those of the finished run in this folder, for a later commit to be compared with.
+"""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.harness import Row, Sizes, missing
+from bench.jobs import root
+from bench.subjects import SCALE
+from difftables.common.files import write_csv
+
+PART = "ledger"
+BEFORE = Path("results/bench/ledger_before.csv")
+HEADER = ["name", "seconds"]
+
+
+def seconds(found: dict[str, Any]) -> dict[str, float]:
+    """Core-seconds by name, from the ledger of a store: those of each rule, of each kind over all rules, and the total."""
+    rules = {f"rule {row['rule']}": row["total"] for row in found["rules"]}
+    if found["scheduling"] is not None:
+        rules["scheduling"] = found["scheduling"]["total"]
+    return rules | {f"all jobs: {kind.replace('_', '-')}": value for kind, value in found["seconds"].items()} | {"total": found["total"]}
+
+
+def of_store(store: Path) -> dict[str, float]:
+    """Core-seconds by name of a store; none where no job has left its seconds."""
+    if not store.exists():
+        return {}
+    from difftables.report.ledger import ledger
+
+    found = ledger(store)
+    return seconds(found) if found["rules"] else {}
+
+
+def read(path: Path) -> dict[str, float]:
+    """Core-seconds by name, from a file; none where it is missing."""
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        return {row["name"]: float(row["seconds"]) for row in csv.DictReader(file)}
+
+
+def rows(now: dict[str, float], before: dict[str, float]) -> list[Row]:
+    """A row for each name of either."""
+    how = f"scale {SCALE}, by difftables costs" + (f"; theirs: before, {BEFORE.name}" if before else "")
+    found = []
+    for name in dict.fromkeys([*now, *before]):
+        ours, theirs = now.get(name), before.get(name)
+        ratio = ours / theirs if ours is not None and theirs else None
+        found.append(Row(PART, name, "core-s", how, ours, theirs, ratio))
+    return found
+
+
+def of_finished_run(sizes: Sizes, folder: Path, device: torch.device) -> list[Row]:
+    """The ledger of the run in this folder, if there is one."""
+    found = of_store(root() / "results" / SCALE / "store")
+    if not found:
+        return [missing(PART, f"core-seconds of scale {SCALE}", "not measured: the scale was not run in this folder")]
+    return rows(found, read(root() / BEFORE))
+
+
+COMPARISONS = [of_finished_run]
+
+
+if __name__ == "__main__":
+    values = of_store(root() / "results" / SCALE / "store")
+    write_csv(Path(sys.argv[1]), HEADER, [[name, f"{value:.1f}"] for name, value in values.items()])
