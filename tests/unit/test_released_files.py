@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from difftables.checkpoints.official import READERS, WEIGHTS, read_official
 from difftables.checkpoints.restricted import Refused
 
+STORAGE = torch.TypedStorage(wrap_storage=torch.arange(6.0).untyped_storage(), dtype=torch.float32, _internal=True)
 A, B = torch.arange(6.0).reshape(2, 3), torch.tensor([1.0, -1.0])
 
 
@@ -161,7 +162,7 @@ def test_a_pickle_changes_nothing_that_it_names(tmp_path, name):
 @pytest.mark.parametrize("size", [(3, 3), (-1,), (7,)])
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path, size):
     stride = (3, 1)[-len(size) :]
-    bad = Runs(torch._utils._rebuild_tensor_v2, torch.arange(6.0).storage(), 0, size, stride, False, OrderedDict())
+    bad = Runs(torch._utils._rebuild_tensor_v2, STORAGE, 0, size, stride, False, OrderedDict())
     with pytest.raises(ValueError, match=r"tensor"):
         read_official(write_pickle(tmp_path / "bad.pkl", {"ema": bad}), "edm")
 
