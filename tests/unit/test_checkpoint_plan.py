@@ -167,3 +167,20 @@ def test_a_view_of_a_checkpoint_has_no_steps(planned):
         (f"{paper}/runs/cosine-hybrid-long/net", {"checkpoint": "own"}),
         words=("runs.cosine-hybrid", "checkpoint_of.step", "own"),
     )
+
+
+def test_runs_of_one_checkpoint_share_its_net_and_a_trained_net_is_another(planned):
+    """Also where the nets have equal numbers."""
+    own, again = f"{NE}/own", f"{NE}/again"
+    plan = planned(
+        (f"{NE}/nets/small", NET),
+        (f"{NE}/runs/own", {"like": "digits", "net": "small"}),
+        (f"{NE}/runs/again", {"like": "digits"}),
+    )
+    assert plan.params.net_of(own) == plan.params.net_of(RUN)
+    assert plan.same_run(again) == RUN and plan.same_run(own) == own
+    assert plan.net_file(again, 0) == plan.net_file(RUN, 0) == plan.checkpoint_file(f"{NE}/cats")
+    assert plan.net_file(own, 0) == f"results/laptop/store/nets/{own}/s0/net.safetensors"
+    assert plan.net_file(own, 0, "estimator") == plan.net_file(RUN, 0, "estimator")
+    with pytest.raises(ConfigError, match="checkpoint"):
+        plan.train_inputs(RUN)
