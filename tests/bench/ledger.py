@@ -14,6 +14,7 @@ from bench.harness import Row, Sizes, missing
 from bench.jobs import root
 from bench.subjects import SCALE
 from difftables.common.files import write_csv
+from difftables.report.ledger import ledger
 
 PART = "ledger"
 BEFORE = Path("results/bench/ledger_before.csv")
@@ -32,8 +33,6 @@ def of_store(store: Path) -> dict[str, float]:
     """Core-seconds by name of a store; none where no job has left its seconds."""
     if not store.exists():
         return {}
-    from difftables.report.ledger import ledger
-
     found = ledger(store)
     return seconds(found) if found["rules"] else {}
 

@@ -13,11 +13,16 @@ from torch import Tensor
 from bench.harness import Row, Sizes, Timer, compared, interleaved, relative_error
 from bench.subjects import digits
 from bench.training import pictures
-from difftables.metrics import frechet, scores
+from difftables.config.job_specs import Measures
+from difftables.metrics import frechet, image_metrics
 from difftables.metrics.features import extract, load
 from difftables.metrics.torchvision_stub import torchvision_operators
 
 PART, NAME = "metrics", "difftables"
+OURS = (
+    image_metrics.frechet_distance, image_metrics.kernel_distance, image_metrics.precision, image_metrics.recall,
+    image_metrics.inception_score,
+)  # fmt: skip
 
 
 def distance_of_pytorch_fid(sizes: Sizes, folder: Path, device: torch.device) -> list[Row]:
@@ -62,14 +67,14 @@ def features_of_others(sizes: Sizes, folder: Path, device: torch.device) -> list
         "feature_extractor": NAME, "batch_size": f.batch, "cuda": device.type == "cuda", "cache": False, "save_cpu_ram": True,
         "verbose": False, "kid_subsets": settings.kid_subsets, "kid_subset_size": subset, "prc_neighborhood": neighbours, "isc_splits": 1,
     }  # fmt: skip
+    measures = Measures(n=count, kid_subsets=settings.kid_subsets, kid_subset_size=subset, neighbours=[neighbours], is_splits=1)
     values: list[float] = []
 
     def ours() -> None:
-        (generated, logits), (real, _) = (extract(net, part, f.batch, device) for part in (ours_of, others))
-        values.append(frechet.distance(frechet.moments(generated), frechet.moments(real)))
-        scores.kernel_distance(generated, real, settings.kid_subsets, subset, 0)
-        scores.precision_recall(generated, scores.Manifold(real, [neighbours]))
-        scores.inception_score(logits, 1, 0)
+        reference = image_metrics.ImageReference(extract(net, others, f.batch, device)[0], "FD", measures)
+        samples = image_metrics.ImageSamples(ours_of, *extract(net, ours_of, f.batch, device), reference)
+        found = [function(samples)[0].value for function in OURS]
+        values.append(found[0])
 
     def theirs() -> None:
         found = torch_fidelity.calculate_metrics(

@@ -1,11 +1,13 @@
 """Locks of a killed run are nobody's; those of a living one stay."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+SOURCE = Path(__file__).parents[2] / "src"
 CODE = (
     "import sys; from pathlib import Path; from difftables.common import driver; print(driver.take(Path(sys.argv[1])), flush=True); input()"
 )
@@ -78,3 +80,29 @@ def test_a_job_whose_snakemake_was_gone_before_it_looked_ends():
 def test_a_job_started_by_hand_is_left_alone():
     code = JOB.replace("60", "0.5")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "up\n"
+
+
+@pytest.mark.parametrize(("asked", "kept"), [([], False), (["--max-jobs-per-timespan", "7/2s"], True)])
+def test_snakemake_looks_for_jobs_when_one_ends(tmp_path, asked, kept):
+    """With its limit on starts a second it would look each second too, in one more chain a job."""
+    rules = [
+        f"rule r{n}:\n    input: {[f'f{n - 1}'] if n else []}\n    output: 'f{n}'\n    shell: 'sleep 1.2; touch {{output}}'\n"
+        for n in range(3)
+    ]
+    start = (
+        "from difftables.common import driver\n"
+        "looks = []\n"
+        "onstart:\n"
+        "    driver.start_jobs_when_others_end(workflow.scheduler)\n"
+        "    plain = workflow.scheduler._finish_jobs\n"
+        "    workflow.scheduler._finish_jobs = lambda: (looks.append(1), plain())\n"
+        "onsuccess:\n"
+        "    open('looks', 'w').write(str(len(looks)))\n"
+        "rule all:\n    input: 'f2'\n"
+    )
+    (tmp_path / "Snakefile").write_text(start + "".join(rules))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *asked]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(SOURCE)})
+    looks = int((tmp_path / "looks").read_text())
+    once_a_job = 1 + 3 + 1  # at the start, after each of three jobs, after the target
+    assert looks > once_a_job if kept else looks == once_a_job

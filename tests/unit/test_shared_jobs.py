@@ -64,7 +64,7 @@ def test_equal_runs_are_one_training_and_one_row_of_samples(edited):
     assert found.samples_file(TWIN, 0, "learned") == before.samples_file(FIRST, 0, "learned")
     assert found.record_file(TWIN, 0, "learned") == before.record_file(FIRST, 0, "learned")
     assert found.likelihood_file(TWIN, 0) == before.likelihood_file(FIRST, 0)
-    for files in ("curve_files", "cost_files", "benchmark_files", "table_files"):
+    for files in ("curve_files", "cost_files", "table_files"):
         assert getattr(found, files)() == getattr(before, files)()
 
 
@@ -172,7 +172,7 @@ def store(edited, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, net, curve = found.data_file(FIRST), found.net_file(FIRST, 0), found.curve_file(FIRST, 0)
     samples = found.samples_file(FIRST, 0, "learned")
-    for path in (data, net, curve, found.benchmark_file("train", FIRST, 0)):
+    for path in (data, net, curve):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(f"bytes of {path}")
     steps = specs["sample"]["steps"]

@@ -90,7 +90,9 @@ def tell_hours():
         print(f"\n{hours.table(plan, jobs)}", file=sys.stderr)
 
 
+# One handler: of several, Snakemake keeps the last.
 onstart:
+    driver.start_jobs_when_others_end(workflow.scheduler)
     # Each job looks its walk up when it ends; what this process notes at its own end comes too late for the jobs of a first run.
     fingerprint.note()
     # Jobs on this machine start as forks of one process, which has imported torch.

@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psutil
 
 DRIVEN = "DIFFTABLES_DRIVER"  # environment variable that a Snakemake sets for its jobs
+STARTS = (100, 1)  # jobs and seconds: Snakemake's default for --max-jobs-per-timespan
 _held: list[IO[str]] = []  # open until this process ends
 
 
@@ -46,6 +47,19 @@ def take(folder: Path = Path(".snakemake")) -> bool:
         print("deleted the lock of a killed run; what it finished is kept", file=sys.stderr)
     fcntl.flock(file, fcntl.LOCK_SH)
     return deleted
+
+
+def start_jobs_when_others_end(scheduler: Any) -> None:
+    """Let Snakemake look for jobs to start when a job ends, and at no other time.
+
+    A limit on starts a second (100 where a user sets none) makes each look plan the next one a second later, and each finished job begins
+    such a chain: after 150 jobs Snakemake 9.27 looked 13 times a second, at 15 % of a core. A limit that a user sets stays.
+
+    Args: scheduler: of the workflow, which exists when its jobs are about to start.
+    """
+    limiter = scheduler.job_rate_limiter
+    if limiter is not None and (limiter.max_jobs, limiter.timespan) == STARTS:
+        scheduler.job_rate_limiter = None
 
 
 def follow(every: float = 0.5) -> None:

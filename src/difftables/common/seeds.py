@@ -24,5 +24,8 @@ class SampleNoise:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Noise of the shape, dtype and device of x, [B, ...]; B may be a multiple of the streams, which then repeat."""
-        draws = torch.stack([torch.randn(x.shape[1:], generator=stream) for stream in self.streams])
-        return draws.repeat(len(x) // len(draws), *[1] * (x.dim() - 1)).to(x.device, x.dtype)
+        draws = torch.empty(len(self.streams), *x.shape[1:])
+        for row, stream in zip(draws.unbind(), self.streams, strict=True):
+            row.normal_(generator=stream)
+        repeats = len(x) // len(draws)
+        return (draws if repeats == 1 else draws.repeat(repeats, *[1] * (x.dim() - 1))).to(x.device, x.dtype)

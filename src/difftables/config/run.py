@@ -134,6 +134,14 @@ class Objective(Variant):
 Prior = Annotated[str, OneOf("diffusion.priors.PRIORS")]
 
 
+class Execution(Frozen):
+    """How each call of the net is computed, in training, sampling and studies. All but the defaults change last digits, or more."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"  # inside the net; `train.precision` is that of the whole loss
+    layout: Literal["channels_first", "channels_last"] = "channels_first"  # of images inside the net
+    compile: bool = False  # by torch.compile, about a minute at the first call
+
+
 class Backbone(Frozen):
     """A net's task: what corrupts its samples, what it predicts and what its loss is."""
 
@@ -147,6 +155,7 @@ class Backbone(Frozen):
     loss_through: Literal["plain", "corrupted"] = "plain"  # whether the loss takes the error as it is, or through the corruption
     sigma_data: PositiveFloat = 0.5  # std of the data, of `edm` and its weights
     objective: Objective = Objective(kind="simple")
+    execution: Execution = Execution()
 
 
 class Checkpoint(Frozen):

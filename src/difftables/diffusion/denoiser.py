@@ -12,6 +12,7 @@ from difftables.common.variants import Variants
 from difftables.config.run_spec import NetSpec
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.subschedules import timestep
+from difftables.nets.execution import executed
 
 Net = Callable[..., Tensor]  # F(x, c_noise) or F(x, c_noise, cond)
 Condition = Tensor | tuple[Tensor | None, ...] | None  # of a batch, [B, ...]: classes, mel spectrograms, augmentation labels
@@ -204,4 +205,5 @@ class Counted:
 def run_denoiser(run: NetSpec, net: torch.nn.Module, training: Level) -> Denoiser:
     """D of a run around its net.  Args: training: the schedule of the run's training."""
     coefficients = partial(PRECONDITIONINGS[run.precondition], sigma_data=run.sigma_data)
-    return precondition(net, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))
+    called = executed(net, run.execution)
+    return precondition(called, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))

@@ -5,6 +5,7 @@ from difftables.jobs.job import Job
 
 def run(job: Job) -> None:
     """spec: ReferenceSpec.  In: data, maybe weights.  Out: features, summary, floor."""
+    from difftables.common.clock import Phase
     from difftables.common.errors import label
     from difftables.common.files import load_tensors, save_tensors, sha256, write_json
     from difftables.common.seeds import generator
@@ -20,7 +21,9 @@ def run(job: Job) -> None:
     features, _ = extract(net, data["images"], spec.features.batch, device)
     held = data["held_out"].bool()
     save_tensors(job.output("features"), {"train": features[~held], "held_out": features[held]}, {"kind": "features"})
-    save_tensors(job.output("summary"), summary(features[~held], spec.evaluation.neighbours), {"kind": "summary"})
+    with Phase("metrics"):
+        summarised = summary(features[~held], spec.evaluation.neighbours)
+    save_tensors(job.output("summary"), summarised, {"kind": "summary"})
     n, floors = spec.evaluation.n, []
     if len(features) < n + 2:
         raise ValueError(f"evaluation.n = {n} samples need more than {len(features)} real ones for the real-against-real floor")

@@ -6,6 +6,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from difftables.common.clock import timed
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -20,6 +22,7 @@ class Moments:
         return self.factor.square().sum()
 
 
+@timed("metrics")
 def moments(features: Tensor) -> Moments:
     """The Gaussian fitted to features, [N, d], which are centred before they are squared.
 
@@ -35,6 +38,7 @@ def moments(features: Tensor) -> Moments:
     return Moments(mean, torch.linalg.qr(centred, mode="r").R if count > width else centred)
 
 
+@timed("metrics")
 def distance(a: Moments, b: Moments) -> float:
     """|m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2), in squared feature units.
 

@@ -78,10 +78,6 @@ class ResultFiles(CheckpointFiles):
         """The file with the provenance of a job.  Args: of: its wildcards."""
         return "/".join([self.store, "provenance", verb, *map(str, of)]) + ".json"
 
-    def benchmark_file(self, verb: str, run: str, seed: str | int, *stem: str) -> str:
-        """The file with what a job took.  Args: stem: of its sampler's files, if it has one."""
-        return "/".join([self.store, "benchmarks", verb, run, f"s{seed}", *stem]) + ".tsv"
-
     def provenance_of_row(self, verb: str, row: Row) -> str:
         """The file with the provenance of a job of a row."""
         return self.provenance_file(verb, *self.wildcards(*row))
