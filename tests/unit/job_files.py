@@ -65,6 +65,7 @@ def every_job(plan):
     found |= {("reference", data): ((data,), {}) for data in sets if plan.params.data[data].medium == "images"}
     found |= {("levels", name): ((name,), {}) for name in {plan.levels_name(run) for run in runs if plan.level_inputs(run)}}
     found |= {("train", *of): (of, plan.train_inputs(of[0])) for of in trained}
+    found |= {("checkpoint", name): ((name,), plan.checkpoint_inputs(name)) for name in plan.used_checkpoints()}
     found |= {
         ("train_estimator", *of): (of, plan.train_inputs(of[0], "estimator"))
         for of in [(run, str(seed)) for run, seed in plan.estimator_trainings()]
@@ -86,6 +87,8 @@ def every_job(plan):
     archives = {plan.params.data[data].archive for data in sets} - {None}
     found |= {("extract", archive): ((archive,), plan.archive_inputs(archive)) for archive in archives}
     fetched = {Path(path).name for archive in archives for paths in plan.archive_inputs(archive).values() for path in paths}
+    checkpoints = {name: plan.params.checkpoints[name] for name in plan.used_checkpoints()}
+    fetched |= {Path(entry.path(name)).name for name, entry in checkpoints.items() if entry.url}
     found |= {("download", file): ((file,), {}) for file in fetched}
     found |= {("weights", Path(path).name): ((Path(path).name,), {}) for path in plan.weight_files()}
     return found | {("report",): ((), {"tables": plan.table_files(".json"), "curves": plan.curve_files()})}

@@ -19,8 +19,7 @@ from pydantic import ValidationError
 from difftables.__main__ import main
 from difftables.common.files import load_tensors
 from difftables.common.unpack import extract
-from difftables.config.data import Download, Images
-from difftables.config.job_specs import ExtractSpec
+from difftables.config.data import Download, ExtractSpec, Images
 from difftables.data import READERS, SPEECH_READERS
 from difftables.planning import plan
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from difftables.commands import multiply_adds
-from difftables.config.run import Net
+from difftables.config.nets import Net
 from difftables.planning import count_costs, gpu_hours, net_costs, params, plan
 
 ROOT = Path(__file__).parents[2]
@@ -151,7 +151,7 @@ def test_without_the_file_all_nets_are_unknown(plans, tmp_path):
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
-    missing = [name for name, _, net, data in count_costs.trained_nets(plans[scale]) if net_costs.cost_key(net, data) not in known]
+    missing = [name for name, _, net, data in count_costs.used_nets(plans[scale]) if net_costs.cost_key(net, data) not in known]
     assert not missing, "run `python -m difftables multiply_adds`"
 
 
@@ -167,7 +167,7 @@ def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
     ],
 )
 def test_the_counts_are_those_of_the_nets(plans, known, scale, name):
-    net, data = next(pair for called, _, *pair in count_costs.trained_nets(plans[scale]) if called == name)
+    net, data = next(pair for called, _, *pair in count_costs.used_nets(plans[scale]) if called == name)
     assert count_costs.count_cost(net, data)[1] == known[net_costs.cost_key(net, data)]
 
 

@@ -6,7 +6,7 @@ import pytest
 from job_files import run_job
 
 from difftables.common.files import sha256
-from difftables.config.job_specs import FetchSpec
+from difftables.config.data import FetchSpec
 
 
 def fetch(tmp_path, url, digest):

@@ -133,6 +133,7 @@ if workflow.is_main_process:
 wildcard_constraints:
     data="|".join(plan.params.data),
     run="|".join(plan.params.runs),
+    checkpoint="|".join(plan.params.checkpoints) or "(?!)",
     sampler="|".join(plan.stems()),
     chosen="|".join(dict.fromkeys(map(plan.levels_name, plan.params.runs))),
     paper="|".join(plan.layouts),

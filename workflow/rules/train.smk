@@ -52,3 +52,29 @@ rule train_estimator:
         code=code("train_estimator", "run", "seed"),
     shell:
         "{resources.launch} -m difftables train_estimator {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+# In place of a training: the file of a net that others trained, read without running anything in it.
+rule checkpoint:
+    input:
+        unpack(lambda w: plan.checkpoint_inputs(w.checkpoint)),
+    output:
+        net=f"{STORE}/checkpoints/{{checkpoint}}.safetensors",
+        report=f"{STORE}/checkpoints/{{checkpoint}}.json",
+        made=made("checkpoint", "checkpoint"),
+    log:
+        f"{LOGS}/checkpoint/{{checkpoint}}.log",
+    benchmark:
+        f"{BENCHMARKS}/checkpoint/{{checkpoint}}.tsv"
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=limits.train_mb,
+    params:
+        job=job("checkpoint", "checkpoint"),
+        spec=spec("checkpoint", "checkpoint"),
+        code=code("checkpoint", "checkpoint"),
+    shell:
+        "python -m difftables checkpoint {params.job} --code {params.code} --threads {threads} > {log} 2>&1"

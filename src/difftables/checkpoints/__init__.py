@@ -1,1 +1,1 @@
-"""Released weights: tensors under the names of other code, to tensors of our nets."""
+"""Released nets: their files read without running anything, and their tensors as those of our nets."""

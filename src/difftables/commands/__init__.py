@@ -1,1 +1,1 @@
-"""What people type: check, costs, explain, multiply_adds, schema, show, verify, where."""
+"""What people type: check, costs, explain, import, multiply_adds, schema, show, verify, where."""

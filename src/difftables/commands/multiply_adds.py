@@ -10,7 +10,7 @@ def command(arguments: list[str]) -> int:
     from difftables.common.errors import ConfigError
     from difftables.common.files import write_csv
     from difftables.config.params_file import SCALES
-    from difftables.planning.count_costs import count_cost, trained_nets
+    from difftables.planning.count_costs import count_cost, used_nets
     from difftables.planning.net_costs import COSTS, cost_key
     from difftables.planning.plan import read
 
@@ -21,7 +21,7 @@ def command(arguments: list[str]) -> int:
         print(error)
         return 1
     for plan in plans:
-        for name, dataset, net, data in trained_nets(plan) if plan.params.resources.gpu else ():
+        for name, dataset, net, data in used_nets(plan) if plan.params.resources.gpu else ():
             called = cost_key(net, data)
             if called not in rows:
                 rows[called] = [called, name, dataset, *count_cost(net, data)]

@@ -84,13 +84,14 @@ def _fetchable(url: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_fetchable)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Download(Frozen):
     """An archive: fetched by a rule, or by hand where its publisher asks for a login."""
 
     url: Url | None = None
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None  # null: told after the download, which then goes no further
+    sha256: Sha256 | None = None  # null: told after the download, which then goes no further
     size: PositiveInt | None = None  # bytes, where the server does not tell them
     by_hand: str | None = None  # where it is to be had
     file: str | None = None  # of `by_hand`: where it is to be put
@@ -111,6 +112,22 @@ class Download(Frozen):
     def folder(self, name: str) -> str:
         """Where it is unpacked: other bytes, another folder.  Args: name: its key."""
         return f".cache/extracted/{name}/{self.sha256[:12] if self.sha256 else 'unchecked'}"
+
+
+class FetchSpec(Frozen):
+    """Of rules download and weights."""
+
+    url: str
+    sha256: str | None = None
+    size: PositiveInt | None = None
+
+
+class ExtractSpec(Frozen):
+    """Of rule extract."""
+
+    archive: str
+    sha256: str | None = None
+    by_hand: str | None = None
 
 
 def _inside(root: str | None, archive: str | None) -> None:
@@ -240,6 +257,13 @@ def _medium(value: Any) -> str:
 
 
 Data = Annotated[Annotated[Images, Tag("images")] | Annotated[Speech, Tag("speech")], Discriminator(_medium)]
+
+
+def shape_of(data: Images | Speech) -> dict[str, int]:
+    """What a data set decides of the nets on it: size, channels and classes (0 where a net receives no labels), or bands and hop."""
+    if isinstance(data, Speech):
+        return {"bands": data.bands, "hop": data.hop}
+    return {"size": data.size, "channels": data.channels, "classes": data.classes or 0}
 
 
 class Features(Frozen):

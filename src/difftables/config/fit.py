@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from difftables.common import registry
 from difftables.common.errors import ConfigError
 from difftables.config.data import Images, Speech, samples_of
-from difftables.config.run import Net, Run, Training
+from difftables.config.nets import Net
+from difftables.config.run import Run, Training
 
 if TYPE_CHECKING:
     from difftables.config.params_file import Params
@@ -20,7 +21,7 @@ OF_MEDIUM = {"images": {"size", "channels", "classes"}, "speech": {"bands", "hop
 
 
 def check_run(params: "Params", name: str) -> None:
-    """A trained run must suit its data, its nets and the machine's processes.
+    """A run must suit its data, its nets and, where something of it is trained, the machine's processes.
 
     Raises: ConfigError, one line naming the key and what to do.
     """
@@ -31,8 +32,8 @@ def check_run(params: "Params", name: str) -> None:
         samples = _files(data)
     if samples is not None and data.held_out >= samples:
         raise ConfigError(f"{where} has held_out = {data.held_out} of {samples} samples, which leaves none to train on; lower it")
-    _net_fits(params.nets[run.net], data, f"nets.{run.net}", run.data)
-    loops = [(f"runs.{name}.train", run.train)]
+    _net_fits(params.net_of(name), data, run.net_key, run.data)
+    loops = [(f"runs.{name}.train", run.train)] if run.checkpoint is None else []
     if run.estimator is not None:
         _net_fits(run.estimator.net, data, f"runs.{name}.estimator.net", run.data)
         loops.append((f"runs.{name}.estimator.train", run.estimator.train))
@@ -99,9 +100,10 @@ def _training_fits(training: Training, data: Data, key: str, name: str, processe
 
 def _enough_images(params: "Params", run: Run, key: str, there: int) -> None:
     """What asks for training images by number must find as many.  Args: there: images to train on."""
-    if run.train.distinct and run.train.batch > there:
+    trained = run.checkpoint is None
+    if trained and run.train.distinct and run.train.batch > there:
         raise ConfigError(f"{key}.train.batch asks for {run.train.batch} distinct images, but data.{run.data} has {there} to train on")
-    if run.target.references is not None and run.target.references > there:
+    if trained and run.target.references is not None and run.target.references > there:
         asked_for = f"{key}.target.references asks for {run.target.references} distinct images"
         raise ConfigError(f"{asked_for}, but data.{run.data} has {there} to train on")
     if run.oracle is not None and run.oracle.references > there:

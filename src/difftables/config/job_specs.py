@@ -9,26 +9,11 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from difftables.common.variants import Verbs
-from difftables.config.data import Data, Features, Frozen, Speech
+from difftables.config.data import Data, ExtractSpec, Features, FetchSpec, Frozen, Speech
+from difftables.config.nets import CheckpointSpec
 from difftables.config.run import Schedule
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
 from difftables.config.sampling import Compared, Sampling
-
-
-class FetchSpec(Frozen):
-    """Of rules download and weights."""
-
-    url: str
-    sha256: str | None = None
-    size: PositiveInt | None = None
-
-
-class ExtractSpec(Frozen):
-    """Of rule extract."""
-
-    archive: str
-    sha256: str | None = None
-    by_hand: str | None = None
 
 
 class DataSpec(Frozen):
@@ -277,6 +262,7 @@ SPECS: Verbs[type[Frozen]] = {
     "download": FetchSpec,
     "extract": ExtractSpec,
     "data": DataSpec,
+    "checkpoint": CheckpointSpec,
     "reference": ReferenceSpec,
     "levels": LevelsSpec,
     "train": TrainSpec,

@@ -10,7 +10,8 @@ from difftables.config.params_file import OF_PAPER, Params
 from difftables.config.run import Variant
 
 Schema = dict[str, Any]
-ENTRIES = {"schedules": "Schedule", "nets": "Net", "runs": "Run", "samplers": "Sampler"}  # sections and the models of their entries
+# Sections and the models of their entries.
+ENTRIES = {"schedules": "Schedule", "nets": "Net", "checkpoints": "CheckpointFile", "runs": "Run", "samplers": "Sampler"}
 # Models whose further keys are arguments of the variants of a dict, and those that no params file gives.
 ARGUMENTS = {
     "Net": ("nets.NETS", registry.SET_BY_DATA),

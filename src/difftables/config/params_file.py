@@ -8,11 +8,13 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from difftables.common import registry
 from difftables.common.errors import nearest
 from difftables.config.data import Data, Download, Features, Frozen, Images, Once, Seeds, Some
-from difftables.config.run import Net, Run, Schedule
+from difftables.config.nets import CheckpointFile, Net
+from difftables.config.run import Run, Schedule
 from difftables.config.sampling import Sampler, Searches
 
 SCALES = ("smoke", "laptop", "gpu", "paper")
-OF_PAPER = ("page", "schedules", "nets", "runs", "samplers", "tables")  # keys of a paper's params files; all others are shared
+# Keys of a paper's params files; all others are shared.
+OF_PAPER = ("page", "schedules", "nets", "checkpoints", "runs", "samplers", "tables")
 LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
 
 
@@ -103,6 +105,7 @@ class Params(Frozen):
     features: dict[str, Features]
     schedules: dict[str, Schedule]
     nets: dict[str, Net]
+    checkpoints: dict[str, CheckpointFile] = Field(default_factory=dict)
     runs: dict[str, Run]
     samplers: dict[str, Sampler]
     search: Searches
@@ -120,8 +123,12 @@ class Params(Frozen):
             if (other := owners.setdefault(download.path, name)) != name:
                 raise ValueError(f"downloads.{name} and downloads.{other} would both lie at {download.path}; leave one of them out")
         for name, run in self.runs.items():
-            for key, known in (("data", self.data), ("net", self.nets), ("schedule", self.schedules)):
-                _need(getattr(run, key), known, f"runs.{name}.{key}")
+            for key, named, known in (("data", run.data, self.data), ("schedule", run.schedule, self.schedules)):
+                _need(named, known, f"runs.{name}.{key}")
+            if isinstance(run.net, str):
+                _need(run.net, self.nets, f"runs.{name}.net")
+            else:
+                _need(run.net.checkpoint, self.checkpoints, f"runs.{name}.net.checkpoint")
             if run.corruption != "scale" and run.objective.kind != "simple":
                 raise ValueError(
                     f"runs.{name} has objective {run.objective.kind}, a bound of plain noise; with corruption {run.corruption} "
@@ -148,16 +155,21 @@ class Params(Frozen):
                 raise ValueError(f"evaluation.{medium}.seeds needs at least three seeds for error bars")
         return self
 
+    def net_of(self, run: str) -> Net:
+        """The net of a run: one that is trained here, or a checkpoint's."""
+        found = self.runs[run].net
+        return self.nets[found] if isinstance(found, str) else self.checkpoints[found.checkpoint].net
+
     def _net_fits(self, name: str) -> None:
         """A run's objective and what it is given must suit its net and data."""
-        run, net, data = self.runs[name], self.nets[self.runs[name].net], self.data[self.runs[name].data]
+        run, net, data = self.runs[name], self.net_of(name), self.data[self.runs[name].data]
         if run.objective.kind != "simple" and not (net.model_extra or {}).get("variance"):
             raise ValueError(
-                f"runs.{name} has objective {run.objective.kind}, but nets.{run.net} has no variance channels; set its variance: true"
+                f"runs.{name} has objective {run.objective.kind}, but {run.net_key} has no variance channels; set its variance: true"
             )
         asked = (net.model_extra or {}).get("augment", 0)
         if run.train.augment and asked != LABELS:
-            raise ValueError(f"runs.{name}.train.augment needs a net that receives its labels; set nets.{run.net}.augment: {LABELS}")
+            raise ValueError(f"runs.{name}.train.augment needs a net that receives its labels; set {run.net_key}.augment: {LABELS}")
         if (run.train.augment or run.train.distinct) and data.medium != "images":
             raise ValueError(f"runs.{name}.train has augment or distinct, which are for images; data.{run.data} has none")
         if run.condition_on is None:
@@ -166,7 +178,7 @@ class Params(Frozen):
         if classes is None:
             raise ValueError(f"runs.{name} is conditioned on labels, but data.{run.data} has none; set its `classes` to how many there are")
         if "classes" not in registry.arguments("nets.NETS", net.kind):
-            raise ValueError(f"runs.{name} is conditioned on labels, but nets.{run.net}, a {net.kind}, takes no classes")
+            raise ValueError(f"runs.{name} is conditioned on labels, but {run.net_key}, a {net.kind}, takes no classes")
         if run.target.kind == "stable_field" and 1 < (run.target.references or 0) < 2 * classes:
             raise ValueError(
                 f"runs.{name} has target.references = {run.target.references} for {classes} classes, fewer than two of a class on average; "

@@ -5,21 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from difftables.common import registry
-from difftables.common.errors import nearest
 from difftables.config.data import Fraction, Frozen, Once, OneOf, Ratio, Seeds, Some
-
-
-def _arguments_fit(given: dict[str, Any], where: str, kind: str, left_out: tuple[str, ...]) -> None:
-    """Raise ValueError unless what params.yaml gives fits the arguments of a variant."""
-    wanted = {k: v for k, v in registry.arguments(where, kind).items() if k not in left_out}
-    for name, value in given.items():
-        if name not in wanted:
-            raise ValueError(f"has no argument {name!r}{nearest(name, wanted)}")
-        if not registry.fits(wanted[name][0], value):
-            raise ValueError(f"has {name} = {value!r}, which is no {wanted[name][0]}")
-    for name, (_, optional) in wanted.items():
-        if not optional and name not in given:
-            raise ValueError(f"lacks the argument {name!r}")
+from difftables.config.nets import CheckpointNet, Net, arguments_fit
 
 
 class Schedule(BaseModel):
@@ -31,7 +18,7 @@ class Schedule(BaseModel):
 
     @model_validator(mode="after")
     def _arguments_fit(self) -> "Schedule":
-        _arguments_fit(
+        arguments_fit(
             self.model_extra or {}, "diffusion.training_schedules.TRAINING_SCHEDULES", self.family, ("steps", *registry.SET_BY_JOB)
         )
         if self.family == "scaled-linear" and self.steps <= 20:
@@ -42,42 +29,6 @@ class Schedule(BaseModel):
                 raise ValueError(f"has {low} = {given[low]:g} and {high} = {given[high]:g}; the {what} must grow with time")
         if "nodes" in given and not 2 <= given["nodes"] <= given["candidates"]:
             raise ValueError(f"has nodes = {given['nodes']}, which is not between 2 and its {given['candidates']} candidates")
-        return self
-
-
-NAMED = {  # arguments of nets that name one of a dict
-    ("unet", "embedding"): "nets.unet.EMBEDDINGS",
-    ("unet", "padding"): "nets.unet.PADDINGS",
-}
-
-
-class Net(BaseModel):
-    """A network by its kind; the other keys are arguments of its class or function."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
-    kind: Annotated[str, OneOf("nets.NETS")]
-
-    @model_validator(mode="after")
-    def _arguments_fit(self) -> "Net":
-        given = self.model_extra or {}
-        _arguments_fit(given, "nets.NETS", self.kind, registry.SET_BY_DATA)
-        for name in ("width", "blocks", "heads", "hidden", "repeats", "mel"):
-            if given.get(name, 1) < 1:
-                raise ValueError(f"has {name} = {given[name]}, which has to be 1 or more")
-        for name in ("mult", "factors", "up", "down"):
-            if given.get(name) == []:
-                raise ValueError(f"has {name} = [], which has to name at least one")
-        if not 0 <= given.get("dropout", 0.0) < 1:
-            raise ValueError(f"has dropout = {given['dropout']:g}, which is no probability below 1")
-        if not given.get("eps", 1.0) > 0:
-            raise ValueError(f"has eps = {given['eps']:g}, which has to be above 0")
-        for (kind, name), where in NAMED.items():
-            if kind == self.kind and name in given and given[name] not in registry.names(where):
-                raise ValueError(f"has {name} = {given[name]!r}{nearest(given[name], registry.names(where))}")
-        if given.get("heads", 1) > 1 and given.get("head_width"):
-            raise ValueError(f"has heads = {given['heads']} and head_width = {given['head_width']}; set one of them")
-        if given.get("kernel", 2) < 2:
-            raise ValueError(f"has kernel = {given['kernel']}, whose half is the stride; make it 2 or more")
         return self
 
 
@@ -226,7 +177,7 @@ class Run(Backbone):
     """A trained net with everything that made it, and what its samples start from."""
 
     data: str
-    net: str
+    net: str | CheckpointNet
     schedule: str
     prior: Prior
     condition_on: Literal["labels"] | None = None  # a further input of the net, of images
@@ -236,6 +187,16 @@ class Run(Backbone):
     adjust: Adjustment | None = None
     oracle: Oracle | None = None  # of images; the exact estimator of speech has no numbers
     checkpoint_of: Checkpoint | None = None  # this run trains nothing: it evaluates another one
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The checkpoint whose net this run evaluates; None for a run whose net is trained here."""
+        return self.net.checkpoint if isinstance(self.net, CheckpointNet) else None
+
+    @property
+    def net_key(self) -> str:
+        """The key of its net in params, for messages."""
+        return f"nets.{self.net}" if isinstance(self.net, str) else f"checkpoints.{self.net.checkpoint}.net"
 
     @property
     def trained(self) -> str | None:
@@ -254,6 +215,12 @@ class Run(Backbone):
 
     @model_validator(mode="after")
     def _a_checkpoint_is_kept(self) -> "Run":
+        if self.checkpoint is not None and len(self.seeds) > 1:
+            raise ValueError(f"has {len(self.seeds)} seeds of training, but the one net of checkpoint {self.checkpoint!r}; set seeds: [0]")
+        if self.checkpoint is not None and self.step is not None:
+            raise ValueError(
+                f"has checkpoint_of.step = {self.step}, but its net is checkpoint {self.checkpoint!r}, which keeps no steps; leave step out"
+            )
         if self.step is not None and self.step not in [*self.train.checkpoints, self.train.steps]:
             raise ValueError(
                 f"has checkpoint_of.step = {self.step}, which is not among the checkpoints {self.train.checkpoints} of run "

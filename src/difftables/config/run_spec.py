@@ -3,7 +3,8 @@
 from pydantic import NonNegativeInt, PositiveInt
 
 from difftables.config.data import Data, Frozen
-from difftables.config.run import Adjustment, Backbone, EstimatorConfig, EstimatorNet, Fraction, Net, Oracle, Prior, Schedule, Training
+from difftables.config.nets import Net
+from difftables.config.run import Adjustment, Backbone, EstimatorConfig, EstimatorNet, Fraction, Oracle, Prior, Schedule, Training
 
 
 class NetSpec(Backbone):

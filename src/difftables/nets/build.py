@@ -1,28 +1,28 @@
 """From a net's section of params.yaml to a net, and from a file to a trained one."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from difftables.common.files import kept_at, load_into, load_tensors
-from difftables.config.data import Images, Speech
-from difftables.config.run import Net
+from difftables.config.data import Images, Speech, shape_of
+from difftables.config.nets import Net
 from difftables.nets import NETS
 
 
 def build_net(spec: Net, data: Images | Speech) -> nn.Module:
     """An untrained net by its kind; size, channels and classes, or bands and hop, are those of the data set, where its class takes them."""
+    return net_of_shape(spec, shape_of(data))
+
+
+def net_of_shape(spec: Net, shape: Mapping[str, int]) -> nn.Module:
+    """An untrained net by its kind.  Args: shape: as `shape_of` has it."""
     kind = NETS[spec.kind]
     accepted = inspect.signature(kind).parameters
-    shape = {"bands": data.bands, "hop": data.hop} if isinstance(data, Speech) else image_shape(data)
     return kind(**spec.model_extra or {}, **{key: value for key, value in shape.items() if key in accepted})
-
-
-def image_shape(data: Images) -> dict[str, int]:
-    """Arguments of a net that follow from a set of images; 0 classes where the net receives no labels."""
-    return {"size": data.size, "channels": data.channels, "classes": data.classes or 0}
 
 
 def load_net(spec: Net, data: Images | Speech, path: Path, kind: str, device: torch.device, step: int | None = None) -> nn.Module:

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 from difftables.config.data import Images, Speech
-from difftables.config.run import Net
+from difftables.config.nets import Net
 from difftables.planning.plan import Workflow
 
 
-def trained_nets(plan: Workflow) -> Iterator[tuple[str, str, Net, Images | Speech]]:
-    """Name, data set, spec and spec of the data of each net that a plan trains; an estimator is named by its run."""
-    for name in plan.trained_runs():
+def used_nets(plan: Workflow) -> Iterator[tuple[str, str, Net, Images | Speech]]:
+    """Name, data set, spec and spec of the data of each net that a plan uses; an estimator is named by its run."""
+    for name in sorted({*plan.trained_runs(), *plan.checkpoint_runs()}):
         spec, run = plan.evaluated_run(name), plan.params.runs[name]
-        yield run.net, run.data, spec.net, spec.data
+        yield run.checkpoint or str(run.net), run.data, spec.net, spec.data
         if run.estimator:
             yield f"{name} estimator", run.data, run.estimator.net, spec.data
 

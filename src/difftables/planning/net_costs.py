@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from difftables.config.data import Features, Images, Speech
-from difftables.config.run import Net
+from difftables.config.nets import Net
 from difftables.provenance import fingerprint
 
 COSTS = Path("workflow/costs.csv")

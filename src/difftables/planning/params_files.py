@@ -17,9 +17,9 @@ from difftables.common.names import full
 from difftables.config.params_file import OF_PAPER, SCALES
 from difftables.papers.folder import PAPERS, parse
 
-NAMED = ("schedules", "nets", "runs", "samplers")  # sections of a paper whose entries other files may name
+NAMED = ("schedules", "nets", "checkpoints", "runs", "samplers")  # sections of a paper whose entries other files may name
 # Keys of an entry that name another entry, by section.
-REFERENCES = {"schedules": ("like",), "nets": ("like",), "samplers": ("like",), "runs": ("like", "net", "schedule")}
+REFERENCES = dict.fromkeys(NAMED, ("like",)) | {"runs": ("like", "net", "schedule")}
 # What a run that evaluates another one's checkpoint cannot change, since it trains nothing.
 OF_TRAINING = (
     "data", "net", "schedule", "corruption", "density", "target", "weight", "penalty", "loss_through", "objective", "condition_on",
@@ -230,9 +230,10 @@ def _entry(section: str, entry: Any, paper: str) -> Any:
     if not isinstance(entry, dict):
         return entry
     found = entry | {key: full(entry[key], paper) for key in REFERENCES[section] if isinstance(entry.get(key), str)}
-    view = entry.get("checkpoint_of")
-    if section == "runs" and isinstance(view, dict):
-        found["checkpoint_of"] = view | {key: full(view[key], paper) for key in ("run", "edge_run") if isinstance(view.get(key), str)}
+    for name, inside in (("net", ("checkpoint",)), ("checkpoint_of", ("run", "edge_run"))):
+        nested = entry.get(name)
+        if section == "runs" and isinstance(nested, dict):
+            found[name] = nested | {key: full(nested[key], paper) for key in inside if isinstance(nested.get(key), str)}
     return found
 
 

@@ -49,6 +49,11 @@ class Workflow(ResultFiles):
         found = self.params.downloads[archive]
         return {"archive": [found.path]} if found.url else {}
 
+    def checkpoint_inputs(self, name: str) -> Files:
+        """The file of a checkpoint's weights, and the config beside it in a diffusers folder."""
+        weights, *config = self.checkpoint_parts(name)
+        return {"weights": [weights]} | ({"config": config} if config else {})
+
     def unpacked_folders(self, data: str) -> list[str]:
         """The folder that a data set's archive is unpacked to, where it comes from one."""
         archive = self.params.data[data].archive
@@ -86,6 +91,8 @@ class Workflow(ResultFiles):
 
     def train_inputs(self, run: str, kind: Kind = "net") -> Files:
         """The inputs of rules train and train_estimator.  Raises: ConfigError for a run whose net or estimator is that of another."""
+        if kind == "net" and (checkpoint := self.params.runs[run].checkpoint) is not None:
+            raise ConfigError(f"run {run} has the net of checkpoint {checkpoint}; ask for {self.checkpoint_file(checkpoint)}")
         if (other := self.trained_run(run, kind)) != run:
             raise ConfigError(f"run {run} has the {kind} of run {other}; ask for {self.net_file(run, '{seed}', kind)}")
         return {"data": [self.data_file(run)]} | self.level_inputs(run)

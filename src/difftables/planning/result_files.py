@@ -1,11 +1,12 @@
 """Where the files of a scale lie. No torch in here."""
 
+from difftables.planning.checkpoint_files import CheckpointFiles
 from difftables.planning.params import Loaded
-from difftables.planning.shared_jobs import Kind, SharedJobs
+from difftables.planning.shared_jobs import Kind
 from difftables.planning.table_rows import Row
 
 
-class ResultFiles(SharedJobs):
+class ResultFiles(CheckpointFiles):
     """Paths of what the jobs of one scale write, from the repository's root.
 
     Args: params: a checked configuration.
@@ -14,8 +15,7 @@ class ResultFiles(SharedJobs):
 
     def __init__(self, params: Loaded) -> None:
         super().__init__(params)
-        self.root = f"results/{params.scale}"
-        self.store, self.tables = f"{self.root}/store", f"{self.root}/tables"
+        self.tables = f"{self.root}/tables"
 
     def weight_files(self) -> list[str]:
         """The feature network's weights file, where it is not shipped in a package."""
@@ -65,7 +65,9 @@ class ResultFiles(SharedJobs):
         return f"{self.store}/records/reference/{self.params.runs[run].data}.json"
 
     def net_file(self, run: str, seed: str | int, kind: Kind = "net") -> str:
-        """The file of a run's net or estimator, wherever it was trained."""
+        """The file of a run's net or estimator, wherever it was trained; of a net that others trained, the converted checkpoint."""
+        if kind == "net" and (checkpoint := self.params.runs[run].checkpoint) is not None:
+            return self.checkpoint_file(checkpoint)
         return f"{self.store}/nets/{self.trained_run(run, kind)}/s{seed}/{kind}.safetensors"
 
     def curve_file(self, run: str, seed: str | int, kind: Kind = "net") -> str:

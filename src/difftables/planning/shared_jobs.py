@@ -35,17 +35,23 @@ class SharedJobs(JobSpecs):
         for name, run in self.params.runs.items():
             if self.net_run(name) != name:
                 continue
-            nets[name] = _content(self.train_spec(name, "0"), run.data)
+            # Runs of one checkpoint have one net; no training makes it, whatever their own would be.
+            nets[name] = run.checkpoint or _content(self.train_spec(name, "0"), run.data)
             estimators[name] = _content(self.train_estimator_spec(name, "0"), run.data) if run.estimator else name
         return {"net": firsts(nets), "estimator": firsts(estimators)}
 
     def trained_runs(self) -> list[str]:
         """All runs that are trained for some table."""
-        return sorted({self.trained_run(run) for run in self.net_runs()})
+        return sorted({run for run, _ in self.trainings()})
+
+    def checkpoint_runs(self) -> list[str]:
+        """All runs that some table needs whose net is a checkpoint, views left out."""
+        return [run for run in self.net_runs() if self.params.runs[run].checkpoint is not None]
 
     def trainings(self) -> list[tuple[str, int]]:
         """Run and seed of each training that some table needs, each once."""
-        return sorted({(self.trained_run(run), seed) for run in self.net_runs() for seed in self.params.runs[run].seeds})
+        runs = [run for run in self.net_runs() if self.params.runs[run].checkpoint is None]
+        return sorted({(self.trained_run(run), seed) for run in runs for seed in self.params.runs[run].seeds})
 
     def estimator_trainings(self) -> list[tuple[str, int]]:
         """Run and seed of each training of an estimator that some table needs, each once."""

@@ -10,7 +10,7 @@ from difftables.planning.params import Loaded
 from difftables.planning.params_files import NAMED
 from difftables.planning.shared_jobs import Kind, SharedJobs
 
-SHOWN = ("runs", "samplers", "nets", "schedules")  # sections by the order in which a name is looked up
+SHOWN = ("runs", "samplers", "nets", "schedules", "checkpoints")  # sections by the order in which a name is looked up
 VARIANTS = {"nets": ("nets.NETS", "kind"), "schedules": ("diffusion.training_schedules.TRAINING_SCHEDULES", "family")}
 # What a net receives from the data set, and a schedule from a file: no value of params.
 FROM_DATA = {"nets": registry.SET_BY_DATA, "schedules": registry.SET_BY_JOB}
@@ -47,7 +47,8 @@ def described(params: Loaded, section: str, name: str) -> Iterator[tuple[str, li
     entry = getattr(params, section)[name]
     yield f"{section}.{name}", values(params, section, name)
     if section == "runs":
-        for kind, key in (("nets", entry.net), ("schedules", entry.schedule)):
+        net = ("nets", entry.net) if entry.checkpoint is None else ("checkpoints", entry.checkpoint)
+        for kind, key in (net, ("schedules", entry.schedule)):
             yield f"{kind}.{key}", values(params, kind, key)
         yield f"data.{entry.data}", values(params, "data", entry.data)
 

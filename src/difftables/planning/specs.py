@@ -5,7 +5,7 @@ from typing import Any
 
 from difftables.common.names import full, local, paper_of
 from difftables.config import job_specs as specs
-from difftables.config.data import Features, Images, Speech
+from difftables.config.data import ExtractSpec, Features, FetchSpec, Images, Speech
 from difftables.config.params_file import Table
 from difftables.config.run import Adjustment, Backbone, EstimatorNet
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
@@ -37,7 +37,7 @@ class JobSpecs(TableRows):
         """Fields of RunSpec: data set, net and schedule in place of their names, and the `parts` of a run that a job reads."""
         run = self.params.runs[name]
         resolved = {
-            "data": self.dataset(run.data, run.condition_on is not None), "net": self.params.nets[run.net],
+            "data": self.dataset(run.data, run.condition_on is not None), "net": self.params.net_of(name),
             "schedule": self.params.schedules[run.schedule],
         }  # fmt: skip
         return resolved | {key: getattr(run, key) for key in (*OF_BACKBONE, *parts)}
@@ -104,20 +104,21 @@ class JobSpecs(TableRows):
         """Of rule data."""
         return specs.DataSpec(data=self.dataset(data))
 
-    def download_spec(self, file: str) -> specs.FetchSpec:
+    def download_spec(self, file: str) -> FetchSpec:
         """Of rule download."""
-        found = next(d for d in self.params.downloads.values() if d.url and PurePosixPath(d.path).name == file)
-        return specs.FetchSpec(**found.model_dump(include={"url", "sha256", "size"}))
+        archives = {PurePosixPath(d.path).name: d for d in self.params.downloads.values() if d.url}
+        nets = {PurePosixPath(c.path(name)).name: c for name, c in self.params.checkpoints.items() if c.url}
+        return FetchSpec(**(archives | nets)[file].model_dump(include={"url", "sha256", "size"}))
 
-    def extract_spec(self, archive: str) -> specs.ExtractSpec:
+    def extract_spec(self, archive: str) -> ExtractSpec:
         """Of rule extract."""
         found = self.params.downloads[archive]
-        return specs.ExtractSpec(archive=found.path, sha256=found.sha256, by_hand=found.by_hand)
+        return ExtractSpec(archive=found.path, sha256=found.sha256, by_hand=found.by_hand)
 
-    def weights_spec(self, name: str) -> specs.FetchSpec:
+    def weights_spec(self, name: str) -> FetchSpec:
         """Of rule weights."""
         known = {f.url.rsplit("/", 1)[1]: f for f in self.params.features.values() if f.url}
-        return specs.FetchSpec(**known[name].model_dump(include={"url", "sha256"}))
+        return FetchSpec(**known[name].model_dump(include={"url", "sha256"}))
 
     def reference_spec(self, data: str) -> specs.ReferenceSpec:
         """Of rule reference; its n is that of the floor."""
@@ -285,7 +286,7 @@ class JobSpecs(TableRows):
 
     def run_notes(self, run: str, paper: str) -> dict[str, Any]:
         """The numbers of a run for a table's foot."""
-        found, net = self.params.runs[run], self.params.nets[self.params.runs[run].net].model_extra or {}
+        found, net = self.params.runs[run], self.params.net_of(run).model_extra or {}
         return {
             "schedule": local(found.schedule, paper), "chain": self.training_steps(run),
             "objective": found.objective.kind, "density": found.density,

@@ -56,8 +56,19 @@ class TableRows:
             fit.check_run(params, run)
         for paper, tables in params.tables.items():
             for name, table in tables.items():
+                if self.layouts[paper][name]["kind"] == "learning":
+                    self._check_course(paper, name)
                 if table.run is not None and self.layouts[paper][name]["kind"] in ("errors", "robustness"):
                     self._require(table.run, name, "estimator", "adjust", *(["oracle"] if self.medium(table.run) == "images" else []))
+
+    def _check_course(self, paper: str, name: str) -> None:
+        """A table of loss curves needs runs that are trained here."""
+        for run in (row["run"] for row in self.rows(paper, name) if row["run"]):
+            if (checkpoint := self.params.runs[run].checkpoint) is not None:
+                raise ConfigError(
+                    f"tables.{paper}.{name} plots the course of training, but the net of run {run!r} is checkpoint {checkpoint!r}; "
+                    "set its run: null"
+                )
 
     def _check_names(self, paper: Paper) -> None:
         """Raise ConfigError for a name in a paper's files that its params do not have."""
@@ -187,7 +198,7 @@ class TableRows:
 
     def predicts_variance(self, run: str) -> bool:
         """Whether a run's net predicts the variance."""
-        return bool((self.params.nets[self.params.runs[run].net].model_extra or {}).get("variance"))
+        return bool((self.params.net_of(run).model_extra or {}).get("variance"))
 
     def _require(self, run: str, who: str, *keys: str) -> None:
         for key in keys:
@@ -201,9 +212,9 @@ class TableRows:
             raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
         solver, used = row.solver, self.drawing_sampler(name)
         if solver.needs_variance and not self.predicts_variance(run):
-            net = self.params.runs[run].net
+            net = self.params.runs[run].net_key
             raise ConfigError(
-                f"samplers.{name}.solver reads the variance, but nets.{net} of run {run!r} has no variance channels; set its variance: true"
+                f"samplers.{name}.solver reads the variance, but {net} of run {run!r} has no variance channels; set its variance: true"
             )
         corruption, edge = self.params.runs[run].corruption, self.params.runs[run].edge_run
         fitted = used.adapt is not None or used.schedule == "fitted"

@@ -95,9 +95,9 @@ def net_notes(sources: Sources) -> list[str]:
     if not found:
         return []
     names = {"chain": "T", "steps": "steps of training", "width": "channels"}
-    shared = {key: value for key, value in next(iter(found.values())).items() if all(each[key] == value for each in found.values())}
+    shared = {key: value for key, value in next(iter(found.values())).items() if all(each.get(key) == value for each in found.values())}
     text = ["Nets: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in shared.items() if value is not None) + "."]
-    own = {run: {key: value for key, value in each.items() if key not in shared} for run, each in found.items()}
+    own = {run: {key: value for key, value in each.items() if key not in shared and value is not None} for run, each in found.items()}
     differ = [
         f"`{local(run, sources.spec['paper'])}`: " + ", ".join(f"{names.get(key, key)} {value}" for key, value in each.items())
         for run, each in own.items()
