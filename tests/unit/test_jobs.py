@@ -31,6 +31,9 @@ def test_variables_that_the_environment_has_are_left_alone(monkeypatch):
 
 
 def test_the_entry_point_sets_the_environment_before_torch(tmp_path):
-    script = "import difftables.__main__, os, sys; from difftables.common import environment; environment.apply(); print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    script = (
+        "import difftables.__main__, os, sys; from difftables.common import environment; environment.apply(); "
+        "print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "PASSIVE"]
