@@ -146,9 +146,9 @@ class Params(Frozen):
                 if table.run is not None:
                     _need(table.run, self.runs, f"tables.{paper}.{name}.run")
                     self._run_fits(table.run, f"tables.{paper}.{name}.steps", table.steps)
-                for row, other in table.runs.items():
-                    if other is not None:
-                        _need(other, self.runs, f"tables.{paper}.{name}.runs.{row}")
+                for row, played in table.runs.items():
+                    if played is not None:
+                        _need(played, self.runs, f"tables.{paper}.{name}.runs.{row}")
         for name, sampler in self.samplers.items():
             if sampler.schedule.endswith(".csv") and not Path(sampler.schedule).is_file():
                 raise ValueError(f"samplers.{name}.schedule: {sampler.schedule} does not exist")
