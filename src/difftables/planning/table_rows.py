@@ -115,8 +115,8 @@ class TableRows:
             run = bound.run
             if run is not None and "run" in line:
                 named = full(line["run"], paper)
-                named = bound.runs.get(named, named)
-                run = named if named in self.params.runs else None
+                played = bound.runs.get(named, named)
+                run = played if played in self.params.runs else None
             if {row.get("sampler"), row.get("adjusted")} & self.params.left_out:
                 run = None
             found.append(row | {"part": line.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
