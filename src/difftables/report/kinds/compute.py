@@ -76,12 +76,11 @@ def power_law(points: list[tuple[float, float]], constant: float) -> PowerLaw | 
 
 def _fits(sources: Sources, points: list[tuple[float, Cell, Cell]]) -> dict[str, PowerLaw]:
     """Power laws of the Frechet distance and of the bound: above real against real, and above the least bound, rounded down to a tenth."""
-    distances, bounds = ([(p[0], p[at].value) for p in points if p[at].value is not None] for at in (1, 2))
-    constants = [
-        mean_sd(sources.floor["values"])[0] if sources.floor else 0.0,
-        math.floor(10 * min((y for _, y in bounds), default=0.0)) / 10,
-    ]
-    fits = {"FD": power_law(distances, constants[0]), "NLL": power_law(bounds, constants[1])}
+    distances = [(spent, cell.value) for spent, cell, _ in points if cell.value is not None]
+    bounds = [(spent, cell.value) for spent, _, cell in points if cell.value is not None]
+    real = mean_sd(sources.floor["values"])[0] if sources.floor else 0.0
+    least = math.floor(10 * min((bound for _, bound in bounds), default=0.0)) / 10
+    fits = {"FD": power_law(distances, real), "NLL": power_law(bounds, least)}
     return {name: fit for name, fit in fits.items() if fit is not None}
 
 
