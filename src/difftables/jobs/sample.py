@@ -1,5 +1,6 @@
 """Rule sample: one row of a table, all its step counts and seeds in one job."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ def run(job: Job) -> None:
         shutil.rmtree(job.kept_parts(columns[steps]), ignore_errors=True)
 
 
-def _shard(loaded: Any, keys: list[tuple[int | str, ...]], spec: Any, steps: int, file: Path | None, span: range) -> "Shard":
+def _shard(loaded: Any, keys: Sequence[tuple[int | str, ...]], spec: Any, steps: int, file: Path | None, span: range) -> "Shard":
     """The samples of some keys.  Args: loaded: LoadedRun; spec: SampleSpec; file: of schedules."""
     from difftables.sampling.shards import Shard
 
