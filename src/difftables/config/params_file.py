@@ -12,7 +12,8 @@ from difftables.config.nets import CheckpointFile, Net
 from difftables.config.run import Run, Schedule
 from difftables.config.sampling import Sampler, Searches
 
-SCALES = ("smoke", "laptop", "gpu", "paper")
+SCALES = ("smoke", "laptop", "gpu", "paper", "released")
+BASES = {"released": "paper"}  # a scale that is another one but for what its files change
 # Keys of a paper's params files; all others are shared.
 OF_PAPER = ("page", "schedules", "nets", "checkpoints", "runs", "samplers", "tables")
 LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
@@ -80,7 +81,7 @@ class Table(Frozen):
     """What a table runs on at this scale; null runs nothing and shows only the literature."""
 
     run: str | None
-    runs: dict[str, str] = Field(default_factory=dict)  # in place of the runs that rows name
+    runs: dict[str, str | None] = Field(default_factory=dict)  # in place of the runs that rows name; null: these rows are not run
     steps: Annotated[list[PositiveInt], Once]
     n: Annotated[int, Field(ge=2)] | None = None  # samples per seed, in place of the evaluation's
     foot: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)  # notes below those of tables.yaml
@@ -93,6 +94,7 @@ class Resources(Frozen):
     threads: PositiveInt
     processes: PositiveInt  # that share one training or sampling job; gpu, threads and train_mb are of each
     train_mb: PositiveInt
+    shard: NonNegativeInt  # samples that a sampling job holds at once and keeps from kill to kill; 0 holds all; no result depends on it
     train_minutes: PositiveInt
     sample_minutes: PositiveInt
     teraflops: PositiveFloat  # TFLOP/s that one card sustains, of the GPU-hours that a dry run estimates; no job reads it
@@ -101,7 +103,7 @@ class Resources(Frozen):
 class Params(Frozen):
     """params.yaml with the overrides of one scale applied."""
 
-    scale: Literal["smoke", "laptop", "gpu", "paper"]
+    scale: Literal["smoke", "laptop", "gpu", "paper", "released"]
     downloads: dict[str, Download] = Field(default_factory=dict)
     data: dict[str, Data]
     features: dict[str, Features]
@@ -148,13 +150,15 @@ class Params(Frozen):
                     _need(table.run, self.runs, f"tables.{paper}.{name}.run")
                     self._run_fits(table.run, f"tables.{paper}.{name}.steps", table.steps)
                     self._size_fits(table, f"tables.{paper}.{name}.n")
-                for row, other in table.runs.items():
-                    _need(other, self.runs, f"tables.{paper}.{name}.runs.{row}")
+                for row, played in table.runs.items():
+                    if played is not None:
+                        _need(played, self.runs, f"tables.{paper}.{name}.runs.{row}")
         for name, sampler in self.samplers.items():
             if sampler.schedule.endswith(".csv") and not Path(sampler.schedule).is_file():
                 raise ValueError(f"samplers.{name}.schedule: {sampler.schedule} does not exist")
         for medium in ("images", "speech"):
-            if len(getattr(self.evaluation, medium).seeds) < 3 and self.scale != "smoke":
+            # Whoever has nets of others spends hours on the papers' many samples, not on seeds.
+            if len(getattr(self.evaluation, medium).seeds) < 3 and self.scale not in ("smoke", "released"):
                 raise ValueError(f"evaluation.{medium}.seeds needs at least three seeds for error bars")
         return self
 
