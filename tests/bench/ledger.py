@@ -18,7 +18,7 @@ from difftables.report.ledger import ledger
 
 PART = "ledger"
 BEFORE = Path("results/bench/ledger_before.csv")
-HEADER = ["name", "seconds"]
+HEADER = ["name", "seconds", "how"]
 
 
 def seconds(found: dict[str, Any]) -> dict[str, float]:
@@ -37,17 +37,18 @@ def of_store(store: Path) -> dict[str, float]:
     return seconds(found) if found["rules"] else {}
 
 
-def read(path: Path) -> dict[str, float]:
-    """Core-seconds by name, from a file; none where it is missing."""
+def read(path: Path) -> tuple[dict[str, float], str]:
+    """Core-seconds by name, and how they were counted, from a file; none where it is missing."""
     if not path.exists():
-        return {}
+        return {}, ""
     with open(path, newline="") as file:
-        return {row["name"]: float(row["seconds"]) for row in csv.DictReader(file)}
+        lines = list(csv.DictReader(file))
+    return {line["name"]: float(line["seconds"]) for line in lines}, "; ".join(dict.fromkeys(line["how"] for line in lines))
 
 
-def rows(now: dict[str, float], before: dict[str, float]) -> list[Row]:
-    """A row for each name of either."""
-    how = f"scale {SCALE}, by difftables costs" + (f"; theirs: before, {BEFORE.name}" if before else "")
+def rows(now: dict[str, float], before: dict[str, float], counted: str = "") -> list[Row]:
+    """A row for each name of either.  Args: counted: how those before were."""
+    how = f"scale {SCALE}, by difftables costs" + (f"; theirs: before, {counted}" if before else "")
     found = []
     for name in dict.fromkeys([*now, *before]):
         ours, theirs = now.get(name), before.get(name)
@@ -61,7 +62,7 @@ def of_finished_run(sizes: Sizes, folder: Path, device: torch.device) -> list[Ro
     found = of_store(root() / "results" / SCALE / "store")
     if not found:
         return [missing(PART, f"core-seconds of scale {SCALE}", "not measured: the scale was not run in this folder")]
-    return rows(found, read(root() / BEFORE))
+    return rows(found, *read(root() / BEFORE))
 
 
 COMPARISONS = [of_finished_run]
@@ -69,4 +70,4 @@ COMPARISONS = [of_finished_run]
 
 if __name__ == "__main__":
     values = of_store(root() / "results" / SCALE / "store")
-    write_csv(Path(sys.argv[1]), HEADER, [[name, f"{value:.1f}"] for name, value in values.items()])
+    write_csv(Path(sys.argv[1]), HEADER, [[name, f"{value:.1f}", "by difftables costs"] for name, value in values.items()])

@@ -162,8 +162,8 @@ def test_ledger_of_two_commits(tmp_path):
         "seconds": {"start_up": 10.0, "net": 26.0}, "total": 40.0,
     }  # fmt: skip
     path = tmp_path / "before.csv"
-    path.write_text("name,seconds\nrule train,60\nrule gone,5\ntotal,80\n")
-    rows = {row.what: (row.ours, row.theirs, row.ratio) for row in ledger.rows(ledger.seconds(found), ledger.read(path))}
+    path.write_text("name,seconds,how\nrule train,60,by hand\nrule gone,5,by hand\ntotal,80,by hand\n")
+    rows = {row.what: (row.ours, row.theirs, row.ratio) for row in ledger.rows(ledger.seconds(found), *ledger.read(path))}
     assert rows["rule train"] == (30.0, 60.0, 0.5) and rows["total"] == (40.0, 80.0, 0.5)
     assert rows["rule gone"] == (None, 5.0, None) and rows["scheduling"] == (4.0, None, None)
     assert rows["all jobs: start-up"] == (10.0, None, None)

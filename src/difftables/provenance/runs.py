@@ -1,5 +1,6 @@
 """What runs of Snakemake cost beside their jobs: planning, scheduling, shells, and what a job does after its record is written."""
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,11 @@ def append(store: Path | str, records: Sequence[str], local: Sequence[str]) -> N
     if not records:
         return
     driver, children = clock.driver_seconds()
-    of_jobs = sum(sum(parse(Path(path)).core_seconds.values()) for path in local)
+    try:
+        of_jobs = sum(sum(parse(Path(path)).core_seconds.values()) for path in local)
+    except (OSError, ValueError) as error:
+        print(f"the seconds of this run are not kept: {error}", file=sys.stderr)
+        return
     seconds = time.time() - psutil.Process().create_time()
     run = Run(jobs=len(records), seconds=round(seconds, 2), driver=round(driver, 2), children=round(children, 2), of_jobs=round(of_jobs, 2))
     every = sum(1 for _ in Path(store, FOLDER).rglob("*.json"))
