@@ -181,7 +181,8 @@ def read_files(path: Path, scale: str | None = None) -> Files:
     for files in _papers(root):
         for layer in files:
             for section, names in everywhere.items():
-                names |= set(layer.raw.get(section) or {})
+                entries = layer.raw.get(section) or {}
+                names |= {name for name in entries if not isinstance(entries, dict) or entries[name] is not None}
         ours = {Path(layer.file).name: layer for layer in files}
         layers += [ours[name] for name in order if name in ours]
     return Files(scale, layers, everywhere)
