@@ -63,7 +63,7 @@ def test_training_takes_three_forward_passes_a_sample(plans, known):
 def test_a_chain_takes_a_call_a_step(plans, known):
     found = plans["paper"]
     assert drawn(found, known, "noise_estimation/celeba", "noise_estimation/ddim-strided") == pytest.approx(3 + 5 + 10 + 20 + 50 + 100)
-    assert drawn(found, known, "edm/vp-a", "edm/heun") == pytest.approx(sum(2 * n - 1 for n in found.step_counts("edm/vp-a", "edm/heun")))
+    assert drawn(found, known, "edm/vp-a", "edm/heun") == pytest.approx(sum(2 * n - 1 for n in found.drawn_steps("edm/vp-a", "edm/heun")))
     assert drawn(found, known, "edm/ve-a", "stable_target_field/pc") == pytest.approx(2 * 1000)
     assert drawn(found, known, "edm/ve-a", "stable_target_field/rk45-ve") == gpu_hours.RK45_CALLS
 

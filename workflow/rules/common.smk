@@ -15,6 +15,7 @@ from difftables.common import driver
 from difftables.common import environment
 from difftables.provenance import fingerprint
 from difftables.planning import gpu_hours as hours
+from difftables.planning import memory
 from difftables.planning import plan as planning
 from difftables.provenance import runs
 from difftables.planning.hand_over import hand_over
@@ -132,8 +133,18 @@ def record_run():
     runs.append(STORE, [job.output.made for job in finished], [job.output.made for job in finished if workflow.is_local(job.rule)])
 
 
+def tell_memory():
+    """After a dry run: planned peak memory by rule."""
+    if not workflow.dryrun or workflow.scheduler is None:
+        return
+    jobs = [(job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs(exclude_finished=False)]
+    if jobs:
+        print(f"\n{memory.table(plan, jobs)}", file=sys.stderr)
+
+
 # Snakemake has no handler for dry runs, and knows their jobs only after this file was read.
 if workflow.is_main_process and limits.gpu:
+    atexit.register(tell_memory)  # before the hours, so that it runs after them
     atexit.register(tell_hours)
 if workflow.is_main_process:
     atexit.register(record_run)  # before all other hooks, so that it runs after them and counts what they end

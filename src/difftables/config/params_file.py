@@ -94,6 +94,7 @@ class Resources(Frozen):
     threads: PositiveInt
     processes: PositiveInt  # that share one training or sampling job; gpu, threads and train_mb are of each
     train_mb: PositiveInt
+    shard: NonNegativeInt  # samples that a sampling job holds at once and keeps from kill to kill; 0 holds all; no result depends on it
     train_minutes: PositiveInt
     sample_minutes: PositiveInt
     teraflops: PositiveFloat  # TFLOP/s that one card sustains, of the GPU-hours that a dry run estimates; no job reads it

@@ -49,6 +49,11 @@ class Solver(Frozen):
         """Whether the net must predict the variance."""
         return False
 
+    @property
+    def process(self) -> str | None:
+        """The process that the solver is for, a key of level.PROCESSES; None for any."""
+        return None
+
     def calls(self, steps: int) -> int | None:
         """Network calls of a chain of so many steps; None where only a run tells."""
         return steps
@@ -98,6 +103,24 @@ class Heun(Solver):
         return 2 * steps - 1
 
 
+class InTime(Solver):
+    """Euler's or Heun's method in the time of a process, at whatever levels."""
+
+    kind: Literal["in-time"]
+    clock: Annotated[str, OneOf("sampling.clocks.CLOCKS")]
+    order: Literal[1, 2]  # Euler, Heun
+    operators: ClassVar[bool] = False
+
+    @property
+    def process(self) -> str | None:
+        """That of its clock."""
+        return registry.text("sampling.clocks.PROCESS", self.clock)
+
+    def calls(self, steps: int) -> int | None:
+        """One a step, and of Heun's method another but for the last step."""
+        return steps if self.order == 1 else 2 * steps - 1
+
+
 class PredictorCorrector(Solver):
     """A Langevin step before each step of a rule."""
 
@@ -128,6 +151,11 @@ class PathSolver(Solver):
         """All samples of a batch are at one time."""
         return False
 
+    @property
+    def process(self) -> str | None:
+        """That of its path."""
+        return registry.text("sampling.ode.PROCESS", self.path)
+
     def calls(self, steps: int) -> int | None:
         """As many as the tolerance takes."""
         return None
@@ -140,7 +168,9 @@ class Rk45(PathSolver):
     tolerance: PositiveFloat = 1e-5  # absolute and relative
 
 
-MODELS: Variants[type[Solver]] = {"walk": Walk, "heun": Heun, "predictor-corrector": PredictorCorrector, "rk45": Rk45}
+MODELS: Variants[type[Solver]] = {
+    "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
+}  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
 AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]
 
@@ -174,6 +204,7 @@ class Sampling(Frozen):
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
     sections: Annotated[list[PositiveInt], Some] | None = None  # section counts in place of `schedule`; they add up to the steps
     grid: PowerLaw | None = None  # of schedule power-law
+    skip: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of the chain that is left out at its noisy end
 
 
 def takes_grid(schedule: str) -> bool:
@@ -214,6 +245,11 @@ class Sampler(Sampling):
             churn = " with churn" if self.solver.walks else ""
             raise ValueError(
                 f"has adapt: {self.adapt}, but solver {self.solver.kind}{churn} takes one level for all samples; leave one out"
+            )
+        strides = [name for name in registry.names("sampling.sampling_schedules.SCHEDULES") if name != "fitted"]
+        if self.skip and (self.sections or not self.solver.walks or self.schedule not in strides):
+            raise ValueError(
+                f"has skip: {self.skip:g}, which only a walk down schedule {', '.join(strides)} can leave out; change one of them"
             )
         if self.sections and self.steps != [sum(self.sections)]:
             raise ValueError(f"has sections {self.sections}; set steps: [{sum(self.sections)}], their sum")

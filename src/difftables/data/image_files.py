@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from difftables.common.tensor_files import allocated
 from difftables.data import faults
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def folder(
     if not paths:
         raise ValueError(f"no images ({', '.join(sorted(SUFFIXES))}) below {root}; put them there or correct `root` in params.yaml")
     classes = sorted({path.parent for path in paths})
-    images = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
+    images = allocated((len(paths), channels, size, size), torch.uint8)
     problems = list[str]()
     for i, path in enumerate(paths):
         try:

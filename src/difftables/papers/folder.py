@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from difftables.common.errors import ConfigError, nearest
 from difftables.papers.checks import claim_problems, problems_of, twice
 from difftables.papers.numbers import Claim, Number
-from difftables.papers.tables import TABLES, Table
+from difftables.papers.table import Table
+from difftables.papers.tables import TABLES
 
 Spec = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)

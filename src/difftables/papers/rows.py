@@ -75,6 +75,13 @@ class TermsRow(TrainedRow):
     variance: Literal["learned", "large", "small"] | None = None  # in place of the net's
 
 
+class GradientRow(TrainedRow):
+    """The gradient of one objective at the weights of a net, a point of a line."""
+
+    line: Slug
+    studied: Literal["vlb-uniform", "vlb-importance", "hybrid-uniform"]
+
+
 class ChainsRow(TrainedRow):
     """Bounds of shorter chains."""
 
@@ -147,6 +154,12 @@ class ProgressRow(LineRow):
     at: PositiveInt | None = None  # the column of a row that is not run
 
 
+class SweepRow(LineRow):
+    """A sampler at one number of its line, or at several step counts."""
+
+    at: Annotated[float, Field(ge=0)] | None = None  # the number; without one, a point is a step count, at its network calls
+
+
 class GaussianRow(Row):
     """A sampler of the exact Gaussian problem."""
 
@@ -158,6 +171,12 @@ class PhasesRow(Row):
     """Points whose posterior is exact."""
 
     points: Literal["two", "gaussians", "data"]
+
+
+class ReferencesRow(Row):
+    """A number of references."""
+
+    references: PositiveInt
 
 
 class Column(Frozen):

@@ -211,6 +211,7 @@ class TableRows:
     def _check_row(self, run: str, name: str) -> None:
         """Raise ConfigError unless a run can do what a sampler asks of it."""
         row, longest, steps = self.params.samplers[name], self.training_steps(run), self.step_counts(run, name)
+        longest = timesteps.kept(longest, row.skip) if row.skip else longest
         if max(steps, default=0) > longest:
             raise ConfigError(f"samplers.{name}.steps asks for more steps than the {longest} of the training schedule of run {run!r}")
         solver, used = row.solver, self.drawing_sampler(name)
@@ -241,10 +242,11 @@ class TableRows:
                 f"samplers.{name} fits rates of a variance-preserving schedule, but run {run!r} was trained on schedule family {family!r}; "
                 "use schedule trailing, strided or power-law"
             )
-        if isinstance(solver, PathSolver) and registry.text("sampling.ode.PROCESS", solver.path) != process:
+        if solver.process not in (None, process):
+            key = "path" if isinstance(solver, PathSolver) else "clock"
             raise ConfigError(
-                f"samplers.{name}.solver follows path {solver.path}, but run {run!r} was trained on schedule family {family!r}; "
-                "change its path"
+                f"samplers.{name}.solver follows {key} {dict(solver)[key]}, but run {run!r} was trained on schedule family {family!r}; "
+                f"change its {key}"
             )
         estimated = used.adapt == "estimator"
         self._require(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (used.adapt == "oracle"), *["adjust"] * fitted)

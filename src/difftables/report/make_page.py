@@ -77,6 +77,8 @@ def _record(path: Path) -> Any:
 
 def banner(spec: dict[str, Any]) -> str:
     """Where the numbers come from, in one line."""
+    if spec["layout"]["kind"] == "references":
+        return "**Measured on made points alone**, with exact posteriors. Nothing is trained or sampled."
     if not INPUTS_OF_KIND[spec["layout"]["kind"]]:
         named = "schedules" in spec["layout"]
         return "**Closed form**, " + (f"with the schedules of scale `{spec['scale']}`." if named else "nothing is trained or sampled.")

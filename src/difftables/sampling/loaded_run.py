@@ -37,7 +37,8 @@ class LoadedRun:
     """A trained run, ready to generate samples.
 
     Args: medium: its data set; training: its training schedule; net, denoise: trained; batch: samples at once; files: by name, of the
-        estimator or of the data, for samplers that adapt their schedule; world: processes that share the batches.
+        estimator or of the data, for samplers that adapt their schedule; world: processes that share the batches; state: the folder
+        where a search keeps what a killed job goes on from, None to keep nothing.
     """
 
     spec: RunSpec
@@ -49,6 +50,7 @@ class LoadedRun:
     batch: int = 1
     files: Mapping[str, Path] = field(default_factory=dict)
     world: World = ALONE
+    state: Path | None = None
 
     @property
     def corrupt(self) -> Corruption:
@@ -82,19 +84,19 @@ class LoadedRun:
 
     def generate(
         self, keys: Keys, sampler: Sampling, steps: int, file: Path | None = None, *, part: str, repeats: int = 1,
-        keep: Callable[[Tensor], Tensor] = Tensor.cpu, noise: Callable[[Keys], Randn] = SampleNoise,
+        keep: Callable[[Tensor], Tensor] = Tensor.cpu, span: range | None = None, noise: Callable[[Keys], Randn] = SampleNoise,
     ) -> tuple[Generated, Adjust | None]:  # fmt: skip
         """One sample per key, and the adjustment with its counts; each process returns the samples and counts of all.
 
         Args: file: of schedules, where the sampler reads one; part: of the data, whose conditions the samples receive; repeats: how
-            often the conditions repeat, one after another; keep, noise: of `generate_samples`.
+            often the conditions repeat, one after another; keep, span, noise: of `generate_samples`.
         """
         adapt = self.adjustment(sampler)
         shape, cond = self.medium.shape_and_condition(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         generated = generate_samples(
             keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
-            batch=self.batch, world=self.world, keep=keep, noise=noise, **self._arguments(sampler, schedule),
+            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self._arguments(sampler, schedule),
         )  # fmt: skip
         if adapt is not None:
             counts = self.world.all_gather(torch.tensor([[adapt.evaluations, adapt.clips]]))

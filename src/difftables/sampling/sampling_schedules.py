@@ -57,6 +57,8 @@ def first_schedule(sampler: Sampling, steps: int, training: Level, adjust: Adjus
 
     Raises: ValueError for a file without a schedule of so many steps.
     """
+    if sampler.skip:
+        training = training[len(training) - 1 - timesteps.kept(len(training) - 1, sampler.skip) :]
     if sampler.sections:
         return subschedules.at_timesteps(training, timesteps.sections(len(training) - 1, sampler.sections))
     if sampler.schedule in SCHEDULES:

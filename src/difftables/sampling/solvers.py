@@ -21,6 +21,7 @@ from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.linear_process import SONG, LinearRates
 from difftables.sampling import ode
+from difftables.sampling.clocks import CLOCKS
 from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langevin_rate
 from difftables.sampling.rules import RULES, ddim
 
@@ -116,6 +117,31 @@ def heun(
     return descend(x, schedule, step, before=add_noise(churn, randn, schedule), adapt=adapt)
 
 
+def in_time(
+    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, clock: str, order: int, adapt: Adapt | None = None,
+) -> Tensor:  # fmt: skip
+    """Euler's method (order 1) or Heun's (order 2) in the time of a clock, [B, ...]; the step to a clean level is Euler's.
+
+    dx / dt = (d log alpha / dt) x + alpha (d sigma / dt) eps
+
+    Source: Karras et al. 2022 (EDM), Eq. 4 and Algorithm 1; order 1 with alpha = 1 and t = sigma^2 is rule `flow`.
+    """
+    time = CLOCKS[clock]()
+
+    def velocity(x: Tensor, level: Level) -> Tensor:
+        noise = (x - corrupt(split_variance(denoise(x, level))[0], level)) / level.like(x).std
+        return shape(time.fading(level.sigma), x) * x + shape(level.alpha * time.slope(level.sigma), x) * noise
+
+    def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+        length, start = shape(time.time(nxt.sigma) - time.time(now.sigma), x), velocity(x, now)
+        down = x + length * start
+        if order == 2 and bool((nxt.std > 0).all()):
+            down = x + length * 0.5 * (start + velocity(down, nxt))
+        return down, down
+
+    return descend(x, schedule, step, adapt=adapt)
+
+
 def predictor_corrector(
     x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, training: Level, rule: str, snr: float,
     adapt: Adapt | None = None,
@@ -134,7 +160,9 @@ def rk45(
     return ode.rk45(x, ode.PATHS[path](training, rates), denoise, tolerance)
 
 
-SOLVERS: Variants[Solve] = {"walk": walk, "heun": heun, "predictor-corrector": predictor_corrector, "rk45": rk45}
+SOLVERS: Variants[Solve] = {
+    "walk": walk, "heun": heun, "in-time": in_time, "predictor-corrector": predictor_corrector, "rk45": rk45,
+}  # fmt: skip
 
 
 def bind(solver: AnySolver, training: Level | None = None, rates: LinearRates = SONG) -> Solve:
