@@ -16,7 +16,7 @@ from difftables.planning.params import load
 from difftables.planning.shared_jobs import SharedJobs
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("net", "schedule", "checkpoint_of.run", "checkpoint_of.edge_run")  # values that are names of entries
+NAMES = ("net", "net.checkpoint", "schedule", "checkpoint_of.run", "checkpoint_of.edge_run")  # values that are names of entries
 
 
 @cache

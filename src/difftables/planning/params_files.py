@@ -181,7 +181,10 @@ def read_files(path: Path, scale: str | None = None) -> Files:
     for files in _papers(root):
         for layer in files:
             for section, names in everywhere.items():
-                names |= set(layer.raw.get(section) or {})
+                entries = layer.raw.get(section) or {}
+                # What a scale leaves out of another one is no name of its own.
+                changes = isinstance(entries, dict) and layer.file.endswith(tuple(f".{each}.yaml" for each in BASES))
+                names |= {name for name in entries if not changes or entries[name] is not None}
         ours = {Path(layer.file).name: layer for layer in files}
         layers += [ours[name] for name in order if name in ours]
     return Files(scale, layers, everywhere)
