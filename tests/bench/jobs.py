@@ -133,8 +133,8 @@ def heaviest(benchmarks: Path, count: int = HEAVIEST) -> list[Row]:
     return [measured("memory", f"{scale}: {name}", [megabytes], "MB", how) for megabytes, name in sorted(found, reverse=True)[:count]]
 
 
-def dry_run(seeds: int, folder: Path, targets: tuple[str, ...] = ()) -> tuple[int, float]:
-    """Jobs and CPU seconds of `snakemake -n` with so many training seeds of each run, in a copy of the repository."""
+def copy_repository(folder: Path) -> None:
+    """Copy what a run needs, without results, into a folder that is made anew."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
     folder.mkdir()
@@ -144,6 +144,11 @@ def dry_run(seeds: int, folder: Path, targets: tuple[str, ...] = ()) -> tuple[in
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy2(source, folder / name)
+
+
+def dry_run(seeds: int, folder: Path, targets: tuple[str, ...] = ()) -> tuple[int, float]:
+    """Jobs and CPU seconds of `snakemake -n` with so many training seeds of each run, in a copy of the repository."""
+    copy_repository(folder)
     for path in folder.glob("workflow/papers/*/params.yaml"):
         path.write_text(path.read_text().replace("    seeds: [0]\n", f"    seeds: {list(range(seeds))}\n"))
     printed = []
