@@ -42,7 +42,7 @@ def jobs(found):
     }
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu", "paper", "released"])
 def test_no_two_jobs_do_the_same(monkeypatch, scale):
     """But for names and for the step counts, of which one job can do those of both."""
     monkeypatch.chdir(ROOT)
@@ -103,8 +103,11 @@ def test_an_estimator_is_shared_where_the_net_is_not(edited):
     assert found.trained_run("noise_estimation/other", "estimator") == "noise_estimation/digits"
 
 
+WITHOUT_F2 = [("edm/tables/F2/run", None)]  # which asks for further steps of the same samples
+
+
 def test_samplers_that_differ_in_steps_alone_share_a_job_of_all_their_steps(edited):
-    found = edited()
+    found = edited(*WITHOUT_F2)
     heun, short = ("edm/ve-a", "edm/heun"), ("edm/ve-a", "edm/heun-short")
     assert found.drawn_row(*short) == found.drawn_row(*heun) == heun
     assert found.step_counts(*heun) + found.step_counts(*short) == [18, 14]
@@ -114,7 +117,7 @@ def test_samplers_that_differ_in_steps_alone_share_a_job_of_all_their_steps(edit
 
 def test_seeds_or_clipping_of_its_own_make_a_row_of_its_own(edited):
     for change in ({"seeds": [0, 1]}, {"clip": 2.0}):
-        found = edited(*[(f"edm/samplers/heun-short/{key}", value) for key, value in change.items()])
+        found = edited(*WITHOUT_F2, *[(f"edm/samplers/heun-short/{key}", value) for key, value in change.items()])
         assert found.drawn_row("edm/ve-a", "edm/heun-short") == ("edm/ve-a", "edm/heun-short")
         assert found.sample_spec("edm/ve-a", "edm/heun").steps == [18]
 
@@ -134,7 +137,7 @@ def test_a_record_comes_under_the_names_of_each_row_that_it_stands_for(edited, t
     names = {row["id"]: row["recorded"] for row in spec.rows if "recorded" in row}
     assert names == {"linear-hybrid": {"run": FIRST, "sampler": SAMPLER}}
     assert not any("recorded" in row for row in found.table_spec("improved_ddpm", "T1").rows)
-    record = {"shared": {"run": FIRST, "sampler": SAMPLER, "train_seed": 0}, "records": [{"steps": 3, "value": 1.0}]}
+    record = {"shared": {"run": FIRST, "sampler": SAMPLER, "train_seed": 0}, "records": [{"steps": 3, "n": spec.n, "value": 1.0}]}
     bound = {"shared": {"run": FIRST, "sampler": None, "train_seed": 0}, "records": []}
     write_json(tmp_path / "record.json", record)
     write_json(tmp_path / "bound.json", bound)

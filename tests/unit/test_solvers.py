@@ -15,7 +15,7 @@ from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.corruptions import scale
 from difftables.diffusion.denoiser import Counted, eps_coefficients, precondition, split_variance, switched, timestep_index
 from difftables.diffusion.level import PROCESSES, Level, concatenate, corruption_order, same_process
-from difftables.sampling import ode, solvers
+from difftables.sampling import clocks, ode, solvers
 from difftables.sampling.loaded_run import LoadedRun
 from difftables.sampling.rules import RULES
 from difftables.training import level_densities
@@ -28,6 +28,8 @@ DRAWN = {
     "walk with churn": {"kind": "walk", "rule": "ddim", "churn": CHURN},
     "heun": {"kind": "heun"},
     "heun with churn": {"kind": "heun", "churn": CHURN},
+    "euler in time": {"kind": "in-time", "clock": "linear", "order": 1},
+    "heun in time": {"kind": "in-time", "clock": "linear", "order": 2},
     "predictor-corrector": {"kind": "predictor-corrector", "rule": "ddpm-large", "snr": 0.1},
 }
 
@@ -70,7 +72,7 @@ def test_a_search_and_a_sample_draw_the_same_numbers_from_the_same_noise(name):
     assert not torch.equal(found[:4], wanted)
 
 
-@pytest.mark.parametrize("name", ["walk", "heun", "predictor-corrector"])
+@pytest.mark.parametrize("name", ["walk", "heun", "heun in time", "predictor-corrector"])
 def test_a_study_of_robustness_adjusts_as_a_sample_does(name, monkeypatch):
     from difftables.estimation import level_sources
 
@@ -186,9 +188,12 @@ class TwoSteps(Solver):
 
 @pytest.mark.parametrize(
     ("solver", "order"),
-    [(sampling({"kind": "walk", "rule": "ddim"}).solver, 1), (sampling({"kind": "heun"}).solver, 2), (TwoSteps(), 2)],
-    ids=["ddim", "heun", "two steps"],
-)
+    [
+        (sampling({"kind": "walk", "rule": "ddim"}).solver, 1), (sampling({"kind": "heun"}).solver, 2), (TwoSteps(), 2),
+        (sampling(DRAWN["euler in time"]).solver, 1), (sampling(DRAWN["heun in time"]).solver, 2),
+    ],
+    ids=["ddim", "heun", "two steps", "euler in time", "heun in time"],
+)  # fmt: skip
 def test_the_order_of_convergence(solver, order, monkeypatch):
     monkeypatch.setitem(solvers.SOLVERS, "two-steps", two_steps)
     errors = [error(solver, steps) for steps in (80, 160, 320)]
@@ -245,3 +250,47 @@ def test_paths_follow_their_process():
     for name, path in ode.PATHS.items():
         family, options = {"ve": ("exploding", {"lowest": 0.01, "highest": 50.0}), "vp": ("cosine", {})}[ode.PROCESS[name]]
         assert path(training_schedules.TRAINING_SCHEDULES[family](50, **options)).at(0.7).process == ode.PROCESS[name]
+
+
+SIGMA = torch.logspace(math.log10(0.02), math.log10(80), 25, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", clocks.CLOCKS)
+def test_a_clock_runs_as_its_rates_say(name):
+    """d sigma / dt is 1 / (dt / d sigma), and d log alpha / dt that of the process."""
+    clock, sigma = clocks.CLOCKS[name](), SIGMA.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(clock.time(sigma).sum(), sigma)
+    torch.testing.assert_close(clock.slope(SIGMA), 1 / gradient)
+    log_alpha = PROCESSES[clocks.PROCESS[name]](sigma).alpha.log()
+    fading = torch.autograd.grad(log_alpha.sum(), sigma)[0] / gradient if log_alpha.requires_grad else torch.zeros_like(SIGMA)
+    torch.testing.assert_close(clock.fading(SIGMA), fading)
+    assert clock.time(torch.zeros(1, dtype=torch.float64)).item() == 0
+
+
+def test_the_clock_of_vp_is_that_of_its_path():
+    clock, path = clocks.CLOCKS["linear"](), ode.PATHS["linear"](VP)
+    for t in (1e-3, 0.3, 1.0):
+        sigma = torch.tensor([path.sigma(t)], dtype=torch.float64)
+        assert (clock.time(sigma).item(), clock.slope(sigma).item(), clock.fading(sigma).item()) == pytest.approx(
+            (t, path.slope(t), path.fading(t))
+        )
+
+
+def through(solver, schedule, x):
+    """The samples of a solver for the denoiser x / 2."""
+    return solvers.bind(solver)(x, schedule, denoise=lambda x, level: 0.5 * x, corrupt=scale, randn=torch.zeros_like)
+
+
+def test_euler_in_sigma_squared_is_the_rule_of_the_probability_flow():
+    schedule = training_schedules.TRAINING_SCHEDULES["exploding"](9, lowest=0.1, highest=5.0)
+    x = torch.linspace(-3, 3, 7, dtype=torch.float64).reshape(-1, 1, 1, 1)
+    euler = through(sampling({"kind": "in-time", "clock": "sigma-squared", "order": 1}).solver, schedule, x)
+    torch.testing.assert_close(euler, through(sampling({"kind": "walk", "rule": "flow"}).solver, schedule, x), rtol=1e-12, atol=0)
+
+
+def test_heun_in_sigma_squared_by_hand():
+    """sigma 2 to 1 with D = x / 2: slopes x / (4 sigma^2); Euler x - 3 x / 16 = 13 x / 16; their mean (x / 16 + 13 x / 64) / 2."""
+    schedule = PROCESSES["ve"](torch.tensor([2.0, 1.0]))
+    x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    found = through(sampling({"kind": "in-time", "clock": "sigma-squared", "order": 2}).solver, schedule, x)
+    assert found.item() == pytest.approx(1 - 3 * (1 / 16 + 13 / 64) / 2)

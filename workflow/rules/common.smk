@@ -83,12 +83,22 @@ environment.apply()
 
 
 def tell_hours():
-    """After a dry run: the jobs that it would start, by rule, with estimated GPU-hours."""
+    """After a dry run: the jobs that it would start, by table and by rule, with estimated GPU-hours."""
     if not workflow.dryrun or workflow.scheduler is None:  # which comes once all jobs are known
         return
-    jobs = [(job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs(exclude_finished=False)]
-    if jobs:
-        print(f"\n{hours.table(plan, jobs)}", file=sys.stderr)
+    needed = list(workflow.dag.needrun_jobs(exclude_finished=False))
+    known, tables = set(needed), {}
+    for job in needed:
+        if job.rule.name in ("table", "plain_table"):
+            behind = [each for each in workflow.dag.bfs(workflow.dag.dependencies, job) if each in known]
+            tables["/".join(job.wildcards_dict[name] for name in ("paper", "table"))] = told(behind)
+    if needed:
+        print(f"\n{hours.table(plan, told(needed), tables=dict(sorted(tables.items())))}", file=sys.stderr)
+
+
+def told(jobs):
+    """Jobs as their hours are counted: rules and wildcards."""
+    return [(job.rule.name, job.wildcards_dict) for job in jobs]
 
 
 # One handler: of several, Snakemake keeps the last.

@@ -49,6 +49,11 @@ class Solver(Frozen):
         """Whether the net must predict the variance."""
         return False
 
+    @property
+    def process(self) -> str | None:
+        """The process that the solver is for, a key of level.PROCESSES; None for any."""
+        return None
+
     def calls(self, steps: int) -> int | None:
         """Network calls of a chain of so many steps; None where only a run tells."""
         return steps
@@ -61,6 +66,14 @@ class Walk(Solver):
     rule: RULE
     noisy_end: bool = False  # whether the last step adds its noise as the others do
     churn: Churn | None = None
+    eta: Annotated[float, Field(ge=0, le=1)] | None = None  # of a rule that takes it: 0 adds no noise, 1 that of the posterior
+
+    @model_validator(mode="after")
+    def _rule_takes_eta(self) -> "Walk":
+        if self.eta is not None and not registry.takes("sampling.rules.RULES", self.rule, "eta"):
+            taking = [name for name in registry.names("sampling.rules.RULES") if registry.takes("sampling.rules.RULES", name, "eta")]
+            raise ValueError(f"has eta, which rule {self.rule} does not take; leave it out, or use rule {' or '.join(taking)}")
+        return self
 
     @property
     def per_sample(self) -> bool:
@@ -88,6 +101,24 @@ class Heun(Solver):
     def calls(self, steps: int) -> int | None:
         """Two a step, but one for the last."""
         return 2 * steps - 1
+
+
+class InTime(Solver):
+    """Euler's or Heun's method in the time of a process, at whatever levels."""
+
+    kind: Literal["in-time"]
+    clock: Annotated[str, OneOf("sampling.clocks.CLOCKS")]
+    order: Literal[1, 2]  # Euler, Heun
+    operators: ClassVar[bool] = False
+
+    @property
+    def process(self) -> str | None:
+        """That of its clock."""
+        return registry.text("sampling.clocks.PROCESS", self.clock)
+
+    def calls(self, steps: int) -> int | None:
+        """One a step, and of Heun's method another but for the last step."""
+        return steps if self.order == 1 else 2 * steps - 1
 
 
 class PredictorCorrector(Solver):
@@ -120,6 +151,11 @@ class PathSolver(Solver):
         """All samples of a batch are at one time."""
         return False
 
+    @property
+    def process(self) -> str | None:
+        """That of its path."""
+        return registry.text("sampling.ode.PROCESS", self.path)
+
     def calls(self, steps: int) -> int | None:
         """As many as the tolerance takes."""
         return None
@@ -132,7 +168,9 @@ class Rk45(PathSolver):
     tolerance: PositiveFloat = 1e-5  # absolute and relative
 
 
-MODELS: Variants[type[Solver]] = {"walk": Walk, "heun": Heun, "predictor-corrector": PredictorCorrector, "rk45": Rk45}
+MODELS: Variants[type[Solver]] = {
+    "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
+}  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
 AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]
 
@@ -140,6 +178,20 @@ AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.gener
 def _union() -> object:
     """The models of all solvers, distinguished by `kind`."""
     return Annotated[reduce(or_, MODELS.values()), Field(discriminator="kind")]
+
+
+class PowerLaw(Frozen):
+    """The grid of schedule `power-law`: its exponent, and bounds of its ends, in sigma."""
+
+    rho: PositiveFloat = 7.0
+    lowest: PositiveFloat | None = None  # the last noisy level is no lower
+    highest: PositiveFloat | None = None  # the first level is no higher
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> "PowerLaw":
+        if self.lowest is not None and self.highest is not None and self.lowest >= self.highest:
+            raise ValueError(f"has lowest = {self.lowest:g} and highest = {self.highest:g}; lowest has to be below highest")
+        return self
 
 
 class Sampling(Frozen):
@@ -151,6 +203,14 @@ class Sampling(Frozen):
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
     sections: Annotated[list[PositiveInt], Some] | None = None  # section counts in place of `schedule`; they add up to the steps
+    grid: PowerLaw | None = None  # of schedule power-law
+    skip: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of the chain that is left out at its noisy end
+
+
+def takes_grid(schedule: str) -> bool:
+    """Whether a schedule is one with a grid."""
+    where = "sampling.sampling_schedules.SCHEDULES"
+    return schedule in registry.names(where) and registry.takes(where, schedule, "grid")
 
 
 class Compared(Sampling):
@@ -175,6 +235,8 @@ class Sampler(Sampling):
         known = [*registry.names("sampling.sampling_schedules.SCHEDULES"), *methods]
         if self.schedule not in known and not self.schedule.endswith(".csv"):
             raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
+        if self.grid is not None and not takes_grid(self.schedule):
+            raise ValueError(f"has grid, but schedule {self.schedule!r} has none; leave grid out, or use schedule power-law")
         if not self.solver.walks and self.steps != [1]:
             raise ValueError(f"has solver {self.solver.kind}, which takes as many steps as it needs; set steps: [1], and look at the NFE")
         if not self.solver.walks and self.schedule in methods:
@@ -183,6 +245,11 @@ class Sampler(Sampling):
             churn = " with churn" if self.solver.walks else ""
             raise ValueError(
                 f"has adapt: {self.adapt}, but solver {self.solver.kind}{churn} takes one level for all samples; leave one out"
+            )
+        strides = [name for name in registry.names("sampling.sampling_schedules.SCHEDULES") if name != "fitted"]
+        if self.skip and (self.sections or not self.solver.walks or self.schedule not in strides):
+            raise ValueError(
+                f"has skip: {self.skip:g}, which only a walk down schedule {', '.join(strides)} can leave out; change one of them"
             )
         if self.sections and self.steps != [sum(self.sections)]:
             raise ValueError(f"has sections {self.sections}; set steps: [{sum(self.sections)}], their sum")

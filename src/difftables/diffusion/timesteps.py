@@ -63,3 +63,11 @@ def dense_start(total: int, steps: int) -> list[int]:
     Source: Nichol and Dhariwal 2021 (Improved DDPM), App. E.
     """
     return sorted({*even(total, steps), *range(-(-total // steps))})
+
+
+def kept(total: int, skip: float) -> int:
+    """Timesteps that are left of T, round((1 - skip) T), halves to even and at least 1, where a chain starts below its noisiest level.
+
+    Source: Nichol and Dhariwal 2021 (Improved DDPM), Fig. 4.
+    """
+    return max(1, round((1 - skip) * total))

@@ -6,7 +6,7 @@ from typing import Any
 from difftables.common.errors import nearest
 from difftables.metrics import catalogue
 from difftables.papers.numbers import Claim, Number
-from difftables.papers.tables import Table
+from difftables.papers.table import Table
 
 Spec = dict[str, Any]
 Problem = tuple[str, str]  # place in a table, and what is wrong there

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from difftables.common.errors import ConfigError, nearest
 from difftables.papers.checks import claim_problems, problems_of, twice
 from difftables.papers.numbers import Claim, Number
-from difftables.papers.tables import TABLES, Table
+from difftables.papers.table import Table
+from difftables.papers.tables import TABLES
 
 Spec = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -38,6 +39,14 @@ class Paper:
     def layouts(self) -> dict[str, Spec]:
         """Its tables as plain data, without the keys that tables.yaml leaves out, but for the foot."""
         return {name: {"foot": table.foot} | table.model_dump(exclude_unset=True) for name, table in self.tables.items()}
+
+
+def at_scale(layout: Spec, scale: str) -> Spec:
+    """A table as plain data with the columns that a scale has."""
+    if "columns" not in layout:
+        return layout
+    kept = [column for column in layout["columns"] if scale in (column.get("scales") or [scale])]
+    return layout | {"columns": [{key: value for key, value in column.items() if key != "scales"} for column in kept]}
 
 
 # -- reading -----------------------------------------------------------------------------------------------------

@@ -22,14 +22,17 @@ INPUTS_OF_KIND: Variants[tuple[str, ...]] = {
     "schedules": (),
     "learning": ("curves",),
     "gradients": ("gradients",),
+    "gradient-course": ("gradients",),
     "course": ("levels", "data"),
     "gaussian": (),
     "variance": ("variance",),
     "phases": ("data",),
+    "references": (),
     "progress": ("records", "floor"),
+    "sweep": ("records", "floor"),
 }
 # Kinds whose picture needs no row with a run: closed forms, and those that show the table's run itself.
-CLOSED_FORMS, OF_TABLE_RUN = ("schedules", "gaussian"), ("noised", "errors", "robustness")
+CLOSED_FORMS, OF_TABLE_RUN = ("schedules", "gaussian", "references"), ("noised", "errors", "robustness")
 STUDIES = ("errors", "robustness", "gradients", "variance")  # of a trained run: each is a rule, and the input `records` of its table
 
 

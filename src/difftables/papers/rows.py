@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, StringCo
 from difftables.common import registry
 from difftables.common.errors import nearest
 from difftables.config.data import Frozen
+from difftables.config.params_file import SCALES
 from difftables.metrics import catalogue
 
 Text = Annotated[str, Field(min_length=1)]
@@ -26,6 +27,12 @@ def _rule(name: str) -> str:
     known = [rule for rule in registry.names("sampling.rules.RULES") if not registry.takes("sampling.rules.RULES", rule, "v")]
     if name not in known:
         raise ValueError(f"is {name!r}{nearest(name, known)}")
+    return name
+
+
+def _scale(name: str) -> str:
+    if name not in SCALES:
+        raise ValueError(f"is {name!r}{nearest(name, SCALES)}")
     return name
 
 
@@ -66,6 +73,13 @@ class TermsRow(TrainedRow):
     """Terms of a net's bound."""
 
     variance: Literal["learned", "large", "small"] | None = None  # in place of the net's
+
+
+class GradientRow(TrainedRow):
+    """The gradient of one objective at the weights of a net, a point of a line."""
+
+    line: Slug
+    studied: Literal["vlb-uniform", "vlb-importance", "hybrid-uniform"]
 
 
 class ChainsRow(TrainedRow):
@@ -140,6 +154,12 @@ class ProgressRow(LineRow):
     at: PositiveInt | None = None  # the column of a row that is not run
 
 
+class SweepRow(LineRow):
+    """A sampler at one number of its line, or at several step counts."""
+
+    at: Annotated[float, Field(ge=0)] | None = None  # the number; without one, a point is a step count, at its network calls
+
+
 class GaussianRow(Row):
     """A sampler of the exact Gaussian problem."""
 
@@ -153,6 +173,12 @@ class PhasesRow(Row):
     points: Literal["two", "gaussians", "data"]
 
 
+class ReferencesRow(Row):
+    """A number of references."""
+
+    references: PositiveInt
+
+
 class Column(Frozen):
     """A column of a summary: a metric measured here, or the paper's number on a data set."""
 
@@ -162,6 +188,7 @@ class Column(Frozen):
     dataset: Text | None = None  # of the paper; only the paper has a number then
     paper: Text | None = None  # what reported.csv calls the metric; null quotes nothing
     select: Literal["best"] | None = None
+    scales: list[Annotated[str, AfterValidator(_scale)]] | None = None  # that have the column; null: all
 
 
 class GaussianProblem(Frozen):

@@ -1,11 +1,9 @@
 """Models of a paper's tables, one for each kind: its keys, and what of it a claim may name."""
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from difftables.config.data import Frozen
 from difftables.metrics import catalogue
 from difftables.papers.rows import (
     ChainsRow,
@@ -16,55 +14,24 @@ from difftables.papers.rows import (
     LineRow,
     ListenRow,
     MetricId,
-    PhasesProblem,
-    PhasesRow,
     ProgressRow,
     Quoted,
     RobustnessRow,
-    Row,
     Slug,
     SpeechRow,
     StepsRow,
     SummaryRow,
+    SweepRow,
     TermsRow,
     Text,
     TrainedRow,
 )
+from difftables.papers.study_tables import GradientCourse, Gradients, Phases, References, Variance
+from difftables.papers.table import Table, TableOfRows
 
 STATISTICS = ("best", "median", "tenth", "spread")
 QUARTERS = ("first-quarter", "second-quarter", "third-quarter", "last-quarter")
 TERMS = ("decoder", "first-tenth", "rest", "prior", "nll")
-STUDIED = ("vlb-uniform", "vlb-importance", "hybrid-uniform")  # objective and density of the study of gradients
-
-
-class Table(Frozen):
-    """What all tables have."""
-
-    METRICS: ClassVar[tuple[str, ...]] = ()  # that its cells may have
-
-    title: Text
-    foot: list[Text] = Field(default_factory=list)
-
-    def row_ids(self) -> list[str]:
-        """Ids of the rows whose cells a claim may compare."""
-        return []
-
-    def metric_ids(self) -> tuple[str, ...]:
-        """Metrics of its cells, without their variants."""
-        return self.METRICS
-
-    def column_ids(self) -> list[str] | None:
-        """Ids of its columns; None where they are numbers."""
-        return None
-
-
-class TableOfRows(Table):
-    """A table whose rows are written out."""
-
-    rows: Sequence[Row]
-
-    def row_ids(self) -> list[str]:
-        return [row.id for row in self.rows]
 
 
 class Grid(TableOfRows):
@@ -222,24 +189,6 @@ class Learning(TableOfRows):
         return list(QUARTERS)
 
 
-class Gradients(TableOfRows):
-    """How noisy gradients are."""
-
-    METRICS = ("gradient-trace", "gradient-norm", "noise-scale")
-
-    kind: Literal["gradients"]
-    rows: list[TrainedRow]
-
-    def row_ids(self) -> list[str]:
-        """Each net with each objective and density."""
-        return [f"{row.id}-{studied}" for row in self.rows for studied in STUDIED]
-
-    def column_ids(self) -> list[str]:
-        """The trace of each net and objective, which compares only with itself, and one for each other metric."""
-        objectives = dict.fromkeys(studied.split("-")[0] for studied in STUDIED)
-        return [*(f"{row.id}-{objective}" for row in self.rows for objective in objectives), *self.METRICS[1:]]
-
-
 class Course(TableOfRows):
     """What corrupts samples against time."""
 
@@ -259,25 +208,6 @@ class Gaussian(TableOfRows):
     rows: list[GaussianRow]
 
 
-class Variance(TableOfRows):
-    """Variance and bias of training targets."""
-
-    METRICS = ("v", "d", "v-score", "bias2", "bias2-without-source")
-
-    kind: Literal["variance"]
-    rows: list[TrainedRow]
-
-
-class Phases(TableOfRows):
-    """Where the training target varies most."""
-
-    METRICS = ("v-share", "v-clean")
-
-    kind: Literal["phases"]
-    problem: PhasesProblem
-    rows: list[PhasesRow]
-
-
 class Progress(TableOfRows):
     """Quality during training."""
 
@@ -291,9 +221,25 @@ class Progress(TableOfRows):
         return list(dict.fromkeys(row.line for row in self.rows))
 
 
+class Sweep(TableOfRows):
+    """Quality against a number that samplers differ in, or against network calls."""
+
+    METRICS = ("fd",)
+
+    kind: Literal["sweep"]
+    about: bool = False
+    axis: Text  # of the number, in the figure
+    rows: list[SweepRow]
+    quotes: list[Quoted] = Field(default_factory=list)
+
+    def row_ids(self) -> list[str]:
+        return list(dict.fromkeys(row.line for row in self.rows))
+
+
 TABLES: dict[str, type[Table]] = {
     "steps": Steps, "images": Images, "speech": Speech, "listen": Listen, "errors": Errors, "robustness": Robustness,
     "summary": Summary, "compute": Compute, "terms": Terms, "chains": Chains, "noised": OfSchedules, "schedules": OfSchedules,
     "learning": Learning, "gradients": Gradients, "course": Course, "gaussian": Gaussian, "variance": Variance, "phases": Phases,
-    "progress": Progress,
+    "progress": Progress, "sweep": Sweep, "gradient-course": GradientCourse,
+    "references": References,
 }  # fmt: skip

@@ -38,7 +38,7 @@ def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
     chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
     curves = dict(zip(trained, inputs.get("curves", []), strict=False))
     return Sources(
-        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), _records(spec, inputs.get("records", [])),
+        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), _of_size(spec, _records(spec, inputs.get("records", []))),
         dict(zip(drawn, inputs.get("samples", []), strict=False)),
         next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
         next(iter(inputs.get("audio", [])), None), _records(spec, inputs.get("likelihood", [])), curves,
@@ -61,6 +61,13 @@ def _records(spec: dict[str, Any], paths: list[Path]) -> list[Any]:
     return [*found, *others.values()]
 
 
+def _of_size(spec: dict[str, Any], records: list[Any]) -> list[Any]:
+    """Records of samples with only the entries of the table's n: another table may measure more or fewer samples of the same row."""
+    if "records" not in INPUTS_OF_KIND[spec["layout"]["kind"]]:
+        return records
+    return [record | {"records": [entry for entry in record["records"] if entry["n"] == spec["n"]]} for record in records]
+
+
 def _record(path: Path) -> Any:
     """A record with the hash of its bytes as `fingerprint`."""
     found = read_json(path)
@@ -70,6 +77,8 @@ def _record(path: Path) -> Any:
 
 def banner(spec: dict[str, Any]) -> str:
     """Where the numbers come from, in one line."""
+    if spec["layout"]["kind"] == "references":
+        return "**Measured on made points alone**, with exact posteriors. Nothing is trained or sampled."
     if not INPUTS_OF_KIND[spec["layout"]["kind"]]:
         named = "schedules" in spec["layout"]
         return "**Closed form**, " + (f"with the schedules of scale `{spec['scale']}`." if named else "nothing is trained or sampled.")

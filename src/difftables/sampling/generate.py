@@ -71,6 +71,7 @@ def generate_samples(
     corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Randn, Tensor, Level], Tensor],
     adapt: Callable[..., list[Level]] | None, batch: int, device: torch.device, cond: Tensor | None = None, start: Level | None = None,
     world: World = ALONE, keep: Callable[[Tensor], Tensor] = Tensor.cpu, span: range | None = None,
+    noise: Callable[[Sequence[tuple[int | str, ...]]], Randn] = SampleNoise,
 ) -> Generated:  # fmt: skip
     """One sample of `shape` per key, `batch` at a time.
 
@@ -78,7 +79,8 @@ def generate_samples(
         cond: condition of the net and of `adapt`, [K, ...]; start: the level that sampling starts at, if not the noisiest of the
         schedule; world: processes that take whole batches in turn, so that no bit depends on their number; each receives all samples;
         keep: what a batch is stored as, on the CPU: all samples in float32 may not fit; span: of the keys, where only some are drawn;
-        it begins and ends between batches, so that no bit depends on it.
+        it begins and ends between batches, so that no bit depends on it; noise: from the keys of a batch to the source of all its noise,
+        the start among it; `GivenNoise(...)` injects noise that was drawn elsewhere.
     Raises: FloatingPointError where `keep` does, with the index of the batch's first sample.
     """
     began, batches = time.perf_counter(), []
@@ -87,9 +89,9 @@ def generate_samples(
     firsts = range(span.start, span.stop, batch)
     for first in firsts[world.rank :: world.size]:
         counted, recorded = Counted(denoise), RecordedAdapt(adapt, schedule)
-        randn = SampleNoise(keys[first : first + batch])
+        randn = noise(keys[first : first + batch])
         batch_cond = None if cond is None else cond[first : first + batch].to(device)
-        count = len(randn.streams)
+        count = len(keys[first : first + batch])
         x = generate_batch(
             randn, count, shape, schedule, solve=solve, denoise=counted, corrupt=corrupt, prior=prior,
             adapt=None if adapt is None else recorded, device=device, cond=batch_cond, start=start,

@@ -80,3 +80,24 @@ def estimated(data: Tensor, run: str) -> Curve:
         means.append(found.mean())
         errors.append(found.std() / len(found) ** 0.5)
     return Curve(sigma, torch.stack(means), torch.stack(errors), run, len(data))
+
+
+def by_references(data: Tensor, count: int, sigma: Tensor) -> list[tuple[float, float]]:
+    """Mean and standard error, over SAMPLES noisy samples, of the variance of the target with `count` references at each sigma, [K].
+
+    One reference is denoising score matching. The noisy samples of a level are the same for every count.
+
+    Args: data: points, [N, ...], the references among them.
+    Raises: ValueError for more references than there are points.
+    Source: Xu et al. 2023 (Stable Target Field), V_DSM and V_STF.
+    """
+    found = []
+    for each in sigma:
+        level = Level.variance_exploding(each[None])
+        draws = target_variance.noisy_samples(data, level, SAMPLES, generator("phases", "noise"))
+        if count == 1:
+            values = target_variance.denoising_variance(data, draws)
+        else:
+            values = target_variance.stable_variance(data, level, draws, count, generator("phases", "references"))
+        found.append((values.mean().item(), (values.std() / len(values) ** 0.5).item()))
+    return found

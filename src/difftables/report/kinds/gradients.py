@@ -10,7 +10,7 @@ from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, net_notes, new_cell
 from difftables.report.statistics import mean_sd
 
-# Ids of what the study of gradients looks at, as paper_tables.STUDIED has them, and names of its densities.
+# Ids of what the study of gradients looks at, as papers.study_tables.STUDIED has them, and names of its densities.
 OBJECTIVES = {"L_vlb": "vlb", "L_hybrid": "hybrid"}
 DENSITIES = {"index": ("uniform", "uniform"), "loss_aware": ("importance", "importance sampling")}
 
