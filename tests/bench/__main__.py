@@ -15,7 +15,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 
 import torch
 
-MODULES = ("sampling", "training", "peak", "metrics", "search", "extras", "stable_target", "jobs", "ledger")
+MODULES = ("sampling", "training", "peak", "metrics", "search", "extras", "stable_target", "memory", "jobs", "ledger")
 
 
 def main(arguments: list[str]) -> int:

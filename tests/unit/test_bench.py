@@ -24,7 +24,7 @@ from difftables.metrics.torchvision_stub import torchvision_operators
 from difftables.sampling.solvers import bind
 
 CPU = torch.device("cpu")
-TIMED = ["sampling", "training", "peak", "metrics", "search", "extras", "stable_target"]
+TIMED = ["sampling", "training", "peak", "metrics", "search", "extras", "stable_target", "memory"]
 
 
 @pytest.fixture(scope="module")

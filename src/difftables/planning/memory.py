@@ -1,7 +1,7 @@
 """Planned peak memory of jobs, in bytes: what grows with counts of samples, in closed form; never measured. No torch here.
 
 A rule whose memory grows is a function in `GROWTH`. Left out are nets and their activations, which lie on the card where there is one,
-and files that are mapped into memory, whose pages the system can drop.
+the images that a prior is fitted to, and files that are mapped into memory, whose pages the system can drop.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -109,7 +109,7 @@ def table(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]]) -> str:
     lines = [f"{'rule':<15}  {'memory, GB':>10}", *(f"{rule:<15}  {planned / 1e9:>10,.1f}" for rule, planned in found.items())]
     lines.append(
         f"Planned, never measured: {BASE / 1e9:.1f} GB of a process and the samples, features and distances that the largest job holds, "
-        f"without nets and mapped files; rules ask for {asked / 1e3:,.1f} GB (resources.train_mb)."
+        f"without nets, images of a prior and mapped files; rules ask for {asked / 1e3:,.1f} GB (resources.train_mb)."
     )
     for rule, planned in found.items():
         if planned > asked * 1e6:
