@@ -40,10 +40,10 @@ def write_job(path, spec, inputs, outputs):
     return str(path)
 
 
-def read_job(verb, spec, inputs, outputs, code="0"):
-    """A job as its process reads it."""
+def read_job(verb, spec, inputs, outputs, code="0", *options):
+    """A job as its process reads it.  Args: options: of its command line."""
     with tempfile.TemporaryDirectory() as folder:
-        return jobs.parse(verb, [write_job(Path(folder) / "job.json", spec, inputs, outputs), "--code", code])
+        return jobs.parse(verb, [write_job(Path(folder) / "job.json", spec, inputs, outputs), "--code", code, *options])
 
 
 def run_job(verb, spec, inputs, outputs, code="0"):

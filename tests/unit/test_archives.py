@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import shutil
 import tarfile
 import zipfile
 from contextlib import chdir
@@ -162,14 +163,16 @@ def test_lsun(made, tmp_path):
     assert tensors["images"].shape == (2, 3, 256, 256)
 
 
-def test_lsun_may_be_cut_short_where_it_would_not_fit_into_memory(tmp_path, monkeypatch):
+def test_lsun_may_be_cut_short_where_it_would_not_fit_on_the_disk(tmp_path, monkeypatch):
     import lmdb
 
     with lmdb.open(str(tmp_path)) as environment, environment.begin(write=True) as transaction:
         for key, width in ((b"b", 8), (b"a", 16), (b"c", 8)):
             transaction.put(key, encoded(width, 8, "PNG"))
     whole, _ = READERS["lsun"](8, 3, str(tmp_path))
-    monkeypatch.setattr("os.sysconf", lambda _: 20)  # 400 bytes
+    monkeypatch.chdir(tmp_path)
+    disk = shutil.disk_usage(tmp_path)._replace(free=800)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: disk)
     with pytest.raises(ValueError, match=r"3 images of 8x8 px.*`limit`"):
         READERS["lsun"](8, 3, str(tmp_path))
     images, labels = READERS["lsun"](8, 3, str(tmp_path), limit=2)
@@ -197,7 +200,9 @@ def test_imagenet64(tmp_path, monkeypatch):
     assert labels[::2].tolist() == list(range(10)) and set(labels[1::2].tolist()) == {999}
     with pytest.raises(ValueError, match=r"batch_1\.npz.*uint8 \[2, 192\].*16x16.*3 channels"):
         READERS["imagenet64"](16, 3, str(tmp_path))
-    monkeypatch.setattr("os.sysconf", lambda _: 60)
+    monkeypatch.chdir(tmp_path)
+    disk = shutil.disk_usage(tmp_path)._replace(free=3600)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: disk)
     with pytest.raises(ValueError, match=r"20 images of 8x8 px"):
         READERS["imagenet64"](8, 3, str(tmp_path))
     np.savez(tmp_path / "train_data_batch_9.npz", data=np.array([{}]), labels=np.array([{}]))

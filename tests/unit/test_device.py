@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from difftables.common import device
+from difftables.config.run import Execution
+from difftables.nets.execution import executed
 
 
 def test_without_cuda_or_without_asking_it_is_the_cpu(monkeypatch):
@@ -13,6 +15,21 @@ def test_without_cuda_or_without_asking_it_is_the_cpu(monkeypatch):
     assert device.choose(1) == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device.choose(0) == torch.device("cpu")
+
+
+def test_tf32_is_off_unless_a_run_asks_for_it():
+    flags = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    try:
+        for flag in flags:
+            flag.allow_tf32 = True
+        device.choose(0)
+        assert [flag.allow_tf32 for flag in flags] == [False, False]
+        executed(torch.nn.Identity(), Execution(layout="channels_last"))
+        assert [flag.allow_tf32 for flag in flags] == [False, False]
+        executed(torch.nn.Identity(), Execution(tf32=True))
+        assert [flag.allow_tf32 for flag in flags] == [True, True]
+    finally:
+        device.choose(0)
 
 
 def test_two_local_jobs_get_two_cards(monkeypatch, tmp_path):

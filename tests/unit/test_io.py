@@ -115,6 +115,20 @@ def test_split_is_a_partition_that_depends_on_the_seed():
         held_out_mask(10, 10, 0)
 
 
+def test_the_filter_of_a_resize(tmp_path):
+    """Halved, a column of 255: the antialiased triangle weighs neighbours by 3/8 and 1/8; a cubic has negative weights, clipped here."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[:, 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert folder(4, 1, str(tmp_path), filter="bilinear")[0][0, 0, 0].tolist() == [0, 96, 32, 0]
+    default = folder(4, 1, str(tmp_path))[0]
+    assert torch.equal(default, folder(4, 1, str(tmp_path), filter="bicubic")[0])
+    assert default[0, 0, 0, 1] > 96
+
+
 def test_folder_of_images(tmp_path):
     """Crop 178x218 around (89, 121) with half side 64, as CelebA; sub-folders are classes."""
     import numpy as np

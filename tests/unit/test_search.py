@@ -4,7 +4,7 @@ import torch
 from difftables.diffusion.betas import schedule_from_betas
 from difftables.diffusion.level import Level
 from difftables.diffusion.schedule_file import check_schedule
-from difftables.search.grids import choose, counter_grid, enumerate_grid, grid_search, mean_schedule
+from difftables.search.grids import KeptScores, choose, counter_grid, enumerate_grid, grid_search, mean_schedule
 
 
 def test_wavegrads_grid_has_9_to_the_6_entries():
@@ -80,3 +80,36 @@ def test_mean_schedule_averages_log_noise():
 def test_mean_schedule_is_made_to_fall():
     levels = [Level.variance_preserving(torch.tensor([v])) for v in (0.1, 0.5, 0.4, 0.9)]
     check_schedule(mean_schedule(levels), "mean")
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"scores": [0.1, 0.'])
+def test_a_killed_search_goes_on_after_the_scored_candidates(tmp_path, torn):
+    """Killed in its sixth batch of two candidates, maybe while it wrote: the same scores, and no candidate generated twice."""
+    grid, generated = enumerate_grid(3, (-3.0, -1.0), 9, 3)[:15], list[int]()
+
+    def search(kept, kill_at=None):
+        def generate(levels, many):
+            if len(generated) == kill_at:
+                raise KeyboardInterrupt
+            generated.append(many)
+            return levels[0].alpha_bar[:, None]
+
+        def score(x):
+            return float("inf") if x.mean() < 0.4 else (x.mean() - 0.5).abs().item()
+
+        return grid_search(grid, generate, score, samples=4, batch=8, calls=3, kept=kept)
+
+    whole = search(None)
+    assert float("inf") in whole.scores and len(whole.scores) == 15
+    generated.clear()
+    kept = KeptScores(tmp_path / "state" / "scores.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        search(kept, kill_at=5)
+    with open(kept.file, "ab") as file:
+        file.write(torn)
+    found = search(kept)
+    assert (found.scores, found.score, found.evaluations) == (whole.scores, whole.score, whole.evaluations)
+    assert torch.equal(found.betas, whole.betas)
+    assert sum(generated) == 15
+    assert search(kept).scores == whole.scores and sum(generated) == 15, "of a finished search nothing is generated"
+    assert found.seconds > KeptScores(tmp_path / "none").read()[1] == 0

@@ -42,7 +42,7 @@ def jobs(found):
     }
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu", "paper"])
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu", "paper", "released"])
 def test_no_two_jobs_do_the_same(monkeypatch, scale):
     """But for names and for the step counts, of which one job can do those of both."""
     monkeypatch.chdir(ROOT)
@@ -137,7 +137,7 @@ def test_a_record_comes_under_the_names_of_each_row_that_it_stands_for(edited, t
     names = {row["id"]: row["recorded"] for row in spec.rows if "recorded" in row}
     assert names == {"linear-hybrid": {"run": FIRST, "sampler": SAMPLER}}
     assert not any("recorded" in row for row in found.table_spec("improved_ddpm", "T1").rows)
-    record = {"shared": {"run": FIRST, "sampler": SAMPLER, "train_seed": 0}, "records": [{"steps": 3, "value": 1.0}]}
+    record = {"shared": {"run": FIRST, "sampler": SAMPLER, "train_seed": 0}, "records": [{"steps": 3, "n": spec.n, "value": 1.0}]}
     bound = {"shared": {"run": FIRST, "sampler": None, "train_seed": 0}, "records": []}
     write_json(tmp_path / "record.json", record)
     write_json(tmp_path / "bound.json", bound)

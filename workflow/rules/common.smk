@@ -15,6 +15,7 @@ from difftables.common import driver
 from difftables.common import environment
 from difftables.provenance import fingerprint
 from difftables.planning import gpu_hours as hours
+from difftables.planning import memory
 from difftables.planning import plan as planning
 from difftables.provenance import runs
 from difftables.planning.hand_over import hand_over
@@ -82,12 +83,22 @@ environment.apply()
 
 
 def tell_hours():
-    """After a dry run: the jobs that it would start, by rule, with estimated GPU-hours."""
+    """After a dry run: the jobs that it would start, by table and by rule, with estimated GPU-hours."""
     if not workflow.dryrun or workflow.scheduler is None:  # which comes once all jobs are known
         return
-    jobs = [(job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs(exclude_finished=False)]
-    if jobs:
-        print(f"\n{hours.table(plan, jobs)}", file=sys.stderr)
+    needed = list(workflow.dag.needrun_jobs(exclude_finished=False))
+    known, tables = set(needed), {}
+    for job in needed:
+        if job.rule.name in ("table", "plain_table"):
+            behind = [each for each in workflow.dag.bfs(workflow.dag.dependencies, job) if each in known]
+            tables["/".join(job.wildcards_dict[name] for name in ("paper", "table"))] = told(behind)
+    if needed:
+        print(f"\n{hours.table(plan, told(needed), tables=dict(sorted(tables.items())))}", file=sys.stderr)
+
+
+def told(jobs):
+    """Jobs as their hours are counted: rules and wildcards."""
+    return [(job.rule.name, job.wildcards_dict) for job in jobs]
 
 
 # One handler: of several, Snakemake keeps the last.
@@ -122,8 +133,18 @@ def record_run():
     runs.append(STORE, [job.output.made for job in finished], [job.output.made for job in finished if workflow.is_local(job.rule)])
 
 
+def tell_memory():
+    """After a dry run: planned peak memory by rule."""
+    if not workflow.dryrun or workflow.scheduler is None:
+        return
+    jobs = [(job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs(exclude_finished=False)]
+    if jobs:
+        print(f"\n{memory.table(plan, jobs)}", file=sys.stderr)
+
+
 # Snakemake has no handler for dry runs, and knows their jobs only after this file was read.
 if workflow.is_main_process and limits.gpu:
+    atexit.register(tell_memory)  # before the hours, so that it runs after them
     atexit.register(tell_hours)
 if workflow.is_main_process:
     atexit.register(record_run)  # before all other hooks, so that it runs after them and counts what they end

@@ -16,10 +16,11 @@ rule sample:
         mem_mb=limits.train_mb * limits.processes,
         gpu=limits.gpu * limits.processes,
         launch=LAUNCH,
+        shard=limits.shard,
         runtime=limits.sample_minutes,
     params:
         job=job("sample", "run", "sampler"),
         spec=spec("sample", "run", "sampler"),
         code=code("sample", "run", "sampler"),
     shell:
-        "{resources.launch} -m difftables sample {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "{resources.launch} -m difftables sample {params.job} --code {params.code} --threads {threads} --gpus {resources.gpu} --shard {resources.shard} > {log} 2>&1"

@@ -24,6 +24,7 @@ def choose(wanted_gpus: int) -> torch.device:
 
     Raises: ValueError for more processes than cards.
     """
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # `execution.tf32` of a run asks for it
     if not wanted_gpus or not torch.cuda.is_available():
         return torch.device("cpu")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(torch.cuda.device_count())))

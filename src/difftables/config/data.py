@@ -176,6 +176,7 @@ class Images(Frozen):
     crop: Annotated[list[PositiveInt], Field(min_length=3, max_length=3)] | None = (
         None  # of `folder`: centre x, centre y, half side in px, before the resize
     )
+    filter: Literal["bicubic", "bilinear"] | None = None  # of `folder`, of the resize; null: bicubic
     limit: PositiveInt | None = None  # of `lsun`: only the first so many images, since all are held in memory
     classes: PositiveInt | None = None  # labels 0 .. classes - 1, for runs that are given them
     floor_n: Annotated[int, Field(ge=2)] | None = None  # n of the real-against-real floor, where evaluation.images.n is too many
@@ -187,7 +188,7 @@ class Images(Frozen):
             raise ValueError(f"reader {self.reader} needs `root`, the folder with the images, or `archive`")
         if self.archive is not None and not asked:
             raise ValueError(f"reader {self.reader} reads no `archive`; leave it out")
-        _reader_takes(self, "data.READERS", "root", "crop", "limit")
+        _reader_takes(self, "data.READERS", "root", "crop", "filter", "limit")
         _reader_holds(self)
         _inside(self.root, self.archive)
         return self

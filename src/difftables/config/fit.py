@@ -12,6 +12,7 @@ from difftables.common.errors import ConfigError
 from difftables.config.data import Images, Speech, samples_of
 from difftables.config.nets import Net
 from difftables.config.run import Run, Training
+from difftables.config.sampling import PathSolver
 
 if TYPE_CHECKING:
     from difftables.config.params_file import Params
@@ -72,6 +73,32 @@ def check_estimate(params: "Params", name: str, sampler: str) -> None:
     medium = {"oracle": "images", "known_mel": "speech"}.get(adapt or "")
     if medium not in (None, data.medium):
         raise ConfigError(f"samplers.{sampler} has adapt: {adapt}, which is for {medium}; run {name!r} has {data.medium}: use estimator")
+
+
+def check_process(params: "Params", name: str, sampler: str) -> None:
+    """The process of a row's run must have the range that its sampler asks for.  Raises: ConfigError, one line."""
+    run, row = params.runs[name], params.samplers[sampler]
+    schedule = params.schedules[run.schedule]
+    ends = schedule.model_extra or {}
+    in_time = run.conditioning == "continuous_time" or isinstance(row.solver, PathSolver)
+    if in_time and schedule.family == "linear" and ends["last"] <= ends["first"]:
+        raise ConfigError(
+            f"schedules.{run.schedule} has first = {ends['first']:g} and last = {ends['last']:g}, but run {name!r} or sampler {sampler!r} "
+            "needs its time, in which the rates grow; raise last"
+        )
+    if row.grid is None:
+        return
+    lowest, highest = row.grid.lowest, row.grid.highest
+    process = registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", schedule.family)
+    if process == "ve" and ((lowest or 0) >= ends["highest"] or (highest or math.inf) <= ends["lowest"]):
+        raise ConfigError(
+            f"samplers.{sampler}.grid leaves nothing of the noise of run {name!r}, {ends['lowest']:g} to {ends['highest']:g}; change it"
+        )
+    if process != "ve" and lowest is not None and run.density in ("index", "loss_aware"):
+        raise ConfigError(
+            f"samplers.{sampler}.grid has lowest = {lowest:g}, but run {name!r} was trained at the levels of its schedule only "
+            f"(density: {run.density}); leave lowest out"
+        )
 
 
 def _files(data: Data) -> int | None:

@@ -103,6 +103,7 @@ class Measures(Frozen):
     """How samples are measured; what speech does not need is left out there."""
 
     n: PositiveInt
+    smaller: list[PositiveInt] = Field(default_factory=list)  # further n: the first so many samples of a seed are measured too
     kid_subsets: PositiveInt | None = None
     kid_subset_size: PositiveInt | None = None
     neighbours: list[PositiveInt] | None = None

@@ -72,6 +72,7 @@ class CheckpointFile(Frozen):
     format: Annotated[str, OneOf("checkpoints.official.READERS")]
     url: Url | None = None
     file: str | None = None  # or folder, of format diffusers
+    by_hand: str | None = None  # where the file is to be had, that no rule can fetch
     sha256: Sha256 | None = None  # of the weights' file; null: its job prints it, and goes no further
     net: Net
 
@@ -79,6 +80,8 @@ class CheckpointFile(Frozen):
     def _one_place(self) -> "CheckpointFile":
         if (self.url is None) == (self.file is None):
             raise ValueError("has to have either `url` or `file`, where its weights are")
+        if self.by_hand is not None and self.file is None:
+            raise ValueError("has `by_hand` without `file`, where its weights are to be put; write both")
         return self
 
     def path(self, name: str) -> str:
@@ -91,6 +94,8 @@ class CheckpointSpec(Frozen):
 
     name: str
     format: str
+    file: str | None = None  # of a checkpoint that its user fetched by hand; else it is an input
+    by_hand: str | None = None
     sha256: str | None = None
     net: Net
     shape: dict[str, NonNegativeInt]  # of `data.shape_of`

@@ -12,7 +12,8 @@ from difftables.config.nets import CheckpointFile, Net
 from difftables.config.run import Run, Schedule
 from difftables.config.sampling import Sampler, Searches
 
-SCALES = ("smoke", "laptop", "gpu", "paper")
+SCALES = ("smoke", "laptop", "gpu", "paper", "released")
+BASES = {"released": "paper"}  # a scale that is another one but for what its files change
 # Keys of a paper's params files; all others are shared.
 OF_PAPER = ("page", "schedules", "nets", "checkpoints", "runs", "samplers", "tables")
 LABELS = 9  # numbers that tell of an augmentation, as in augment.LABELS
@@ -80,8 +81,10 @@ class Table(Frozen):
     """What a table runs on at this scale; null runs nothing and shows only the literature."""
 
     run: str | None
-    runs: dict[str, str] = Field(default_factory=dict)  # in place of the runs that rows name
+    runs: dict[str, str | None] = Field(default_factory=dict)  # in place of the runs that rows name; null: these rows are not run
     steps: Annotated[list[PositiveInt], Once]
+    n: Annotated[int, Field(ge=2)] | None = None  # samples per seed, in place of the evaluation's
+    foot: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)  # notes below those of tables.yaml
 
 
 class Resources(Frozen):
@@ -91,6 +94,7 @@ class Resources(Frozen):
     threads: PositiveInt
     processes: PositiveInt  # that share one training or sampling job; gpu, threads and train_mb are of each
     train_mb: PositiveInt
+    shard: NonNegativeInt  # samples that a sampling job holds at once and keeps from kill to kill; 0 holds all; no result depends on it
     train_minutes: PositiveInt
     sample_minutes: PositiveInt
     teraflops: PositiveFloat  # TFLOP/s that one card sustains, of the GPU-hours that a dry run estimates; no job reads it
@@ -99,7 +103,7 @@ class Resources(Frozen):
 class Params(Frozen):
     """params.yaml with the overrides of one scale applied."""
 
-    scale: Literal["smoke", "laptop", "gpu", "paper"]
+    scale: Literal["smoke", "laptop", "gpu", "paper", "released"]
     downloads: dict[str, Download] = Field(default_factory=dict)
     data: dict[str, Data]
     features: dict[str, Features]
@@ -145,13 +149,16 @@ class Params(Frozen):
                 if table.run is not None:
                     _need(table.run, self.runs, f"tables.{paper}.{name}.run")
                     self._run_fits(table.run, f"tables.{paper}.{name}.steps", table.steps)
-                for row, other in table.runs.items():
-                    _need(other, self.runs, f"tables.{paper}.{name}.runs.{row}")
+                    self._size_fits(table, f"tables.{paper}.{name}.n")
+                for row, played in table.runs.items():
+                    if played is not None:
+                        _need(played, self.runs, f"tables.{paper}.{name}.runs.{row}")
         for name, sampler in self.samplers.items():
             if sampler.schedule.endswith(".csv") and not Path(sampler.schedule).is_file():
                 raise ValueError(f"samplers.{name}.schedule: {sampler.schedule} does not exist")
         for medium in ("images", "speech"):
-            if len(getattr(self.evaluation, medium).seeds) < 3 and self.scale != "smoke":
+            # Whoever has nets of others spends hours on the papers' many samples, not on seeds.
+            if len(getattr(self.evaluation, medium).seeds) < 3 and self.scale not in ("smoke", "released"):
                 raise ValueError(f"evaluation.{medium}.seeds needs at least three seeds for error bars")
         return self
 
@@ -191,15 +198,33 @@ class Params(Frozen):
         longest = self.schedules[run.schedule].steps
         if max(steps, default=0) > longest:
             raise ValueError(f"{key} asks for {max(steps)} steps, but the training schedule of run {name!r} has {longest}")
-        data = self.data[run.data]
-        if data.medium == "speech":
-            n, search = self.evaluation.speech.n, self.search.speech
-            other = max(getattr(search, samples) for samples in registry.keywords("search.methods.METHODS", "samples").values())
-            if data.held_out < n + other:
-                raise ValueError(
-                    f"data.{run.data}.held_out is {data.held_out}, but {n} utterances are measured (evaluation.speech.n) and "
-                    f"{other} others searched on (search.speech); raise it"
-                )
+        if self.data[run.data].medium == "speech":
+            self._utterances_fit(run.data, "evaluation.speech.n", self.evaluation.speech.n)
+
+    def _size_fits(self, table: Table, key: str) -> None:
+        """A table's number of samples must be one that its metrics can take, and that its data have."""
+        if table.n is None or table.run is None:
+            return
+        name = self.runs[table.run].data
+        if self.data[name].medium == "speech":
+            self._utterances_fit(name, key, table.n)
+            least = {"listen": self.evaluation.speech.listen}
+        else:
+            images = self.evaluation.images
+            least = {"kid_subset_size": images.kid_subset_size, "neighbours": max(images.neighbours) + 1, "is_splits": images.is_splits}
+        for number, asked in least.items():
+            if table.n < asked:
+                raise ValueError(f"{key} = {table.n} samples, but evaluation.{self.data[name].medium}.{number} asks for {asked}; raise it")
+
+    def _utterances_fit(self, name: str, key: str, n: int) -> None:
+        """The held-out utterances must suffice for tables and searches."""
+        data, search = self.data[name], self.search.speech
+        other = max(getattr(search, samples) for samples in registry.keywords("search.methods.METHODS", "samples").values())
+        if data.held_out < n + other:
+            raise ValueError(
+                f"data.{name}.held_out is {data.held_out}, but {n} utterances are measured ({key}) and "
+                f"{other} others searched on (search.speech); raise it"
+            )
 
 
 def _need(name: str, known: dict[str, Any], key: str) -> None:

@@ -140,6 +140,7 @@ class Execution(Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"  # inside the net; `train.precision` is that of the whole loss
     layout: Literal["channels_first", "channels_last"] = "channels_first"  # of images inside the net
     compile: bool = False  # by torch.compile, about a minute at the first call
+    tf32: bool = False  # round the inputs of float32 products and convolutions to ten bits, on a GPU, in the whole job
 
 
 class Backbone(Frozen):

@@ -66,6 +66,14 @@ class Walk(Solver):
     rule: RULE
     noisy_end: bool = False  # whether the last step adds its noise as the others do
     churn: Churn | None = None
+    eta: Annotated[float, Field(ge=0, le=1)] | None = None  # of a rule that takes it: 0 adds no noise, 1 that of the posterior
+
+    @model_validator(mode="after")
+    def _rule_takes_eta(self) -> "Walk":
+        if self.eta is not None and not registry.takes("sampling.rules.RULES", self.rule, "eta"):
+            taking = [name for name in registry.names("sampling.rules.RULES") if registry.takes("sampling.rules.RULES", name, "eta")]
+            raise ValueError(f"has eta, which rule {self.rule} does not take; leave it out, or use rule {' or '.join(taking)}")
+        return self
 
     @property
     def per_sample(self) -> bool:
@@ -172,6 +180,20 @@ def _union() -> object:
     return Annotated[reduce(or_, MODELS.values()), Field(discriminator="kind")]
 
 
+class PowerLaw(Frozen):
+    """The grid of schedule `power-law`: its exponent, and bounds of its ends, in sigma."""
+
+    rho: PositiveFloat = 7.0
+    lowest: PositiveFloat | None = None  # the last noisy level is no lower
+    highest: PositiveFloat | None = None  # the first level is no higher
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> "PowerLaw":
+        if self.lowest is not None and self.highest is not None and self.lowest >= self.highest:
+            raise ValueError(f"has lowest = {self.lowest:g} and highest = {self.highest:g}; lowest has to be below highest")
+        return self
+
+
 class Sampling(Frozen):
     """How samples are drawn from a trained net: what a job reads of a row."""
 
@@ -181,7 +203,14 @@ class Sampling(Frozen):
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
     sections: Annotated[list[PositiveInt], Some] | None = None  # section counts in place of `schedule`; they add up to the steps
+    grid: PowerLaw | None = None  # of schedule power-law
     skip: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of the chain that is left out at its noisy end
+
+
+def takes_grid(schedule: str) -> bool:
+    """Whether a schedule is one with a grid."""
+    where = "sampling.sampling_schedules.SCHEDULES"
+    return schedule in registry.names(where) and registry.takes(where, schedule, "grid")
 
 
 class Compared(Sampling):
@@ -206,6 +235,8 @@ class Sampler(Sampling):
         known = [*registry.names("sampling.sampling_schedules.SCHEDULES"), *methods]
         if self.schedule not in known and not self.schedule.endswith(".csv"):
             raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
+        if self.grid is not None and not takes_grid(self.schedule):
+            raise ValueError(f"has grid, but schedule {self.schedule!r} has none; leave grid out, or use schedule power-law")
         if not self.solver.walks and self.steps != [1]:
             raise ValueError(f"has solver {self.solver.kind}, which takes as many steps as it needs; set steps: [1], and look at the NFE")
         if not self.solver.walks and self.schedule in methods:

@@ -1,7 +1,7 @@
 """Readers of unpacked archives of published images: uint8 images, [N, C, H, W], and integer labels, [N]."""
 
-import os
 import re
+import shutil
 import sys
 from io import BytesIO
 from itertools import islice
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from difftables.common.tensor_files import SCRATCH, allocated
 from difftables.data import faults
 from difftables.data.image_files import cropped_square
 
@@ -47,7 +48,7 @@ def imagenet64(size: int, channels: int, root: str) -> tuple[Tensor, Tensor]:
     """The training images of downsampled ImageNet, train_data_batch_1.npz to train_data_batch_10.npz anywhere below a folder.
 
     Args: size: of the images in the files, one of the published sizes.
-    Raises: ValueError naming the batches that are missing, the file that is no batch, or for more images than fit into memory.
+    Raises: ValueError naming the batches that are missing, the file that is no batch, or for more images than fit on the disk.
     Source: Chrabaszcz, Loshchilov and Hutter 2017.
     """
     paths = {int(re.sub(r"\D", "", path.stem)): path for path in Path(root).rglob("train_data_batch_*.npz")}
@@ -57,8 +58,8 @@ def imagenet64(size: int, channels: int, root: str) -> tuple[Tensor, Tensor]:
             f"Train({size}x{size}), npz format, and unzip them there, or read a folder of images with reader: folder"
         )
     parts = [_read(paths[i], "labels").reshape(-1) for i in IMAGENET_BATCHES]
-    _need_memory(root, sum(map(len, parts)), size, channels)
-    images, start = torch.empty(sum(map(len, parts)), channels, size, size, dtype=torch.uint8), 0
+    _need_space(root, sum(map(len, parts)), size, channels)
+    images, start = allocated((sum(map(len, parts)), channels, size, size), torch.uint8), 0
     for i, labels in zip(IMAGENET_BATCHES, parts, strict=True):
         data = _read(paths[i], "data")
         if data.dtype != np.uint8 or data.shape != (len(labels), channels * size * size):
@@ -72,7 +73,7 @@ def lsun(size: int, channels: int, root: str, limit: int | None = None) -> tuple
     """The largest centred square, resized, of the images of one LSUN category, an LMDB in the order of its keys.
 
     Args: limit: only the first so many; keys are hashes of the images, so that these are a random subset.
-    Raises: ValueError without a database, for more images than fit into memory, or naming the images that cannot be read.
+    Raises: ValueError without a database, for more images than fit on the disk, or naming the images that cannot be read.
     Source: Yu et al. 2015.
     """
     import lmdb
@@ -82,8 +83,8 @@ def lsun(size: int, channels: int, root: str, limit: int | None = None) -> tuple
         raise ValueError(f"{root} is no LMDB; correct `archive` or `root` in params.yaml")
     with lmdb.open(root, readonly=True, lock=False, readahead=False) as environment, environment.begin() as transaction:
         count = min(transaction.stat()["entries"], limit or sys.maxsize)
-        _need_memory(root, count, size, channels, "; set `limit` of this data set in params.yaml to fewer images")
-        images = torch.empty(count, channels, size, size, dtype=torch.uint8)
+        _need_space(root, count, size, channels, "; or set `limit` of this data set in params.yaml to fewer images")
+        images = allocated((count, channels, size, size), torch.uint8)
         problems = list[str]()
         for i, (key, value) in enumerate(islice(transaction.cursor(), count)):
             try:
@@ -104,11 +105,13 @@ def _read(path: Path, name: str) -> np.ndarray:
         raise ValueError(f"{path} has no plain array {name!r} ({error}); download it again") from None
 
 
-def _need_memory(root: str, count: int, size: int, channels: int, advice: str = "; use a machine with more memory") -> None:
-    """Raise ValueError where a data set would not fit into memory, where it is held whole: LSUN's bedrooms at 256 px take 596 GB."""
-    needed, available = count * channels * size * size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
+def _need_space(root: str, count: int, size: int, channels: int, advice: str = "") -> None:
+    """Raise ValueError where a data set has no space on the disk, which holds it twice while it is read."""
+    needed, folder = 2 * count * channels * size * size, SCRATCH
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
         raise ValueError(
-            f"{root}: {count:,} images of {size}x{size} px take {needed / 1e9:.0f} GB of memory, "
-            f"and this machine has {available / 1e9:.0f} GB{advice}"
+            f"{root}: {count:,} images of {size}x{size} px need {needed / 1e9:.0f} GB on the disk of {folder} while they are read, "
+            f"which has {free / 1e9:.0f} GB; free some space there{advice}"
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from difftables.common.tensor_files import allocated
 from difftables.data import faults
 
 if TYPE_CHECKING:
@@ -30,10 +31,12 @@ def digits(size: int, channels: int) -> tuple[Tensor, Tensor]:
     return images[:, None], torch.from_numpy(bunch.target).long()
 
 
-def folder(size: int, channels: int, root: str, crop: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+def folder(
+    size: int, channels: int, root: str, crop: Sequence[int] | None = None, filter: str = "bicubic"
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """All images below a folder, cropped, resized with an antialiased filter; a sub-folder is a class.
 
-    Args: crop: centre x, centre y and half side in px; None crops the largest centred square.
+    Args: crop: centre x, centre y and half side in px; None crops the largest centred square; filter: of the resize, bicubic or bilinear.
     Raises: ValueError naming the folder without images, or the images that cannot be used.
     """
     from PIL import Image
@@ -42,22 +45,24 @@ def folder(size: int, channels: int, root: str, crop: Sequence[int] | None = Non
     if not paths:
         raise ValueError(f"no images ({', '.join(sorted(SUFFIXES))}) below {root}; put them there or correct `root` in params.yaml")
     classes = sorted({path.parent for path in paths})
-    images = torch.empty(len(paths), channels, size, size, dtype=torch.uint8)
+    images = allocated((len(paths), channels, size, size), torch.uint8)
     problems = list[str]()
     for i, path in enumerate(paths):
         try:
             with Image.open(path) as file:
-                images[i] = cropped_square(file, size, channels, crop)
+                images[i] = cropped_square(file, size, channels, crop, filter)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # Pillow raises SyntaxError for a damaged PNG
             problems.append(f"{path} cannot be read as an image ({error}); replace or delete it")
     faults.refuse(problems, "images")
     return images, torch.tensor([classes.index(path.parent) for path in paths])
 
 
-def cropped_square(image: "Image", size: int, channels: int, crop: Sequence[int] | None = None) -> Tensor:
+def cropped_square(
+    image: "Image", size: int, channels: int, crop: Sequence[int] | None = None, filter: str = "bicubic"
+) -> Tensor:  # fmt: skip
     """A square of a Pillow image as uint8, [C, size, size], resized with an antialiased filter.
 
-    Args: crop: centre x, centre y and half side in px; None takes the largest centred square.
+    Args: crop: centre x, centre y and half side in px; None takes the largest centred square; filter: bicubic or bilinear.
     Raises: ValueError where the crop reaches beyond the image, which Pillow would fill with black.
     """
     import numpy as np
@@ -69,7 +74,7 @@ def cropped_square(image: "Image", size: int, channels: int, crop: Sequence[int]
     if min(box) < 0 or box[2] > image.width or box[3] > image.height:
         raise ValueError(f"its {image.width}x{image.height} px do not contain the crop {list(crop or ())}")
     # Cropped first: a resize with a box lets pixels from outside it bleed into the edge.
-    image = image.crop(box).resize((size, size), Resampling.BICUBIC)
+    image = image.crop(box).resize((size, size), Resampling[filter.upper()])
     return torch.from_numpy(np.array(image)).reshape(size, size, channels).permute(2, 0, 1)
 
 

@@ -22,7 +22,7 @@ class ImageSet:
     @staticmethod
     def read(spec: config_data.Images) -> dict[str, Tensor]:
         """All images, uint8 [N, C, H, W], labels, [N], and the held-out mask, [N].  Raises: as the reader."""
-        options = {key: getattr(spec, key) for key in ("root", "crop", "limit") if getattr(spec, key) is not None}
+        options = {key: getattr(spec, key) for key in ("root", "crop", "filter", "limit") if getattr(spec, key) is not None}
         images, labels = READERS[spec.reader](spec.size, spec.channels, **options)
         if spec.classes:
             check_labels(labels, spec.classes)

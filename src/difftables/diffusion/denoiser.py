@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from difftables.common.clock import Phase
 from difftables.common.variants import Variants
 from difftables.config.run_spec import NetSpec
 from difftables.diffusion.level import Level, shape
+from difftables.diffusion.linear_process import SONG, LinearRates, rates_of
 from difftables.diffusion.subschedules import timestep
 from difftables.nets.execution import executed
 
@@ -87,22 +89,23 @@ def log_half(schedule: Level) -> Callable[[Level], Tensor]:
     return lambda level: (level.sigma / 2).log()
 
 
-def continuous_time(schedule: Level) -> Callable[[Level], Tensor]:
+def continuous_time(schedule: Level, rates: LinearRates = SONG) -> Callable[[Level], Tensor]:
     """c_noise = 999 t, [B], t the time of the level in the linear variance-preserving SDE.
 
-    log(1 + sigma^2) = beta_d t^2 / 2 + beta_min t,  beta_d = 19.9, beta_min = 0.1
+    log(1 + sigma^2) = beta_d t^2 / 2 + beta_min t
 
-    Source: Karras et al. 2022 (EDM), Table 1, column VP; log1p keeps t = 1e-5 exact.
+    Source: Karras et al. 2022 (EDM), Table 1, column VP, with beta_d = 19.9 and beta_min = 0.1; log1p keeps t = 1e-5 exact.
     """
-    return lambda level: 999 * vp_time(level.sigma)
+    return lambda level: 999 * vp_time(level.sigma, rates)
 
 
-def vp_time(sigma: Tensor, beta_d: float = 19.9, beta_min: float = 0.1) -> Tensor:
+def vp_time(sigma: Tensor, rates: LinearRates = SONG) -> Tensor:
     """t of sigma in the linear variance-preserving SDE: the positive root of its quadratic."""
+    beta_d, beta_min = rates.beta_d, rates.beta_min
     return ((beta_min**2 + 2 * beta_d * torch.log1p(sigma**2)).sqrt() - beta_min) / beta_d
 
 
-CONDITIONINGS: Variants[Callable[[Level], Callable[[Level], Tensor]]] = {
+CONDITIONINGS: Variants[Callable[..., Callable[[Level], Tensor]]] = {
     "timestep": timestep_index,
     "rescaled_timestep": rescaled_timestep,
     "sqrt_alpha_bar": sqrt_alpha_bar,
@@ -205,5 +208,6 @@ class Counted:
 def run_denoiser(run: NetSpec, net: torch.nn.Module, training: Level) -> Denoiser:
     """D of a run around its net.  Args: training: the schedule of the run's training."""
     coefficients = partial(PRECONDITIONINGS[run.precondition], sigma_data=run.sigma_data)
-    called = executed(net, run.execution)
-    return precondition(called, coefficients, CONDITIONINGS[run.conditioning](training), bool((run.net.model_extra or {}).get("variance")))
+    called, conditioning = executed(net, run.execution), CONDITIONINGS[run.conditioning]
+    further = {"rates": rates_of(run.schedule)} if "rates" in signature(conditioning).parameters else {}
+    return precondition(called, coefficients, conditioning(training, **further), bool((run.net.model_extra or {}).get("variance")))

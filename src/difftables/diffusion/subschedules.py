@@ -41,16 +41,27 @@ def strided(schedule: Level, steps: int) -> Level:
     return schedule[torch.cat([count - 1 - index, torch.tensor([count])])]
 
 
-def power_law(schedule: Level, steps: int, rho: float = 7.0) -> Level:
+def power_law(schedule: Level, steps: int, rho: float = 7.0, lowest: float | None = None, highest: float | None = None) -> Level:
     """Noise levels evenly spaced in sigma^(1/rho) between the ends of a training schedule, and the clean level.
 
     sigma_i = (sigma_max^(1/rho) + i / (N - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,  i = 0 .. N - 1
 
-    Raises: ValueError for fewer than two steps.  Source: Karras et al. 2022 (EDM), Eq. 5; theirs is 80 .. 0.002.
+    Args:
+        lowest, highest: bounds of the ends, sigma_min = max(own, lowest) and sigma_max = min(own, highest). A variance-preserving process
+            goes on to the clean sample below its first level: there sigma_min is `lowest` itself.
+    Raises: ValueError for fewer than two steps, or for bounds that leave no range.
+    Source: Karras et al. 2022 (EDM), Eq. 5, and App. D.1 for the bounds, 0.002 and 80.
     """
     if steps < 2:
         raise ValueError(f"a power law visits both ends of the schedule and needs at least 2 steps, not {steps}")
-    ends = schedule.sigma[[0, -2]] ** (1 / rho)
+    ends = schedule.sigma[[0, -2]]
+    if highest is not None:
+        ends[0] = ends[0].clamp(max=highest)
+    if lowest is not None:
+        ends[1] = ends[1].clamp(min=lowest) if schedule.process == "ve" else lowest
+    if ends[1] >= ends[0]:
+        raise ValueError(f"a power law from sigma = {ends[0].item():g} down to {ends[1].item():g} has no range; change the sampler's grid")
+    ends = ends ** (1 / rho)
     sigma = torch.lerp(ends[0], ends[1], torch.arange(steps, dtype=torch.float64) / (steps - 1)) ** rho
     return concatenate([same_process(schedule, sigma), Level.clean()])
 

@@ -4,15 +4,21 @@ from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: CheckpointSpec.  In: weights, of a diffusers folder its config too.  Out: net, report.
+    """spec: CheckpointSpec.  In: weights, of a diffusers folder its config too; none of a file fetched by hand.  Out: net, report.
 
-    Raises: ValueError for another file than its hash says, a file that could run something, and tensors that do not fit the net.
+    Raises: ValueError for a file that is not there, another file than its hash says, a file that could run something, and tensors that
+    do not fit the net.
     """
-    from difftables.checkpoints.load import load_checkpoint
-    from difftables.common.files import save_tensors, write_json
+    from pathlib import Path
 
-    spec, path = job.spec, job.input("weights")
-    actual = job.hashes["weights"][str(path)]
+    from difftables.checkpoints.load import load_checkpoint
+    from difftables.common.files import save_tensors, sha256, write_json
+
+    spec = job.spec
+    path = Path(spec.file) if spec.by_hand else job.input("weights")
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: {spec.by_hand or 'run snakemake to fetch it'}")
+    actual = sha256(path) if spec.by_hand else job.hashes["weights"][str(path)]
     if actual != spec.sha256:
         expected = f"not {spec.sha256}" if spec.sha256 else "and params have none"
         raise ValueError(

@@ -5,9 +5,9 @@ from difftables.jobs.job import Job
 
 def run(job: Job) -> None:
     """spec: DataSpec.  In: maybe sentences.  Out: data."""
-    from difftables.common.files import save_tensors
+    from difftables.common.tensor_files import Parts, save_parts
     from difftables.data.datasets import read_dataset
 
     spec = job.spec.data
     meta = {"kind": "data"} | ({"rate": spec.rate} if spec.medium == "speech" else {})
-    save_tensors(job.output("data"), read_dataset(spec), meta)
+    save_parts(job.output("data"), {name: Parts.of(value) for name, value in read_dataset(spec).items()}, meta)

@@ -39,6 +39,8 @@ class Job:
     code: str
     threads: int = 1
     gpus: int = 0
+    shard: int = 0  # samples that are held at once and kept from kill to kill; 0 for all of a step count
+    part: tuple[int, int] | None = None  # (i, N): only every N-th shard from the i-th on, counted from 0, and no outputs
     inputs: Files = field(default_factory=dict)
     outputs: Files = field(default_factory=dict)
     seeds: dict[str, Any] = field(default_factory=dict)  # for provenance
@@ -110,6 +112,11 @@ class Job:
         """A file that a killed run resumes from; Snakemake does not know its folder."""
         return STATES / self.fingerprint / name
 
+    @staticmethod
+    def kept_parts(column: str) -> Path:
+        """The folder of the finished parts of one step count, by its fingerprint: a killed run goes on after them."""
+        return STATES / column
+
 
 def dumped(spec: BaseModel) -> dict[str, Any]:
     """A spec as JSON values, without those that equal a default."""
@@ -139,17 +146,30 @@ def parse(verb: str, arguments: list[str]) -> Job:
     parser.add_argument("--code", help="fingerprint of the code that the plan saw")
     parser.add_argument("--threads", type=int, default=1, help="of all its processes together")
     parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--shard", type=int, default=0, help="samples held at once, each shard kept from kill to kill; 0 holds all")
+    parser.add_argument("--part", type=_part, help="I/N: make only every N-th shard from the I-th on; the job without --part joins them")
     args = parser.parse_args(arguments)
+    if args.part and not (verb == "sample" and args.shard):
+        parser.error("only samples are made in parts, and only with a --shard")
     written = read_json(args.job)
     spec = complete(verb, written["spec"])
     code = args.code or fingerprint.code(verb, spec)
     inputs, outputs = ({name: [Path(path) for path in paths] for name, paths in written[key].items()} for key in ("inputs", "outputs"))
-    return Job(verb, spec, code, max(1, args.threads // parallel.launched_world().size), args.gpus, inputs, outputs)
+    threads = max(1, args.threads // parallel.launched_world().size)
+    return Job(verb, spec, code, threads, args.gpus, args.shard, args.part, inputs, outputs)
+
+
+def _part(text: str) -> tuple[int, int]:
+    """(I - 1, N) of I/N."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no I/N with I from 1 to N, such as 2/8")
+    return int(number) - 1, int(count)
 
 
 def take_over(job: Job) -> bool:
     """Copy the outputs of an equal job that ran under another name, where the plan found one.  Returns: whether it did."""
-    found = equal_results.kept(job.fingerprint) if equal_results.FOLDER.is_dir() else None
+    found = equal_results.kept(job.fingerprint) if equal_results.FOLDER.is_dir() and job.part is None else None
     if found is None:
         return False
     if parallel.launched_world().rank == 0:
@@ -168,7 +188,7 @@ def finish(job: Job) -> None:
     fingerprint.forget()
     if fingerprint.code(job.verb, job.spec) != job.code:
         raise ValueError("the code or an installed package changed while this job ran; run snakemake again")
-    if MADE not in job.outputs:
+    if MADE not in job.outputs or job.part is not None:
         return
     world = parallel.launched_world()
     others = parallel.join(job.device.type).gather_in_order([clock.core_seconds()], world.size)[1:] if world.size > 1 else []

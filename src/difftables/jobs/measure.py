@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from difftables.config.job_specs import Measures
 from difftables.jobs.job import Job
 
 
@@ -11,26 +12,36 @@ def run(job: Job) -> None:
     In: samples, and what the medium's scorer reads: features and maybe weights, or data.  Out: record, which is kept from run to run,
     made.
     """
+    from dataclasses import replace
+
     from difftables.common.files import load_tensors, read_json, write_json
     from difftables.metrics.scorers import TABLE, ScorerInputs
 
     spec = job.spec
+    sizes = [*spec.evaluation.smaller, spec.evaluation.n]
     tensors, meta = load_tensors(job.input("samples"), "samples")
     old = read_json(job.output("record"))["records"] if job.previous["columns"] else []
-    score, records = None, list[dict[str, Any]]()
+    scores, records = None, list[dict[str, Any]]()
     for steps in sorted(int(key.split("/")[1]) for key in tensors if key.startswith("samples/")):
         samples, counts = tensors[f"samples/{steps}"], meta["counts"][str(steps)]
         column = job.columns[str(steps)] = job.column(steps, meta["seeds"], counts, digest(samples), without=("samples",))
         if job.previous["columns"].get(str(steps)) == column:
             records += [record for record in old if record["steps"] == steps]
             continue
-        if score is None:
+        if scores is None:
             inputs = ScorerInputs(job.files, job.device, job.threads, spec.speech, spec.features, spec.evaluation)
-            score = TABLE[spec.medium](inputs)
-        records += measured(samples, score, meta["seeds"], spec.evaluation.n, {"steps": steps, **counts})
+            scores = {n: TABLE[spec.medium](replace(inputs, settings=of_size(spec.evaluation, n))) for n in sizes}
+        for n in sizes:
+            used = samples if n == spec.evaluation.n else samples[:, :n]
+            records += measured(used, scores[n], meta["seeds"], n, {"steps": steps, **counts})
         print(f"{steps} steps measured", flush=True)
     job.seeds = {"training": spec.names.train_seed, "sampling": meta["seeds"]}
     write_json(job.output("record"), {"shared": spec.names.model_dump(), "records": records})
+
+
+def of_size(evaluation: Measures, n: int) -> Measures:
+    """The measures of the first n samples of a seed."""
+    return evaluation if n == evaluation.n else evaluation.model_copy(update={"n": n})
 
 
 def measured(samples: Any, score: Any, seeds: list[int], n: int, counts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -54,4 +65,7 @@ def digest(tensor: Any) -> str:
     """Hash of the values of a tensor."""
     import hashlib
 
-    return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+    found = hashlib.sha256()
+    for piece in tensor.contiguous().view(-1).split(2**24):  # a copy of all samples may not fit into memory
+        found.update(piece.numpy().data)
+    return found.hexdigest()

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from difftables.common.clock import timed
 from difftables.common.files import sha256
+from difftables.common.tensor_files import allocated
 from difftables.common.variants import Variants
 from difftables.metrics.torchvision_stub import torchvision_operators
 
 FeatureNet = Callable[[Sequence[Tensor]], tuple[Tensor, Tensor]]  # of batches of one size
 AT_ONCE = 16  # batches
+EXTRACTED = (torch.float64, torch.float32)  # types of features and of logits
 
 
 def _prepared(images: Tensor, pixels: int) -> Tensor:
@@ -90,8 +92,16 @@ def load(net: str, pixels: int, weights: Path | None, digest: str | None, device
 @torch.inference_mode()
 def extract(net: FeatureNet, images: Tensor, batch: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Features [N, d] in float64 and logits [N, k] in float32 of uint8 images, on the CPU."""
-    features, logits = _joined([net([part.to(device) for part in parts]) for parts in _groups(images, batch)])
-    return features.double().cpu(), logits.float().cpu()
+    found, first = list[Tensor](), 0
+    for parts in _groups(images, batch):
+        pieces = net([part.to(device) for part in parts])
+        if not found:
+            found = [allocated((len(images), each.shape[1]), dtype) for each, dtype in zip(pieces, EXTRACTED, strict=True)]
+        for whole, piece in zip(found, pieces, strict=True):
+            whole[first : first + len(piece)] = piece
+        first += len(pieces[0])
+    features, logits = found
+    return features, logits
 
 
 def _groups(images: Tensor, batch: int) -> Iterator[Sequence[Tensor]]:

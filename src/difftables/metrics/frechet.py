@@ -1,5 +1,6 @@
 """Frechet distance between Gaussians fitted to two sets of features, in float64, without a matrix square root."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from difftables.common.clock import timed
+
+BLOCK = 2**17  # features that are held at once
 
 
 @dataclass(frozen=True)
@@ -23,19 +26,38 @@ class Moments:
 
 
 @timed("metrics")
-def moments(features: Tensor) -> Moments:
+def moments(features: Tensor, rows: Tensor | None = None, block: int = BLOCK) -> Moments:
     """The Gaussian fitted to features, [N, d], which are centred before they are squared.
 
+    Args: rows: indices of the features to take, [n], None for all; block: how many are held at once. More than a block are read twice,
+        for the mean and for the factor, which differs from that of one block by rounding, 1e-12 of its size.
     Raises: ValueError for fewer than two samples or features that are not finite.
     """
-    count, width = features.shape
+    count, width = len(features) if rows is None else len(rows), features.shape[1]
     if count < 2:
         raise ValueError(f"a Frechet distance needs at least two samples, not {count}; raise evaluation.n")
-    if not torch.isfinite(features).all():
-        raise ValueError("features of the samples are not finite; look at the samples and at the weights of the feature network")
-    mean = features.double().mean(dim=0)
-    centred = (features.double() - mean) / (count - 1) ** 0.5
-    return Moments(mean, torch.linalg.qr(centred, mode="r").R if count > width else centred)
+
+    def blocks() -> Iterator[Tensor]:
+        for first in range(0, count, block):
+            part = slice(first, min(first + block, count))
+            yield (features[part] if rows is None else features[rows[part]]).double()
+
+    means, sizes = [], []
+    for part in blocks():
+        if not torch.isfinite(part).all():
+            raise ValueError("features of the samples are not finite; look at the samples and at the weights of the feature network")
+        means.append(part.mean(dim=0))
+        sizes.append(len(part))
+    mean = means[0]
+    if len(means) > 1:
+        mean = (torch.stack(means) * torch.tensor(sizes, dtype=torch.float64)[:, None]).sum(dim=0) / count
+    factor = torch.zeros(0, width, dtype=torch.float64)
+    for part in blocks():
+        centred = (part - mean) / (count - 1) ** 0.5
+        factor = torch.cat([factor, centred]) if len(factor) else centred
+        if count > width:
+            factor = torch.linalg.qr(factor, mode="r").R
+    return Moments(mean, factor)
 
 
 @timed("metrics")

@@ -7,6 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+BLOCK = 2**17  # features that are held at once
+DISTANCES = 2**28  # distances that are held at once, 2 GB
+
 
 class KernelSubsets:
     """Random subsets of a reference, and the sums over its part of their kernels, which are the same for all samples.
@@ -47,7 +50,12 @@ def kernel_distance(features: Tensor, subsets: KernelSubsets) -> float:
 
 
 def _squares(features: Tensor) -> Tensor:
-    return features.double().square().sum(1)
+    return torch.cat([part.double().square().sum(1) for part in features.split(BLOCK)])
+
+
+def _rows(rows: int, others: int) -> int:
+    """How many rows of distances to so many others are held at once."""
+    return max(1, min(rows, DISTANCES // others))
 
 
 def _distances(a: Tensor, b: Tensor, squares_of_b: Tensor) -> Tensor:
@@ -63,7 +71,8 @@ def nearest(features: Tensor, count: int, rows: int = 2048) -> Tensor:
     if len(features) < count:
         raise ValueError(f"precision with k = {count - 1} needs more than {count - 1} samples; raise evaluation.n")
     squares = _squares(features)
-    parts = [_distances(part, features, squares).topk(count, largest=False, sorted=True).values for part in features.split(rows)]
+    found = features.split(_rows(rows, len(features)))
+    parts = [_distances(part, features, squares).topk(count, largest=False, sorted=True).values for part in found]
     return torch.cat(parts)
 
 
@@ -90,6 +99,7 @@ def precision_recall(features: Tensor, reference: Manifold, rows: int = 2048) ->
     generated = Manifold(features, list(reference.radii))
     precise = dict.fromkeys(reference.radii, 0)
     recalled = {k: torch.zeros(len(reference.features), dtype=torch.bool) for k in reference.radii}
+    rows = _rows(rows, len(reference.features))
     for i in range(0, len(features), rows):
         distances = _distances(features[i : i + rows], reference.features, reference.squares)
         for k, radius in reference.radii.items():

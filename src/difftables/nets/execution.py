@@ -16,6 +16,8 @@ def executed(net: nn.Module, execution: Execution) -> Callable[..., Tensor]:
     """
     if execution == Execution():
         return net
+    if execution.tf32:  # of the process: the backward pass is outside of the call
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     last, lower = execution.layout == "channels_last", execution.precision == "bfloat16"
     if last:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

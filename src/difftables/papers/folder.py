@@ -41,6 +41,14 @@ class Paper:
         return {name: {"foot": table.foot} | table.model_dump(exclude_unset=True) for name, table in self.tables.items()}
 
 
+def at_scale(layout: Spec, scale: str) -> Spec:
+    """A table as plain data with the columns that a scale has."""
+    if "columns" not in layout:
+        return layout
+    kept = [column for column in layout["columns"] if scale in (column.get("scales") or [scale])]
+    return layout | {"columns": [{key: value for key, value in column.items() if key != "scales"} for column in kept]}
+
+
 # -- reading -----------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, StringCo
 from difftables.common import registry
 from difftables.common.errors import nearest
 from difftables.config.data import Frozen
+from difftables.config.params_file import SCALES
 from difftables.metrics import catalogue
 
 Text = Annotated[str, Field(min_length=1)]
@@ -26,6 +27,12 @@ def _rule(name: str) -> str:
     known = [rule for rule in registry.names("sampling.rules.RULES") if not registry.takes("sampling.rules.RULES", rule, "v")]
     if name not in known:
         raise ValueError(f"is {name!r}{nearest(name, known)}")
+    return name
+
+
+def _scale(name: str) -> str:
+    if name not in SCALES:
+        raise ValueError(f"is {name!r}{nearest(name, SCALES)}")
     return name
 
 
@@ -181,6 +188,7 @@ class Column(Frozen):
     dataset: Text | None = None  # of the paper; only the paper has a number then
     paper: Text | None = None  # what reported.csv calls the metric; null quotes nothing
     select: Literal["best"] | None = None
+    scales: list[Annotated[str, AfterValidator(_scale)]] | None = None  # that have the column; null: all
 
 
 class GaussianProblem(Frozen):

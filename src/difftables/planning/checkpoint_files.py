@@ -54,7 +54,8 @@ class CheckpointFiles(SharedJobs):
         entry = self.params.checkpoints[name]
         if name not in self.used_checkpoints():
             raise ConfigError(f"checkpoints.{name} is in no table's run at scale {self.params.scale}; set the net of a run to it")
-        return CheckpointSpec(name=name, format=entry.format, sha256=entry.sha256, net=entry.net, shape=self._shapes(name)[0][1])
+        own = {"file": entry.file, "by_hand": entry.by_hand} if entry.by_hand else {}
+        return CheckpointSpec(name=name, format=entry.format, sha256=entry.sha256, net=entry.net, shape=self._shapes(name)[0][1], **own)
 
     def run_notes(self, run: str, paper: str) -> dict[str, Any]:
         """The numbers of a run for a table's foot; of a checkpoint no numbers of training, as others trained it."""
@@ -74,7 +75,8 @@ class CheckpointFiles(SharedJobs):
                     f"runs.{run}.net.checkpoint is {name!r}, but its data ask for a net of {_words(other)}, those of run {first!r} for "
                     f"one of {_words(shape)}; write a second checkpoint"
                 )
-        if self.params.checkpoints[name].url or Path(self.checkpoint_file(name)).exists():
+        entry = self.params.checkpoints[name]
+        if entry.url or entry.by_hand or Path(self.checkpoint_file(name)).exists():
             return
         for path in map(Path, self.checkpoint_parts(name)):
             if not path.is_file():

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from difftables.common.names import full
 from difftables.config.job_specs import complete
 from difftables.provenance import fingerprint
 from difftables.provenance.files import Provenance, load, matches, walk
@@ -100,6 +101,9 @@ def reason(scale: str, cell: Line) -> str:
         left = {row.get("sampler"), row.get("adjusted")} & plan.params.left_out
         if left:
             return located(f"samplers.{left.pop()} is null at scale {scale}")
+        named = full(row["part"], cell["paper"]) if row["part"] else None
+        if named in bound.runs and bound.runs[named] is None:
+            return located(f"{where}.runs.{named} is null at scale {scale}")
         if row["run"] is None:
             return f"there is no run {row['part']!r} at scale {scale}, which row {row['id']} of {where} asks for"
     return f"its row has a run at scale {scale}, whose records have nothing for this cell"

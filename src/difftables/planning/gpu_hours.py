@@ -15,6 +15,7 @@ from difftables.planning.plan import Workflow
 from difftables.search.methods import METHODS
 
 Wildcards = Mapping[str, str]
+Job = tuple[str, Wildcards]  # a rule and its wildcards
 Forward = Callable[..., float]  # (net, data, whole=False) to multiply-adds of one sample, as `net_costs.forward_cost`
 
 PASSES = 3  # of a training step: one forward pass, and a backward pass that costs two
@@ -116,35 +117,46 @@ RULES: Variants[Callable[[Workflow, Wildcards, Forward], float]] = {
 }  # fmt: skip
 
 
-def by_rule(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float]) -> dict[str, tuple[int, float | None]]:
+def by_rule(plan: Workflow, jobs: Iterable[Job], known: Mapping[str, float]) -> dict[str, tuple[int, float | None]]:
     """Jobs and GPU-hours of each rule, the most first; 0 hours without a GPU, None where a net is unknown.
 
     hours = 2 multiply-adds / (rate 3600 s)
     """
-    rate = plan.params.resources.teraflops * 1e12
-    found: dict[str, tuple[int, float | None]] = {}
+    grouped: dict[str, list[Job]] = {}
     for rule, wildcards in jobs:
-        count, hours = found.get(rule, (0, 0.0))
-        try:
-            more = 2 * RULES[rule](plan, wildcards, partial(net_costs.forward_cost, known)) / rate / 3600 if rule in RULES else 0.0
-            found[rule] = (count + 1, None if hours is None else hours + more)
-        except net_costs.UnknownNet:
-            found[rule] = (count + 1, None)
+        grouped.setdefault(rule, []).append((rule, wildcards))
+    return by_group(plan, grouped, known)
+
+
+def by_group(plan: Workflow, groups: Mapping[str, Iterable[Job]], known: Mapping[str, float]) -> dict[str, tuple[int, float | None]]:
+    """Jobs and GPU-hours of groups of jobs, by name, the most first; as `by_rule`. A job of several groups counts in each."""
+    found = {name: (len(jobs), _hours(plan, jobs, known)) for name, each in groups.items() for jobs in [list(each)]}
     return dict(sorted(found.items(), key=_most_first))
+
+
+def _hours(plan: Workflow, jobs: Iterable[Job], known: Mapping[str, float]) -> float | None:
+    """GPU-hours of some jobs; None where a net is unknown."""
+    rate, forward = plan.params.resources.teraflops * 1e12, partial(net_costs.forward_cost, known)
+    try:
+        return sum((2 * RULES[rule](plan, wildcards, forward) / rate / 3600 for rule, wildcards in jobs if rule in RULES), 0.0)
+    except net_costs.UnknownNet:
+        return None
 
 
 def _most_first(entry: tuple[str, tuple[int, float | None]]) -> float:
     return float("-inf") if entry[1][1] is None else -entry[1][1]
 
 
-def table(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[str, float] | None = None) -> str:
-    """Jobs and GPU-hours by rule as text, and what the hours rest on."""
-    found = by_rule(plan, jobs, net_costs.read_costs() if known is None else known)
+def table(
+    plan: Workflow, jobs: Iterable[Job], known: Mapping[str, float] | None = None, tables: Mapping[str, Iterable[Job]] | None = None
+) -> str:  # fmt: skip
+    """Jobs and GPU-hours by table and by rule as text, and what the hours rest on.  Args: tables: the jobs that each table rests on."""
+    known = net_costs.read_costs() if known is None else known
+    found, of_tables = by_rule(plan, jobs, known), by_group(plan, tables or {}, known)
     every = [hours for _, hours in found.values()]
     total = None if None in every else sum(hours for hours in every if hours)
-    rows = [(rule, f"{count:,}", shown(hours)) for rule, (count, hours) in found.items()]
-    rows = [("rule", "jobs", "GPU-hours"), *rows, ("total", f"{sum(count for count, _ in found.values()):,}", shown(total))]
-    lines = [f"{rule:<15}  {count:>6}  {hours:>10}" for rule, count, hours in rows]
+    lines = [*_aligned("table, with what it shares", of_tables), ""] if of_tables else []
+    lines += _aligned("rule", found | {"total": (sum(count for count, _ in found.values()), total)})
     if total is None:
         lines.append(f"unknown: a net is not in {COSTS}; run `python -m difftables multiply_adds`")
     lines.append(
@@ -153,6 +165,13 @@ def table(plan: Workflow, jobs: Iterable[tuple[str, Wildcards]], known: Mapping[
         "and nets too small to fill a card reach a fraction of it)."
     )
     return "\n".join(lines)
+
+
+def _aligned(head: str, found: Mapping[str, tuple[int, float | None]]) -> list[str]:
+    """A line a name, with jobs and GPU-hours."""
+    rows = [(head, "jobs", "GPU-hours"), *((name, f"{count:,}", shown(hours)) for name, (count, hours) in found.items())]
+    width = max(15, *(len(name) for name, _, _ in rows))
+    return [f"{name:<{width}}  {count:>6}  {hours:>10}" for name, count, hours in rows]
 
 
 def shown(hours: float | None) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from difftables.common.files import load_tensors, read_json, save_tensors, sha256
+from difftables.common.files import load_tensors, read_json, sha256
+from difftables.common.tensor_files import Parts, save_parts
 from difftables.planning.plan import Files, Workflow
 from difftables.planning.shared_jobs import Kind
 from difftables.provenance import equal_results, fingerprint
@@ -134,6 +135,6 @@ def _keep(record: dict[str, Any], spec: dict[str, Any], name: str) -> None:
     kept = [str(count) for count in spec["steps"]]
     meta["counts"] = {count: meta["counts"][count] for count in kept}
     fewer = equal_results.folder_of(name) / "fewer"
-    save_tensors(fewer, {each: value for each, value in tensors.items() if each.split("/")[1] in kept}, meta)
+    save_parts(fewer, {each: Parts.of(value) for each, value in tensors.items() if each.split("/")[1] in kept}, meta)
     parts = {key: {steps: value for steps, value in record[key].items() if steps in kept} for key in ("columns", "cost")}
     equal_results.keep(name, record | parts, {"samples": fewer})

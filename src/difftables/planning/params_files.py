@@ -14,7 +14,7 @@ import yaml
 
 from difftables.common.errors import ConfigError, nearest
 from difftables.common.names import full
-from difftables.config.params_file import OF_PAPER, SCALES
+from difftables.config.params_file import BASES, OF_PAPER, SCALES
 from difftables.papers.folder import PAPERS, parse
 
 NAMED = ("schedules", "nets", "checkpoints", "runs", "samplers")  # sections of a paper whose entries other files may name
@@ -50,8 +50,22 @@ class Files:
 
     @cached_property
     def merged(self) -> Raw:
-        """All files merged key by key, before anything is inherited; without the entries that the scale leaves out."""
-        return reduce(merge, (layer.raw for layer in self.layers), Raw())
+        """All files merged key by key, before anything is inherited; without the entries that the scale leaves out.
+
+        A scale that changes another one makes only the tables that its own files name.
+        """
+        found = reduce(merge, (layer.raw for layer in self.layers), Raw())
+        if self.scale not in BASES or not isinstance(found.get("tables"), dict):
+            return found
+        named = dict[str, set[str]]()
+        for layer in self.layers:
+            if layer.paper is not None and layer.file.endswith(f".{self.scale}.yaml"):
+                named[layer.paper] = set((layer.raw.get("tables") or {}).get(layer.paper) or ())
+        kept = {
+            paper: {name: table for name, table in tables.items() if name in named.get(paper, ())}
+            for paper, tables in found["tables"].items()
+        }
+        return found | {"tables": kept}
 
     def entries(self, section: str) -> Raw:
         """The entries of a section with what each takes over, but those that are null at this scale: others may still be `like` them.
@@ -159,16 +173,17 @@ def read_files(path: Path, scale: str | None = None) -> Files:
     for file in sorted((root / "scales").glob("*.yaml")):
         if file.stem not in SCALES:
             raise ConfigError(f"scales/{file.name}: {file.stem!r} is no scale{nearest(file.stem, SCALES)}")
+    chain = [BASES[scale], scale] if scale in BASES else [str(scale)]
     layers = [Layer("params.yaml", shared | {"scale": scale})]
-    if (root / f"scales/{scale}.yaml").exists():
-        layers.append(Layer(f"scales/{scale}.yaml", _read(root / f"scales/{scale}.yaml")))
+    layers += [Layer(file, _read(root / file)) for file in (f"scales/{each}.yaml" for each in chain) if (root / file).exists()]
     everywhere: dict[str, set[str]] = {"runs": set(), "samplers": set()}
+    order = ["params.yaml", *(f"params.{each}.yaml" for each in chain)]
     for files in _papers(root):
         for layer in files:
             for section, names in everywhere.items():
                 names |= set(layer.raw.get(section) or {})
-            if layer.file.endswith(("/params.yaml", f"/params.{scale}.yaml")):
-                layers.append(layer)
+        ours = {Path(layer.file).name: layer for layer in files}
+        layers += [ours[name] for name in order if name in ours]
     return Files(scale, layers, everywhere)
 
 

@@ -50,7 +50,9 @@ class Workflow(ResultFiles):
         return {"archive": [found.path]} if found.url else {}
 
     def checkpoint_inputs(self, name: str) -> Files:
-        """The file of a checkpoint's weights, and the config beside it in a diffusers folder."""
+        """The file of a checkpoint's weights, and the config beside it in a diffusers folder; none that its user fetches by hand."""
+        if self.params.checkpoints[name].by_hand:
+            return {}
         weights, *config = self.checkpoint_parts(name)
         return {"weights": [weights]} | ({"config": config} if config else {})
 

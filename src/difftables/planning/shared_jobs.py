@@ -124,9 +124,29 @@ class SharedJobs(JobSpecs):
                 found.setdefault(self.drawn_row(row["run"], row["sampler"]), set()).update(row["steps"])
         return {row: sorted(steps) for row, steps in found.items()}
 
+    def drawn_sizes(self, run: str, sampler: str) -> list[int]:
+        """Numbers of samples a seed that any table asks of a run and a sampler, or of those that they stand for."""
+        return self._drawn_sizes.get(self.drawn_row(run, sampler), [])
+
+    @cached_property
+    def _drawn_sizes(self) -> dict[Drawn, list[int]]:
+        found = dict[Drawn, set[int]]()
+        for row in self.bound_rows():
+            if "sampler" in row:
+                n = row["n"] or getattr(self.params.evaluation, self.medium(row["run"])).n
+                found.setdefault(self.drawn_row(row["run"], row["sampler"]), set()).add(n)
+        return {row: sorted(sizes) for row, sizes in found.items()}
+
     def sample_spec(self, run: str, sampler: str) -> specs.SampleSpec:
-        """Of rule sample, with the step counts of all rows that it serves."""
-        return super().sample_spec(run, sampler).model_copy(update={"steps": self.drawn_steps(run, sampler)})
+        """Of rule sample, with the step counts of all rows that it serves, and the largest n of their tables."""
+        found, sizes = super().sample_spec(run, sampler), self.drawn_sizes(run, sampler)
+        return found.model_copy(update={"steps": self.drawn_steps(run, sampler)} | ({"n": sizes[-1]} if sizes else {}))
+
+    def measure_spec(self, run: str, seed: str, sampler: str) -> specs.MeasureSpec:
+        """Of rule measure, with each n of the tables that read its record."""
+        found, sizes = super().measure_spec(run, seed, sampler), self.drawn_sizes(run, sampler)
+        own = found.evaluation.model_copy(update={"n": sizes[-1], "smaller": sizes[:-1]}) if sizes else found.evaluation
+        return found.model_copy(update={"evaluation": own})
 
     def search_spec(self, run: str, sampler: str) -> specs.SearchSpec:
         """Of rule search, with the step counts of all rows that it serves."""
@@ -139,9 +159,10 @@ class SharedJobs(JobSpecs):
         return super().likelihood_spec(run, seed).model_copy(update={"steps": sorted(steps)})
 
     def table_spec(self, paper: str, table: str) -> specs.TableSpec:
-        """Of rule table: a row whose records bear other names than its own says which."""
-        found = super().table_spec(paper, table)
-        return found.model_copy(update={"rows": [row | self.names_of_records(row) for row in found.rows]})
+        """Of rule table: a row whose records bear other names than its own says which; n and notes of this scale."""
+        found, bound = super().table_spec(paper, table), self.params.tables[paper][table]
+        own: dict[str, Any] = {"rows": [row | self.names_of_records(row) for row in found.rows], "n": bound.n or found.n}
+        return found.model_copy(update=own | {"layout": found.layout | {"foot": [*found.layout["foot"], *bound.foot]}})
 
     def names_of_records(self, row: dict[str, Any]) -> dict[str, Any]:
         """`recorded`: the run, and maybe the sampler, in the records of a row; nothing where they are its own."""

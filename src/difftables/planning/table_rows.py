@@ -11,7 +11,7 @@ from difftables.config import fit
 from difftables.config.sampling import PathSolver, Sampler
 from difftables.diffusion import timesteps
 from difftables.metrics import catalogue
-from difftables.papers.folder import Paper, read_paper
+from difftables.papers.folder import Paper, at_scale, read_paper
 from difftables.planning.params import Loaded
 from difftables.search.methods import METHODS
 
@@ -28,7 +28,9 @@ class TableRows:
     def __init__(self, params: Loaded) -> None:
         self.params = params
         self.papers = {paper: read_paper(paper) for paper in params.tables}
-        self.layouts = {name: paper.layouts for name, paper in self.papers.items()}
+        self.layouts = {
+            name: {table: at_scale(layout, params.scale) for table, layout in paper.layouts.items()} for name, paper in self.papers.items()
+        }
         try:
             self._check()
         except ConfigError as error:
@@ -41,6 +43,7 @@ class TableRows:
             self._check_names(each)
         for run, _, sampler in self.sampled_rows():
             fit.check_estimate(params, run, sampler)
+            fit.check_process(params, run, sampler)
             self._check_row(run, sampler)
         for run in dict.fromkeys(row[0] for row in self.sampled_rows()):
             fit.check_measured(params, run)
@@ -112,8 +115,8 @@ class TableRows:
             run = bound.run
             if run is not None and "run" in line:
                 named = full(line["run"], paper)
-                named = bound.runs.get(named, named)
-                run = named if named in self.params.runs else None
+                played = bound.runs.get(named, named)
+                run = played if played in self.params.runs else None
             if {row.get("sampler"), row.get("adjusted")} & self.params.left_out:
                 run = None
             found.append(row | {"part": line.get("run"), "run": run, "steps": self._row_steps(row, run, bound.steps)})
@@ -151,7 +154,7 @@ class TableRows:
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:
         return [
-            row | {"kind": self.layouts[paper][name]["kind"], "asked": table.steps}
+            row | {"kind": self.layouts[paper][name]["kind"], "asked": table.steps, "n": table.n}
             for paper, tables in self.params.tables.items() for name, table in tables.items()
             for row in self.rows(paper, name) if row["run"]
         ]  # fmt: skip

@@ -38,7 +38,7 @@ def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
     chosen = {"/".join(path.parts[-3:-1]): path for path in inputs.get("levels", [])}
     curves = dict(zip(trained, inputs.get("curves", []), strict=False))
     return Sources(
-        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), _records(spec, inputs.get("records", [])),
+        spec, ReportedNumbers(next(iter(inputs.get("reported", [])), None)), _of_size(spec, _records(spec, inputs.get("records", []))),
         dict(zip(drawn, inputs.get("samples", []), strict=False)),
         next((read_json(path) for path in inputs.get("floor", [])), None), next(iter(inputs.get("data", [])), None),
         next(iter(inputs.get("audio", [])), None), _records(spec, inputs.get("likelihood", [])), curves,
@@ -59,6 +59,13 @@ def _records(spec: dict[str, Any], paths: list[Path]) -> list[Any]:
                 own = {"run": row["run"], "sampler": row["sampler"] if drawn else None}
                 others[place, own["run"], own["sampler"] or ""] = record | {"shared": shared | own}
     return [*found, *others.values()]
+
+
+def _of_size(spec: dict[str, Any], records: list[Any]) -> list[Any]:
+    """Records of samples with only the entries of the table's n: another table may measure more or fewer samples of the same row."""
+    if "records" not in INPUTS_OF_KIND[spec["layout"]["kind"]]:
+        return records
+    return [record | {"records": [entry for entry in record["records"] if entry["n"] == spec["n"]]} for record in records]
 
 
 def _record(path: Path) -> Any:

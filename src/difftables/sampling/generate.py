@@ -23,12 +23,17 @@ class Generated:
     """Samples, their cost and the levels they passed through."""
 
     x: Tensor  # [K, ...], on the CPU, as `keep` made it
-    nfe: float  # measured network calls of one chain
+    calls: list[int]  # measured network calls of a chain, by batch
     evaluations: int  # network calls times samples
     seconds: float
     levels: list[Tensor] = field(default_factory=list)  # alpha_bar of each network call, [K]
     visited: list[Tensor] = field(default_factory=list)  # alpha_bar at the start of each step, [K]
-    v_outside: float | None = None  # share of v outside [0, 1]; None for a net without variance channels
+    outside: list[Tensor] = field(default_factory=list)  # shares of v outside [0, 1]; none for a net without variance channels
+
+    @property
+    def nfe(self) -> float:
+        """Measured network calls of one chain."""
+        return mean_calls(self.calls)
 
 
 class RecordedAdapt:
@@ -65,25 +70,28 @@ def generate_samples(
     keys: Sequence[tuple[int | str, ...]], shape: tuple[int, ...], schedule: Level, *, solve: Solve, denoise: Denoiser,
     corrupt: Callable[[Tensor, Level], Tensor], prior: Callable[[Randn, Tensor, Level], Tensor],
     adapt: Callable[..., list[Level]] | None, batch: int, device: torch.device, cond: Tensor | None = None, start: Level | None = None,
-    world: World = ALONE, keep: Callable[[Tensor], Tensor] = Tensor.cpu,
+    world: World = ALONE, keep: Callable[[Tensor], Tensor] = Tensor.cpu, span: range | None = None,
+    noise: Callable[[Sequence[tuple[int | str, ...]]], Randn] = SampleNoise,
 ) -> Generated:  # fmt: skip
     """One sample of `shape` per key, `batch` at a time.
 
     Args: keys: of the noise stream of each sample, e.g. ("sample", seed, index); schedule: N + 1 levels; solve: of `solvers.bind`;
         cond: condition of the net and of `adapt`, [K, ...]; start: the level that sampling starts at, if not the noisiest of the
         schedule; world: processes that take whole batches in turn, so that no bit depends on their number; each receives all samples;
-        keep: what a batch is stored as, on the CPU: all samples in float32 may not fit.
-    Returns: nfe is the mean over batches, whose samples share their steps where a solver chooses its steps.
+        keep: what a batch is stored as, on the CPU: all samples in float32 may not fit; span: of the keys, where only some are drawn;
+        it begins and ends between batches, so that no bit depends on it; noise: from the keys of a batch to the source of all its noise,
+        the start among it; `GivenNoise(...)` injects noise that was drawn elsewhere.
     Raises: FloatingPointError where `keep` does, with the index of the batch's first sample.
     """
     began, batches = time.perf_counter(), []
     schedule, start = schedule.to(device), None if start is None else start.to(device)
-    firsts = range(0, len(keys), batch)
+    span = range(len(keys)) if span is None else span
+    firsts = range(span.start, span.stop, batch)
     for first in firsts[world.rank :: world.size]:
         counted, recorded = Counted(denoise), RecordedAdapt(adapt, schedule)
-        randn = SampleNoise(keys[first : first + batch])
+        randn = noise(keys[first : first + batch])
         batch_cond = None if cond is None else cond[first : first + batch].to(device)
-        count = len(randn.streams)
+        count = len(keys[first : first + batch])
         x = generate_batch(
             randn, count, shape, schedule, solve=solve, denoise=counted, corrupt=corrupt, prior=prior,
             adapt=None if adapt is None else recorded, device=device, cond=batch_cond, start=start,
@@ -96,8 +104,11 @@ def generate_samples(
         batches.append((kept, used, visited, counted.calls, counted.evaluations, [share.cpu() for share in counted.outside]))
     parts, used_levels, step_levels, calls, evaluations, outside = zip(*world.gather_in_order(batches, len(firsts)), strict=True)
     joined, steps = ([torch.cat(step) for step in zip(*each, strict=False)] for each in (used_levels, step_levels))
-    mean = sum_in_order(calls) / len(calls)
-    nfe = int(mean) if mean == int(mean) else mean
     shares = [share for shares in outside for share in shares]
-    v_outside = torch.stack(shares).mean().item() if shares else None
-    return Generated(torch.cat(parts), nfe, sum(evaluations), time.perf_counter() - began, joined, steps, v_outside)
+    return Generated(torch.cat(parts), list(calls), sum(evaluations), time.perf_counter() - began, joined, steps, shares)
+
+
+def mean_calls(calls: Sequence[int]) -> float:
+    """NFE: the mean over batches, whose samples share their steps where a solver chooses its steps."""
+    mean = sum_in_order(calls) / len(calls)
+    return int(mean) if mean == int(mean) else mean

@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from difftables.common.parallel import World, join
 from difftables.common.seeds import SampleNoise
 from difftables.config.run_spec import RunSpec
-from difftables.config.sampling import Sampling
+from difftables.config.sampling import PathSolver, Sampling
 from difftables.data import datasets
 from difftables.data.image_set import ImageSet
 from difftables.data.speech_set import SpeechSet
 from difftables.diffusion.corruptions import CORRUPTIONS, Corruption
 from difftables.diffusion.denoiser import Denoiser, clipped, run_denoiser, switched
 from difftables.diffusion.level import Level
-from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs
+from difftables.diffusion.linear_process import SONG, rates_of
+from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs, Randn
 from difftables.diffusion.training_schedules import training_schedule
 from difftables.estimation.adjustment import Adjust, make_adjustment
 from difftables.estimation.level_sources import ESTIMATES
@@ -36,7 +37,8 @@ class LoadedRun:
     """A trained run, ready to generate samples.
 
     Args: medium: its data set; training: its training schedule; net, denoise: trained; batch: samples at once; files: by name, of the
-        estimator or of the data, for samplers that adapt their schedule; world: processes that share the batches.
+        estimator or of the data, for samplers that adapt their schedule; world: processes that share the batches; state: the folder
+        where a search keeps what a killed job goes on from, None to keep nothing.
     """
 
     spec: RunSpec
@@ -48,6 +50,7 @@ class LoadedRun:
     batch: int = 1
     files: Mapping[str, Path] = field(default_factory=dict)
     world: World = ALONE
+    state: Path | None = None
 
     @property
     def corrupt(self) -> Corruption:
@@ -81,19 +84,19 @@ class LoadedRun:
 
     def generate(
         self, keys: Keys, sampler: Sampling, steps: int, file: Path | None = None, *, part: str, repeats: int = 1,
-        keep: Callable[[Tensor], Tensor] = Tensor.cpu,
+        keep: Callable[[Tensor], Tensor] = Tensor.cpu, span: range | None = None, noise: Callable[[Keys], Randn] = SampleNoise,
     ) -> tuple[Generated, Adjust | None]:  # fmt: skip
         """One sample per key, and the adjustment with its counts; each process returns the samples and counts of all.
 
         Args: file: of schedules, where the sampler reads one; part: of the data, whose conditions the samples receive; repeats: how
-            often the conditions repeat, one after another; keep: of `generate_samples`.
+            often the conditions repeat, one after another; keep, span, noise: of `generate_samples`.
         """
         adapt = self.adjustment(sampler)
         shape, cond = self.medium.shape_and_condition(part, len(keys) // repeats)
         schedule = self.first_schedule(sampler, steps, file)
         generated = generate_samples(
             keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
-            batch=self.batch, world=self.world, keep=keep, **self._arguments(sampler, schedule),
+            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self._arguments(sampler, schedule),
         )  # fmt: skip
         if adapt is not None:
             counts = self.world.all_gather(torch.tensor([[adapt.evaluations, adapt.clips]]))
@@ -126,8 +129,10 @@ class LoadedRun:
 
     def _arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
         """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser."""
+        rates = rates_of(self.spec.schedule) if isinstance(sampler.solver, PathSolver) else SONG
         return {
-            "solve": bind(sampler.solver, self.training), "start": first_level(sampler.solver, schedule, self.training).to(self.device),
+            "solve": bind(sampler.solver, self.training, rates),
+            "start": first_level(sampler.solver, schedule, self.training, rates).to(self.device),
             "denoise": clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise,
             "corrupt": self.corrupt, "prior": self.prior, "device": self.device,
         }  # fmt: skip

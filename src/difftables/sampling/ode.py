@@ -14,6 +14,7 @@ from torch import Tensor
 from difftables.common.variants import Variants
 from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import PROCESSES, Level
+from difftables.diffusion.linear_process import SONG, LinearRates
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Path:
         return PROCESSES[self.process](torch.tensor([self.sigma(t)], dtype=torch.float64))
 
 
-def exploding(training: Level) -> Path:
+def exploding(training: Level, rates: LinearRates = SONG) -> Path:
     """sigma(t) = sigma_min (sigma_max / sigma_min)^t between the ends of a training schedule, alpha = 1, down to t = 1e-5.
 
     Source: Song et al. 2021 (score SDE), VE SDE.
@@ -53,11 +54,12 @@ def exploding(training: Level) -> Path:
     return Path("ve", 1e-5, sigma, slope, fading)
 
 
-def preserving(training: Level, beta_d: float = 19.9, beta_min: float = 0.1) -> Path:
+def preserving(training: Level, rates: LinearRates = SONG) -> Path:
     """sigma(t)^2 = exp(beta_d t^2 / 2 + beta_min t) - 1, alpha^2 = 1 / (1 + sigma^2), down to t = 1e-3.
 
     Source: Song et al. 2021 (score SDE), VP SDE, whose discrete form is the linear schedule of Ho et al. 2020.
     """
+    beta_d, beta_min = rates.beta_d, rates.beta_min
 
     def sigma(t: float) -> float:
         return math.sqrt(math.expm1(0.5 * beta_d * t**2 + beta_min * t))
@@ -106,6 +108,6 @@ def rk45(x: Tensor, path: Path, denoise: Denoiser, tolerance: float = 1e-5, limi
     return torch.as_tensor(solution.y[:, -1]).reshape(x.shape).to(x)
 
 
-PATHS: Variants[Callable[[Level], Path]] = {"exploding": exploding, "linear": preserving}
+PATHS: Variants[Callable[..., Path]] = {"exploding": exploding, "linear": preserving}
 # The process of each path; the plan compares it with that of the run's schedule.
 PROCESS: Variants[str] = {"exploding": "ve", "linear": "vp"}

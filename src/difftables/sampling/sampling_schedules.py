@@ -5,7 +5,7 @@ from pathlib import Path
 
 from difftables.common.variants import Variants
 from difftables.config.run import Adjustment
-from difftables.config.sampling import Sampling
+from difftables.config.sampling import PowerLaw, Sampling
 from difftables.diffusion import subschedules, timesteps
 from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.level import Level
@@ -32,9 +32,9 @@ def trailing(steps: int, training: Level, adjust: Adjustment | None) -> Level:
     return subschedules.at_timesteps(training, timesteps.trailing(len(training) - 1, steps))
 
 
-def power_law(steps: int, training: Level, adjust: Adjustment | None) -> Level:
-    """Evenly spaced in sigma^(1/7) between the ends of the training schedule: EDM's grid."""
-    return subschedules.power_law(training, steps)
+def power_law(steps: int, training: Level, adjust: Adjustment | None, grid: PowerLaw | None = None) -> Level:
+    """Evenly spaced in sigma^(1/rho) between the ends of the training schedule, or those of `grid`: EDM's grid, rho = 7."""
+    return subschedules.power_law(training, steps, **({} if grid is None else dict(grid)))
 
 
 def of_family(steps: int, training: Level, adjust: Adjustment) -> Level:
@@ -62,7 +62,8 @@ def first_schedule(sampler: Sampling, steps: int, training: Level, adjust: Adjus
     if sampler.sections:
         return subschedules.at_timesteps(training, timesteps.sections(len(training) - 1, sampler.sections))
     if sampler.schedule in SCHEDULES:
-        return SCHEDULES[sampler.schedule](steps, training, adjust)
+        further = {} if sampler.grid is None else {"grid": sampler.grid}
+        return SCHEDULES[sampler.schedule](steps, training, adjust, **further)
     path = file if file is not None else Path(sampler.schedule)
     by_steps = read_schedules(path)
     if steps not in by_steps:

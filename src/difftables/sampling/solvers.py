@@ -2,7 +2,8 @@
 
     (x, schedule, *, denoise, corrupt, randn, <further arguments>) -> x
 
-A solver whose model has `per_sample` takes `adapt`; one that reads the training schedule takes `training`. The history of a multistep
+A solver whose model has `per_sample` takes `adapt`; one that reads the training schedule takes `training`, one that reads the rates of
+its process in continuous time `rates`. The history of a multistep
 solver is a list inside its function: `descend` calls its step once per level, in order.
 """
 
@@ -18,6 +19,7 @@ from difftables.common.variants import Variants
 from difftables.config.sampling import AnySolver, Churn, PathSolver
 from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import Level, shape
+from difftables.diffusion.linear_process import SONG, LinearRates
 from difftables.sampling import ode
 from difftables.sampling.clocks import CLOCKS
 from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langevin_rate
@@ -53,9 +55,11 @@ def descend(
     return x
 
 
-def step_of(rule: str, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, noisy_end: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+def step_of(
+    rule: str, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, noisy_end: bool, eta: float | None = None
+) -> Callable[..., tuple[Tensor, Tensor]]:  # fmt: skip
     """The step of a rule of RULES, A' D + a eps + b n: mean and noised result; the last adds no noise unless `noisy_end`."""
-    function = RULES[rule]
+    function = RULES[rule] if eta is None else partial(RULES[rule], eta=eta)
     wants_v = "v" in signature(function).parameters
 
     def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
@@ -77,10 +81,10 @@ def add_noise(churn: Churn | None, randn: Randn, schedule: Levels) -> Before | N
 
 def walk(
     x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, rule: str, noisy_end: bool, churn: Churn | None,
-    adapt: Adapt | None = None,
+    eta: float | None = None, adapt: Adapt | None = None,
 ) -> Tensor:  # fmt: skip
-    """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn: of config.sampling.Walk; adapt: of `descend`."""
-    step = step_of(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=noisy_end)
+    """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn, eta: of config.sampling.Walk; adapt: of `descend`."""
+    step = step_of(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=noisy_end, eta=eta)
     return descend(x, schedule, step, before=add_noise(churn, randn, schedule), adapt=adapt)
 
 
@@ -149,10 +153,11 @@ def predictor_corrector(
 
 
 def rk45(
-    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, training: Level, path: str, tolerance: float,
+    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, training: Level, rates: LinearRates, path: str,
+    tolerance: float,
 ) -> Tensor:  # fmt: skip
     """`ode.rk45` down a path in continuous time, [B, ...]; it visits no level of the schedule."""
-    return ode.rk45(x, ode.PATHS[path](training), denoise, tolerance)
+    return ode.rk45(x, ode.PATHS[path](training, rates), denoise, tolerance)
 
 
 SOLVERS: Variants[Solve] = {
@@ -160,10 +165,10 @@ SOLVERS: Variants[Solve] = {
 }  # fmt: skip
 
 
-def bind(solver: AnySolver, training: Level | None = None) -> Solve:
+def bind(solver: AnySolver, training: Level | None = None, rates: LinearRates = SONG) -> Solve:
     """A solver with its further arguments bound: (x, schedule, *, denoise, corrupt, randn, maybe adapt) to x.
 
-    Args: training: the training schedule, for the solvers that read it.
+    Args: training: the training schedule, rates: of its process in continuous time, for the solvers that read them.
     Raises: ValueError for one of those without it.
     """
     function = SOLVERS[solver.kind]
@@ -172,11 +177,13 @@ def bind(solver: AnySolver, training: Level | None = None) -> Solve:
         if training is None:
             raise ValueError(f"solver {solver.kind} reads the training schedule, and none was passed; pass `training` to bind")
         further["training"] = training
+    if "rates" in signature(function).parameters:
+        further["rates"] = rates
     return partial(function, **further)
 
 
-def first_level(solver: AnySolver, schedule: Levels, training: Level) -> Level:
+def first_level(solver: AnySolver, schedule: Levels, training: Level, rates: LinearRates = SONG) -> Level:
     """The level that sampling starts at: the noisiest of the schedule, or t = 1 of a solver that follows a path in its place."""
     if isinstance(solver, PathSolver):
-        return ode.PATHS[solver.path](training).at(1.0)
+        return ode.PATHS[solver.path](training, rates).at(1.0)
     return schedule[0]

@@ -46,7 +46,8 @@ def searched(
         # A schedule that diverges loses; it does not stop the search.
         return score(run.medium.stored(x)) if torch.isfinite(x).all() else float("inf")
 
-    best = grids.grid_search(candidates, generate, score_of, count, batch, calls)
+    kept = grids.KeptScores(run.state / "scores.jsonl") if run.state else None
+    best = grids.grid_search(candidates, generate, score_of, count, batch, calls, kept)
     if not best.score < float("inf"):
         raise ValueError(f"all {len(candidates)} candidates of {steps} steps diverge; lower search.*.decades")
     finite = sorted(value for value in best.scores if value < float("inf"))

@@ -1,9 +1,12 @@
 """Grids of candidate schedules, the search through them, and the mean of adjusted schedules."""
 
 import itertools
+import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -71,6 +74,33 @@ class Best:
     seconds: float
 
 
+@dataclass(frozen=True)
+class KeptScores:
+    """The scores of a search so far, a line for the candidates of a batch.  Args: file: as JSON lines; a killed job leaves it."""
+
+    file: Path
+
+    def read(self) -> tuple[list[float], float]:
+        """All whole lines, and the seconds behind them; what follows a torn line is cut off."""
+        scores, seconds, whole = list[float](), 0.0, 0
+        if not self.file.is_file():
+            return scores, seconds
+        for line in self.file.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            found = json.loads(line)
+            scores += found["scores"]
+            seconds, whole = found["seconds"], whole + len(line)
+        os.truncate(self.file, whole)
+        return scores, seconds
+
+    def add(self, scores: list[float], seconds: float) -> None:
+        """Keep the scores of one batch.  Args: seconds: of the search so far."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.file, "a") as file:
+            file.write(json.dumps({"scores": scores, "seconds": seconds}) + "\n")
+
+
 def grid_search(
     candidates: Tensor,
     generate: Callable[[list[Level], int], Tensor],
@@ -78,6 +108,7 @@ def grid_search(
     samples: int,
     batch: int,
     calls: int,
+    kept: KeptScores | None = None,
 ) -> Best:
     """The candidate with the lowest score, each scored on the same noise.
 
@@ -86,17 +117,24 @@ def grid_search(
         generate: levels (steps + 1 of [C samples]) and C to samples, [C samples, ...], candidate by candidate, with the same
             noise for each; several candidates are one batch, since each sample has its level.
         score: samples of one candidate to a number, lower is better.
-        samples: of a candidate; batch: samples at once; calls: of the network in a chain.
+        samples: of a candidate; batch: samples at once; calls: of the network in a chain; kept: the scores of a killed search, which
+            goes on after them.
     """
-    began, scores = time.perf_counter(), list[float]()
+    began = time.perf_counter()
     chunk = max(1, batch // samples)
-    for part in candidates.split(chunk):
+    scores, before = kept.read() if kept else ([], 0.0)
+    if scores:
+        print(f"resuming with {len(scores)} of {len(candidates)} candidates", flush=True)
+    for part in candidates[len(scores) :].split(chunk) if len(scores) < len(candidates) else ():
         schedules = [schedule_from_betas(betas) for betas in part]
         levels = [concatenate([schedule[i].expand(samples) for schedule in schedules]) for i in range(part.shape[1] + 1)]
-        scores += [score(x) for x in generate(levels, len(part)).split(samples)]
+        found = [score(x) for x in generate(levels, len(part)).split(samples)]
+        scores += found
+        if kept:
+            kept.add(found, before + time.perf_counter() - began)
     best = min(range(len(scores)), key=scores.__getitem__)
     evaluations = len(candidates) * samples * calls
-    return Best(candidates[best], scores[best], scores, evaluations, time.perf_counter() - began)
+    return Best(candidates[best], scores[best], scores, evaluations, before + time.perf_counter() - began)
 
 
 def mean_schedule(levels: list[Level]) -> Level:

@@ -34,7 +34,8 @@ def run_warm(arguments: list[str]) -> int | None:
             return None
         if not job:
             return None
-        passed = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        passed = [number for number in wanted if signal.getsignal(number) != signal.SIG_IGN]  # as nohup leaves them
         for number in passed:
             signal.signal(number, lambda received, _: _send(job, received))
         try:
