@@ -12,7 +12,6 @@ from difftables.common.errors import ConfigError
 from difftables.config.data import Images, Speech, samples_of
 from difftables.config.nets import Net
 from difftables.config.run import Run, Training
-from difftables.config.sampling import PathSolver
 
 if TYPE_CHECKING:
     from difftables.config.params_file import Params
@@ -80,7 +79,7 @@ def check_process(params: "Params", name: str, sampler: str) -> None:
     run, row = params.runs[name], params.samplers[sampler]
     schedule = params.schedules[run.schedule]
     ends = schedule.model_extra or {}
-    in_time = run.conditioning == "continuous_time" or isinstance(row.solver, PathSolver)
+    in_time = run.conditioning == "continuous_time" or row.solver.process == "vp"
     if in_time and schedule.family == "linear" and ends["last"] <= ends["first"]:
         raise ConfigError(
             f"schedules.{run.schedule} has first = {ends['first']:g} and last = {ends['last']:g}, but run {name!r} or sampler {sampler!r} "

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from difftables.common.variants import Variants
+from difftables.diffusion.linear_process import SONG, LinearRates
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Clock:
     fading: Callable[[Tensor], Tensor]  # d log alpha / dt
 
 
-def sigma_squared() -> Clock:
+def sigma_squared(rates: LinearRates = SONG) -> Clock:
     """t = sigma^2 with alpha = 1.
 
     Source: Karras et al. 2022 (EDM), Table 1, column VE, after Song et al. 2021 (score SDE).
@@ -29,7 +30,7 @@ def sigma_squared() -> Clock:
     return Clock(torch.square, lambda sigma: 0.5 / sigma, torch.zeros_like)
 
 
-def preserving(beta_d: float = 19.9, beta_min: float = 0.1) -> Clock:
+def preserving(rates: LinearRates = SONG) -> Clock:
     """t with sigma^2 = exp(beta_d t^2 / 2 + beta_min t) - 1, alpha^2 = 1 / (1 + sigma^2).
 
     t = (rate - beta_min) / beta_d,  rate = sqrt(beta_min^2 + 2 beta_d log(1 + sigma^2)),
@@ -37,6 +38,7 @@ def preserving(beta_d: float = 19.9, beta_min: float = 0.1) -> Clock:
 
     Source: Karras et al. 2022 (EDM), Table 1, column VP, after Song et al. 2021 (score SDE).
     """
+    beta_d, beta_min = rates.beta_d, rates.beta_min
 
     def rate(sigma: Tensor) -> Tensor:
         return (beta_min**2 + 2 * beta_d * torch.log1p(sigma**2)).sqrt()
@@ -47,6 +49,6 @@ def preserving(beta_d: float = 19.9, beta_min: float = 0.1) -> Clock:
     )  # fmt: skip
 
 
-CLOCKS: Variants[Callable[[], Clock]] = {"sigma-squared": sigma_squared, "linear": preserving}
+CLOCKS: Variants[Callable[..., Clock]] = {"sigma-squared": sigma_squared, "linear": preserving}
 # The process of each clock; the plan compares it with that of the run's schedule.
 PROCESS: Variants[str] = {"sigma-squared": "ve", "linear": "vp"}

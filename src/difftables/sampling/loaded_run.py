@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from difftables.common.parallel import World, join
 from difftables.common.seeds import SampleNoise
 from difftables.config.run_spec import RunSpec
-from difftables.config.sampling import PathSolver, Sampling
+from difftables.config.sampling import Sampling
 from difftables.data import datasets
 from difftables.data.image_set import ImageSet
 from difftables.data.speech_set import SpeechSet
@@ -129,7 +129,7 @@ class LoadedRun:
 
     def _arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
         """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser."""
-        rates = rates_of(self.spec.schedule) if isinstance(sampler.solver, PathSolver) else SONG
+        rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
         return {
             "solve": bind(sampler.solver, self.training, rates),
             "start": first_level(sampler.solver, schedule, self.training, rates).to(self.device),

@@ -118,7 +118,8 @@ def heun(
 
 
 def in_time(
-    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, clock: str, order: int, adapt: Adapt | None = None,
+    x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, clock: str, order: int,
+    rates: LinearRates = SONG, adapt: Adapt | None = None,
 ) -> Tensor:  # fmt: skip
     """Euler's method (order 1) or Heun's (order 2) in the time of a clock, [B, ...]; the step to a clean level is Euler's.
 
@@ -126,7 +127,7 @@ def in_time(
 
     Source: Karras et al. 2022 (EDM), Eq. 4 and Algorithm 1; order 1 with alpha = 1 and t = sigma^2 is rule `flow`.
     """
-    time = CLOCKS[clock]()
+    time = CLOCKS[clock](rates)
 
     def velocity(x: Tensor, level: Level) -> Tensor:
         noise = (x - corrupt(split_variance(denoise(x, level))[0], level)) / level.like(x).std
