@@ -9,7 +9,27 @@ from checkouts import is_whole
 
 TABLES = "results/smoke/tables"
 STORE = "results/smoke/store"
-NAMES = ("T1", "T2", "T3", "T4", "A-T5", "A-D", "F2", "F3", "F5", "F6", "F7", "F8", "F10", "F11", "solvers", "few-step-NLL")
+NAMES = (
+    "T1",
+    "T2",
+    "T3",
+    "T4",
+    "A-T5",
+    "A-D",
+    "F2",
+    "F3",
+    "F4",
+    "F5",
+    "F6",
+    "F7",
+    "F7-course",
+    "F8",
+    "F9",
+    "F10",
+    "F11",
+    "solvers",
+    "few-step-NLL",
+)
 
 
 def cells(checkout, table):

@@ -7,7 +7,10 @@ import pytest
 from checkouts import is_whole
 
 TABLES = "results/smoke/tables"
-NAMES = {"stable_target_field": ("T1", "CelebA-64", "F2", "F3", "F4", "F5", "few-steps"), "edm": ("T2", "A-T3", "A-T4")}
+NAMES = {
+    "stable_target_field": ("T1", "CelebA-64", "F2", "F3", "F3-Gaussians", "F4", "F5", "few-steps"),
+    "edm": ("T2", "A-T3", "F2", "F5", "A-T4"),
+}
 
 
 def cells(checkout, paper, table):

@@ -14,6 +14,7 @@ from difftables.planning import params, plan
 from difftables.report.kinds import KINDS
 from difftables.report.kinds.compute import power_law
 from difftables.report.kinds.gradients import noise
+from difftables.report.printing import latex
 from difftables.report.sources import Sources
 from difftables.sampling.sampling_schedules import first_schedule
 from difftables.studies.target_phases import by_references, sigmas
@@ -90,6 +91,14 @@ def test_a_sweep_that_nothing_runs_has_no_picture():
     layout, rows = {"kind": "sweep", "axis": "amount"}, [row("a", "x0", run=None, at=0), row("b", "x", run=None)]
     assert KINDS["sweep"](sources(layout, rows)).draw is None
     assert not has_picture(layout, None, rows)
+
+
+@pytest.mark.parametrize("kind", ["sweep", "gradient-course"])
+def test_a_table_without_columns_has_as_many_cells_as_heads(kind):
+    rows = [row("a", "x", run=None), row("b", "x", run=None)]
+    grid = KINDS[kind](sources({"kind": kind, "axis": "amount"}, rows, run=None)).grid
+    assert {1 + len(cells) for _, cells, _ in grid.lines} == {len(grid.head)} == {2}
+    assert latex(grid, "tab:x").count("&") == 3
 
 
 def test_the_numbers_of_shipped_sweeps_are_those_of_their_samplers(monkeypatch):

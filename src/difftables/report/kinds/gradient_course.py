@@ -26,7 +26,7 @@ def gradient_course(sources: Sources) -> Rendered:
     for line, by_step in found.items():
         name = labels[line] if by_step else f"{labels[line]} (not run)"
         cells += [by_step[step] for step in sorted(by_step)]
-        shown = [by_step.get(step) for step in steps]
+        shown = [by_step.get(step) for step in steps] or [None]
         lines.append((name, [cell if cell is None or cell.value is not None else "lost in the noise" for cell in shown], "own"))
         points = [(float(step), cell.value, 0.0) for step, cell in sorted(by_step.items()) if cell.value is not None]
         curves |= {name: points} if points else {}
@@ -34,7 +34,12 @@ def gradient_course(sources: Sources) -> Rendered:
     if sources.records:
         shared = sources.records[0]["shared"]
         notes.append(f"Columns: training steps. {shared['batches']} batches of {shared['batch']} samples at each net.")
-    grid = Grid(spec["layout"]["title"], ["", *map(str, steps)], lines, [*notes, *net_notes(sources), *spec["layout"]["foot"]])
+    grid = Grid(
+        spec["layout"]["title"],
+        ["", *(map(str, steps) if steps else ["training steps"])],
+        lines,
+        [*notes, *net_notes(sources), *spec["layout"]["foot"]],
+    )
     draw = partial(draw_progress, curves, METRICS["noise-scale"].short, None)
     return Rendered(cells, grid, draw if sources.records else None)
 

@@ -28,12 +28,12 @@ def sweep(sources: Sources) -> Rendered:
     for line, by_number in found.items():
         name = labels[line] if by_number else f"{labels[line]} (not run)"
         cells += [by_number[number] for number in sorted(by_number)]
-        lines.append((name, [by_number.get(number) for number in numbers], "own"))
+        lines.append((name, [by_number.get(number) for number in numbers] or [None], "own"))
         points = [(number, cell.value, cell.sd or 0.0) for number, cell in sorted(by_number.items()) if cell.value is not None]
         curves |= {name: points} if points else {}
     more, quoted = quoted_numbers(sources)
     foot = [f"Columns: {layout['axis']}.", *measured_notes(sources), *net_notes(sources), *layout["foot"], *quoted]
-    grid = Grid(layout["title"], ["", *(f"{number:g}" for number in numbers)], lines, foot)
+    grid = Grid(layout["title"], ["", *([f"{number:g}" for number in numbers] or [layout["axis"]])], lines, foot)
     floor = mean_sd(sources.floor["values"])[0] if sources.floor else None
     draw = partial(draw_sweep, curves, layout["axis"], frechet_name(**spec["metric"]), floor) if curves else None
     return Rendered(cells + more, grid, draw)
