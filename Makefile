@@ -1,6 +1,6 @@
 # make tables   set up .venv and make all tables of the scale in params.yaml
-# make test     set up .venv and run all checks, in eight minutes on two cores; what CI runs
-# make verify   make scale smoke twice, on one core and on two, and compare: fourteen minutes, nothing left behind
+# make test     set up .venv and run all checks; what CI runs
+# make verify   make scale smoke twice, on one core and on two, and compare; nothing left behind
 # make kills    make scale smoke undisturbed, killed twenty times on one core and forty times on two, and compare; nothing left behind
 # make bench    measure this code beside the field's and write results/bench/README.md; five minutes on one idle core
 # make lock     write requirements.lock and tests/moto.lock for what pyproject.toml declares; LOCK=--upgrade takes the newest versions
