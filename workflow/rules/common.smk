@@ -91,7 +91,7 @@ def tell_hours():
     for job in needed:
         if job.rule.name in ("table", "plain_table"):
             behind = [each for each in workflow.dag.bfs(workflow.dag.dependencies, job) if each in known]
-            tables["/".join(job.wildcards_dict[name] for name in ("paper", "table"))] = told(behind)
+            tables["{paper}/{table}".format_map(job.wildcards_dict)] = told(behind)
     if needed:
         print(f"\n{hours.table(plan, told(needed), tables=dict(sorted(tables.items())))}", file=sys.stderr)
 
