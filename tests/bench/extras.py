@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.harness import Row, Sizes, Timer, compared, interleaved
 from bench.subjects import digits, voice
-from difftables.config.sampling import Walk
+from difftables.config.solvers import Walk
 from difftables.data.mel import mel_filters
 from difftables.diffusion import operator_levels, subschedules, timesteps, training_schedules
 from difftables.diffusion.beta_families import refit

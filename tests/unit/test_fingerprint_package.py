@@ -176,6 +176,7 @@ def test_a_new_key_with_a_default_re_runs_nothing(codes):
         "difftables.config.run",
         "difftables.config.data",
         "difftables.config.sampling",
+        "difftables.config.solvers",
         "difftables.config.job_specs",
         "difftables.config.run_spec",
     ):

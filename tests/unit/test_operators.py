@@ -5,7 +5,8 @@ import torch
 from job_files import RUN
 
 from difftables.config.run_spec import RunSpec
-from difftables.config.sampling import Sampling, Walk
+from difftables.config.sampling import Sampling
+from difftables.config.solvers import Walk
 from difftables.diffusion.corruptions import CORRUPTIONS, check_corruption, mask_gain
 from difftables.diffusion.level import Level
 from difftables.sampling.loaded_run import LoadedRun

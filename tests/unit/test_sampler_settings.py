@@ -10,7 +10,8 @@ from test_solvers import loaded, sampling
 from difftables.common.errors import ConfigError
 from difftables.common.seeds import GivenNoise, SampleNoise
 from difftables.config.run import Schedule
-from difftables.config.sampling import Sampler, Walk
+from difftables.config.sampling import Sampler
+from difftables.config.solvers import Walk
 from difftables.diffusion.denoiser import CONDITIONINGS, vp_time
 from difftables.diffusion.linear_process import SONG, LinearRates, rates_of
 from difftables.diffusion.subschedules import power_law

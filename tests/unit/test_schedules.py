@@ -136,7 +136,8 @@ def test_cosine_rates_against_diffusers(steps):
 
 def test_section_counts_stand_in_place_of_a_samplers_schedule():
     """Sections 2 and 3 of T = 10: timesteps 0, 4 and 5, 7, 9."""
-    from difftables.config.sampling import Sampling, Walk
+    from difftables.config.sampling import Sampling
+    from difftables.config.solvers import Walk
     from difftables.sampling.sampling_schedules import first_schedule
 
     training = training_schedules.cosine(10)

@@ -9,7 +9,8 @@ from job_files import RUN
 
 from difftables.common import registry
 from difftables.config.run_spec import RunSpec
-from difftables.config.sampling import MODELS, Sampling, Solver
+from difftables.config.sampling import Sampling
+from difftables.config.solvers import MODELS, Solver
 from difftables.diffusion import subschedules, training_schedules
 from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.corruptions import scale

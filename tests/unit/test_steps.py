@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from difftables.config.sampling import Walk
+from difftables.config.solvers import Walk
 from difftables.data.image_files import to_uint8
 from difftables.diffusion import subschedules
 from difftables.diffusion.beta_families import fitted

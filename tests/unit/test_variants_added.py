@@ -86,8 +86,8 @@ print(json.dumps([draw({"kind": "adams", "weight": w}) for w in (1e-9, 0.5)] + [
 
 def test_a_sampler_with_history_is_a_function_and_a_model(copy, before):
     copy.add("sampling/solvers.py", "SOLVERS", "adams", "adams", ADAMS)
-    copy.add("config/sampling.py", "MODELS", "adams", "Adams", MODEL)
-    assert copy.touched("src") == {"src/difftables/sampling/solvers.py", "src/difftables/config/sampling.py"}
+    copy.add("config/solvers.py", "MODELS", "adams", "Adams", MODEL)
+    assert copy.touched("src") == {"src/difftables/sampling/solvers.py", "src/difftables/config/solvers.py"}
     assert not new_jobs(copy, before)
     row(copy, solver={"kind": "adams"})
     assert new_jobs(copy, before, TABLE) == {"sample": 1, "measure": 1}

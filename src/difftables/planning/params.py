@@ -8,7 +8,7 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 from difftables.common.errors import ConfigError, nearest
 from difftables.config.data import Images, Speech
 from difftables.config.params_file import Params
-from difftables.config.sampling import MODELS
+from difftables.config.solvers import MODELS
 from difftables.planning.params_files import NAMED, Files, read_files
 
 MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}

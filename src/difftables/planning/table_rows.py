@@ -8,7 +8,8 @@ from difftables.common import registry
 from difftables.common.errors import ConfigError, nearest
 from difftables.common.names import full, local, paper_of
 from difftables.config import fit
-from difftables.config.sampling import PathSolver, Sampler
+from difftables.config.sampling import Sampler
+from difftables.config.solvers import PathSolver
 from difftables.diffusion import timesteps
 from difftables.metrics import catalogue
 from difftables.papers.folder import Paper, at_scale, read_paper

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from difftables.common.variants import Variants
-from difftables.config.sampling import AnySolver, Churn, PathSolver
+from difftables.config.solvers import AnySolver, Churn, PathSolver
 from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import Level, shape
 from difftables.diffusion.linear_process import SONG, LinearRates
@@ -83,7 +83,7 @@ def walk(
     x: Tensor, schedule: Levels, *, denoise: Denoiser, corrupt: Corrupt, randn: Randn, rule: str, noisy_end: bool, churn: Churn | None,
     eta: float | None = None, adapt: Adapt | None = None,
 ) -> Tensor:  # fmt: skip
-    """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn, eta: of config.sampling.Walk; adapt: of `descend`."""
+    """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn, eta: of config.solvers.Walk; adapt: of `descend`."""
     step = step_of(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=noisy_end, eta=eta)
     return descend(x, schedule, step, before=add_noise(churn, randn, schedule), adapt=adapt)
 

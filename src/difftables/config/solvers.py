@@ -1,0 +1,179 @@
+"""Models of params.yaml: solvers. No torch in here.
+
+A solver is a model here, whose defaults are the only ones, and a function of the same kind in `sampling.solvers.SOLVERS`.
+"""
+
+from functools import reduce
+from operator import or_
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, GetPydanticSchema, PositiveFloat, model_validator
+
+from difftables.common import registry
+from difftables.common.variants import Variants
+from difftables.config.data import Frozen, OneOf
+
+RULE = Annotated[str, OneOf("sampling.rules.RULES")]
+
+
+class Churn(Frozen):
+    """Noise added before each step, of EDM's stochastic sampler."""
+
+    amount: PositiveFloat
+    lowest: Annotated[float, Field(ge=0)]
+    highest: PositiveFloat
+    noise: PositiveFloat
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> "Churn":
+        if not self.lowest < self.highest:
+            raise ValueError(f"has lowest = {self.lowest:g} and highest = {self.highest:g}; lowest has to be below highest")
+        return self
+
+
+class Solver(Frozen):
+    """Base of all solvers: what the plan asks of a solver, as each answers where it differs."""
+
+    kind: str
+    walks: ClassVar[bool] = True  # visits the levels of the schedule, one step each; else its cost is known only once it is done
+    operators: ClassVar[bool] = True  # goes through an operator; else it divides by alpha and is for noise only
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether the samples of a batch may be at different levels, as those of an adjusted schedule are."""
+        return True
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether the net must predict the variance."""
+        return False
+
+    @property
+    def process(self) -> str | None:
+        """The process that the solver is for, a key of level.PROCESSES; None for any."""
+        return None
+
+    def calls(self, steps: int) -> int | None:
+        """Network calls of a chain of so many steps; None where only a run tells."""
+        return steps
+
+
+class Walk(Solver):
+    """One network call and one step of a rule (a, b) per level."""
+
+    kind: Literal["walk"]
+    rule: RULE
+    noisy_end: bool = False  # whether the last step adds its noise as the others do
+    churn: Churn | None = None
+    eta: Annotated[float, Field(ge=0, le=1)] | None = None  # of a rule that takes it: 0 adds no noise, 1 that of the posterior
+
+    @model_validator(mode="after")
+    def _rule_takes_eta(self) -> "Walk":
+        if self.eta is not None and not registry.takes("sampling.rules.RULES", self.rule, "eta"):
+            taking = [name for name in registry.names("sampling.rules.RULES") if registry.takes("sampling.rules.RULES", name, "eta")]
+            raise ValueError(f"has eta, which rule {self.rule} does not take; leave it out, or use rule {' or '.join(taking)}")
+        return self
+
+    @property
+    def per_sample(self) -> bool:
+        """Without churn: its noise is drawn where the level of any sample asks for it, and would depend on the batch."""
+        return self.churn is None
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether the rule reads v."""
+        return registry.takes("sampling.rules.RULES", self.rule, "v")
+
+
+class Heun(Solver):
+    """DDIM steps corrected by the slope at their end, at the price of a second network call."""
+
+    kind: Literal["heun"]
+    churn: Churn | None = None
+    operators: ClassVar[bool] = False
+
+    @property
+    def per_sample(self) -> bool:
+        """As of `Walk`."""
+        return self.churn is None
+
+    def calls(self, steps: int) -> int | None:
+        """Two a step, but one for the last."""
+        return 2 * steps - 1
+
+
+class InTime(Solver):
+    """Euler's or Heun's method in the time of a process, at whatever levels."""
+
+    kind: Literal["in-time"]
+    clock: Annotated[str, OneOf("sampling.clocks.CLOCKS")]
+    order: Literal[1, 2]  # Euler, Heun
+    operators: ClassVar[bool] = False
+
+    @property
+    def process(self) -> str | None:
+        """That of its clock."""
+        return registry.text("sampling.clocks.PROCESS", self.clock)
+
+    def calls(self, steps: int) -> int | None:
+        """One a step, and of Heun's method another but for the last step."""
+        return steps if self.order == 1 else 2 * steps - 1
+
+
+class PredictorCorrector(Solver):
+    """A Langevin step before each step of a rule."""
+
+    kind: Literal["predictor-corrector"]
+    rule: RULE
+    snr: PositiveFloat  # of the Langevin step
+    operators: ClassVar[bool] = False
+
+    @property
+    def needs_variance(self) -> bool:
+        """Whether the rule reads v."""
+        return registry.takes("sampling.rules.RULES", self.rule, "v")
+
+    def calls(self, steps: int) -> int | None:
+        """Two a step."""
+        return 2 * steps
+
+
+class PathSolver(Solver):
+    """Base of solvers that follow a path in continuous time, whatever levels the schedule has."""
+
+    path: Annotated[str, OneOf("sampling.ode.PATHS")]
+    walks: ClassVar[bool] = False
+    operators: ClassVar[bool] = False
+
+    @property
+    def per_sample(self) -> bool:
+        """All samples of a batch are at one time."""
+        return False
+
+    @property
+    def process(self) -> str | None:
+        """That of its path."""
+        return registry.text("sampling.ode.PROCESS", self.path)
+
+    def calls(self, steps: int) -> int | None:
+        """As many as the tolerance takes."""
+        return None
+
+
+class Rk45(PathSolver):
+    """The probability flow by SciPy's adaptive Runge-Kutta."""
+
+    kind: Literal["rk45"]
+    tolerance: PositiveFloat = 1e-5  # absolute and relative
+
+
+MODELS: Variants[type[Solver]] = {
+    "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
+}  # fmt: skip
+# Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
+AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]
+
+
+def _union() -> object:
+    """The models of all solvers, distinguished by `kind`."""
+    return Annotated[reduce(or_, MODELS.values()), Field(discriminator="kind")]
