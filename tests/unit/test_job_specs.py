@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from difftables.config import data as config_data
 from difftables.config import nets as config_nets
-from difftables.config import params_file, sampling
+from difftables.config import params_file, sampling, solvers
 from difftables.config import run as config_run
 from difftables.config.job_specs import SPECS, SampleSpec
 from difftables.config.nets import Net
@@ -26,7 +26,7 @@ NEW = "brand_new"  # a key that no model has
 GROWN = {  # by module
     params_file: ["ImageEvaluation", "Table"], config_data: ["Images", "Speech", "Features"],
     config_nets: ["Net"], config_run: ["Schedule", "Training", "Adjustment", "Oracle", "EstimatorConfig", "Backbone"],
-    sampling: ["Churn", "Walk", "Heun", "Sampling", "Sampler", "Search"],
+    sampling: ["Sampling", "Sampler", "Search"], solvers: ["Churn", "Walk", "Heun"],
 }  # fmt: skip
 
 
