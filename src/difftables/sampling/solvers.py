@@ -3,7 +3,7 @@
     (x, schedule, *, denoise, corrupt, randn, <further arguments>) -> x
 
 A solver whose model has `per_sample` takes `adapt`; one that reads the training schedule takes `training`, one that reads the rates of
-its process in continuous time `rates`. The history of a multistep
+its process in continuous time `rates`; one whose samples choose their own steps takes `record`. The history of a multistep
 solver is a list inside its function: `descend` calls its step once per level, in order.
 """
 
@@ -24,6 +24,7 @@ from difftables.sampling import ode
 from difftables.sampling.clocks import CLOCKS
 from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langevin_rate
 from difftables.sampling.descent import Adapt, Before, Corrupt, Levels, descend
+from difftables.sampling.reverse_sde import adaptive_sde, sde_heun
 from difftables.sampling.rules import RULES, ddim
 
 Solve = Callable[..., Tensor]
@@ -137,6 +138,7 @@ def rk45(
 
 SOLVERS: Variants[Solve] = {
     "walk": walk, "heun": heun, "in-time": in_time, "predictor-corrector": predictor_corrector, "rk45": rk45,
+    "adaptive-sde": adaptive_sde, "sde-heun": sde_heun,
 }  # fmt: skip
 
 
