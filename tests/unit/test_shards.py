@@ -181,7 +181,10 @@ def test_a_damaged_shard_and_one_of_other_work_are_drawn_again(folder, drawn):
     kept = {path.name: path for path in jobs.STATES.rglob("*.safetensors") if "0-4" in path.name or "4-8" in path.name}
     kept["0-4.safetensors"].write_bytes(kept["0-4.safetensors"].read_bytes()[:100])
     other = KeptShards(kept["4-8.safetensors"].parent, "of another fingerprint")
-    other.write(range(4, 8), Shard(torch.zeros(4, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 1), torch.zeros(0), torch.zeros(1, 1), {"calls": {"1": 4}}))
+    other.write(
+        range(4, 8),
+        Shard(torch.zeros(4, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 1), torch.zeros(0), torch.zeros(1, 1), {"calls": {"1": 4}}),
+    )
     drawn.clear()
     assert run("job", "--shard", "4") == whole
     assert len(drawn) == len({kept[name] for name in kept})

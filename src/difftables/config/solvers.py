@@ -12,6 +12,7 @@ from pydantic import Field, GetPydanticSchema, PositiveFloat, model_validator
 from difftables.common import registry
 from difftables.common.variants import Variants
 from difftables.config.data import Frozen, OneOf
+from difftables.config.ode_solvers import Deis, Dpmpp, Ipndm, Lms, Pndm, Singlestep, Unipc
 from difftables.config.solver_base import Solver
 
 RULE = Annotated[str, OneOf("sampling.rules.RULES")]
@@ -176,6 +177,7 @@ class AdaptiveSde(PathSolver):
 MODELS: Variants[type[Solver]] = {
     "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
     "adaptive-sde": AdaptiveSde, "sde-heun": SdeHeun,
+    "dpmpp": Dpmpp, "unipc": Unipc, "lms": Lms, "deis": Deis, "ipndm": Ipndm, "pndm": Pndm, "singlestep": Singlestep,
 }  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
 AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]

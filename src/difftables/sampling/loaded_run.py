@@ -129,7 +129,8 @@ class LoadedRun:
         return {"others": other_places(keys), "walk": bind(sampler.solver.on_levels, self.training, rates)}
 
     def generate_by_schedule(
-        self, levels: list[Level], keys: Keys, schedules: int, sampler: Sampling, adapt: FollowEstimate | None, *, part: str, repeats: int = 1,
+        self, levels: list[Level], keys: Keys, schedules: int, sampler: Sampling, adapt: FollowEstimate | None, *, part: str,
+        repeats: int = 1,
     ) -> Tensor:  # fmt: skip
         """One set of samples for each of several schedules, [schedules x keys, ...], the same noise for each set.
 

@@ -125,7 +125,9 @@ def counts(shards: Sequence[Shard]) -> dict[str, Any]:
     outside = torch.cat([shard.outside for shard in shards])
     summed = ("network_evaluations", "estimator_evaluations", "clipped_rates")
     return {
-        **calls_of_chain(shards), "level_sd": level_spread(shards), "level_floor": (2 * shards[0].samples[0].numel()) ** -0.5,
+        **calls_of_chain(shards),
+        "level_sd": level_spread(shards),
+        "level_floor": (2 * shards[0].samples[0].numel()) ** -0.5,
         "curve_evaluations": max(shard.costs["curve_evaluations"] for shard in shards),
         **{name: sum(shard.costs[name] for shard in shards) for name in summed},
         "v_outside": outside.mean().item() if len(outside) else None,
