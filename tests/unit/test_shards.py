@@ -206,7 +206,9 @@ def test_other_noise_is_another_state(folder, drawn):
 def test_quantiles_of_levels_are_those_of_all_samples():
     """Shards of levels that all samples share, and of such as they do not; a solver's shortest batch counts."""
     levels = [torch.rand(5, 1), torch.rand(4, 3), torch.rand(6, 1)]
-    parts = [Shard(torch.zeros(count, 1), each, torch.zeros(0), {}) for each, count in zip(levels, (2, 3, 4), strict=True)]
+    parts = [
+        Shard(torch.zeros(count, 1), each, torch.zeros(0), torch.zeros(1, 1), {}) for each, count in zip(levels, (2, 3, 4), strict=True)
+    ]
     every = torch.cat([each[:4].expand(4, len(part.samples)) for each, part in zip(levels, parts, strict=True)], dim=1)
     expected = torch.quantile(every, torch.tensor([0.5, 0.05, 0.95]), dim=1)
     assert torch.equal(level_quantiles(parts), expected)

@@ -198,7 +198,9 @@ class KeptPrediction:
     """
 
     def __init__(self, denoise: Denoiser) -> None:
-        self.denoise, self.x, self.output = denoise, None, None
+        self.denoise = denoise
+        self.x: Tensor | None = None
+        self.output: Any = None
 
     def __call__(self, x: Tensor, level: Level) -> Any:
         if self.x is not x:

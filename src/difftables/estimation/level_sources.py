@@ -23,7 +23,7 @@ from difftables.estimation.oracle import MelOracle, Oracle, fit_kernel
 from difftables.estimation.residual import ResidualLevel, measure_loss_curve
 from difftables.nets.build import load_net
 
-CURVE_LEVELS, CURVE_SAMPLES = 24, 128  # of the loss curve of `residual`: 3072 evaluations of the net
+CURVE_LEVELS, CURVE_SAMPLES = 24, 128  # of the loss curve of `residual`: at most 3072 evaluations of the net
 Estimate = Callable[..., Tensor]  # x, [B, ...], and `cond`, the net's condition, to alpha_bar, [B]
 
 

@@ -84,24 +84,25 @@ def generate_samples(
     schedule, start = schedule.to(device), None if start is None else start.to(device)
     span = range(len(keys)) if span is None else span
     firsts = range(span.start, span.stop, batch)
+
+    def drawn(which: Sequence[int], levels: Levels, how: Solve, adapts: bool, counted: Counted) -> tuple[Tensor, list[Level]]:
+        """Samples of some keys as one batch, and the levels that they step from."""
+        trail = Trail(len(which)) if "record" in signature(how).parameters else None
+        recorded = RecordedAdapt(adapt, levels)
+        x = generate_batch(
+            noise([keys[place] for place in which]), len(which), shape, levels, solve=how, denoise=counted, corrupt=corrupt, prior=prior,
+            adapt=recorded if adapts and adapt is not None else None, device=device,
+            cond=None if cond is None else cond[list(which)].to(device), start=start, record=trail,
+        )  # fmt: skip
+        return x, recorded.levels if trail is None else trail.levels()
+
     for first in firsts[world.rank :: world.size]:
         counted, places = Counted(denoise), range(first, min(first + batch, len(keys)))
-
-        def drawn(which: Sequence[int], levels: Levels, how: Solve, adapts: bool, counted: Counted = counted) -> tuple[Tensor, list[Level]]:
-            """Samples of some keys as one batch, and the levels that they step from."""
-            trail = Trail(len(which)) if "record" in signature(how).parameters else None
-            recorded = RecordedAdapt(adapt, levels)
-            x = generate_batch(
-                noise([keys[place] for place in which]), len(which), shape, levels, solve=how, denoise=counted, corrupt=corrupt,
-                prior=prior, adapt=recorded if adapts and adapt is not None else None, device=device,
-                cond=None if cond is None else cond[list(which)].to(device), start=start, record=trail,
-            )  # fmt: skip
-            return x, recorded.levels if trail is None else trail.levels()
-
-        levels, how, evaluations = schedule, solve, 0
+        levels: Levels = schedule
+        how, evaluations = solve, 0
         if others is not None:
             assert walk is not None, "shuffled levels need a solver that walks them"
-            found = drawn([others[place] for place in places], schedule, solve, True)[1]
+            found = drawn([others[place] for place in places], schedule, solve, True, counted)[1]
             evaluations, counted = counted.evaluations, Counted(denoise)
             levels, how = [*(level.to(device) for level in found), schedule[-1]], walk
         x, stepped = drawn(places, levels, how, others is None, counted)
@@ -114,9 +115,9 @@ def generate_samples(
             raise FloatingPointError(f"in the batch that begins with sample {first}: {error}") from None
         calls = counted.by_sample(count).tolist()
         batches.append((kept, used, visited, calls, evaluations, [share.cpu() for share in counted.outside]))
-    parts, used_levels, step_levels, calls, made, outside = zip(*world.gather_in_order(batches, len(firsts)), strict=True)
+    parts, used_levels, step_levels, by_batch, made, outside = zip(*world.gather_in_order(batches, len(firsts)), strict=True)
     joined = [torch.cat(step) for step in zip(*used_levels, strict=False)]
-    shares, by_sample = [share for shares in outside for share in shares], [each for batch_calls in calls for each in batch_calls]
+    shares, by_sample = [share for shares in outside for share in shares], [calls for batch_calls in by_batch for calls in batch_calls]
     return Generated(torch.cat(parts), by_sample, sum(made), time.perf_counter() - began, joined, join_visited(step_levels), shares)
 
 

@@ -131,7 +131,7 @@ def adaptive_sde(
         accepted = size <= 1
         taken = going[accepted]
         if record is not None:
-            record(taken, now.map(lambda values, accepted=accepted: values[accepted]))
+            record(taken, now[accepted])
         x[taken], before = better[accepted], before.index_copy(0, taken, euler[accepted])
         t[taken] = (time - length)[accepted]
         wanted = 0.9 * length * size.clamp(min=1e-12) ** -0.9
@@ -164,8 +164,7 @@ def sde_heun(
         going = (h > 0).nonzero()[:, 0]
         if not len(going):
             return x, x
-        levels = (level.map(lambda values: values[going]) for level in (now, nxt))
-        better, _, _ = stepper.step(x[going], t[going], h[going], z[going], *levels, going)
+        better, _, _ = stepper.step(x[going], t[going], h[going], z[going], now[going], nxt[going], going)
         x = x.index_copy(0, going, better)
         return x, x
 
