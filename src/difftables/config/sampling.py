@@ -38,6 +38,11 @@ class Sampling(Frozen):
     grid: PowerLaw | None = None  # of schedule power-law
     skip: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of the chain that is left out at its noisy end
 
+    @property
+    def refits(self) -> bool:
+        """Whether rates are fitted anew to the estimates of levels."""
+        return self.adapt is not None and self.remaining == "refit"
+
 
 def takes_grid(schedule: str) -> bool:
     """Whether a schedule is one with a grid."""

@@ -221,7 +221,7 @@ class TableRows:
                 f"samplers.{name}.solver reads the variance, but {net} of run {run!r} has no variance channels; set its variance: true"
             )
         corruption, edge = self.params.runs[run].corruption, self.params.runs[run].edge_run
-        fitted = (used.adapt is not None and used.remaining == "refit") or used.schedule == "fitted"
+        fitted = used.refits or used.schedule == "fitted"
         if corruption != "scale" and (fitted or used.adapt is not None or row.schedule in METHODS):
             raise ConfigError(
                 f"samplers.{name} fits or adjusts only noise, but corruption {corruption!r} of run {run!r} has a strength beside it; "
