@@ -41,12 +41,14 @@ def main() -> None:
         found = {name: cells(setting, Path(place, "copy")) for name, setting in SETTINGS.items()}
     plain, rows = found.pop("as it is"), []
     for name, values in found.items():
-        differences = [(cell, value, *plain[cell], (value - plain[cell][0]) / plain[cell][1]) for cell, (value, _) in values.items()]
+        # Network calls, and what one seed measures, have no spread to compare with.
+        spread = [cell for cell in values if plain[cell][1] > 0]
+        differences = [(cell, values[cell][0], *plain[cell], (values[cell][0] - plain[cell][0]) / plain[cell][1]) for cell in spread]
         rows += [[name, *cell, *(f"{number:.6g}" for number in numbers)] for cell, *numbers in differences]
         sizes = sorted(abs(each[-1]) for each in differences)
-        print(
-            f"{name}: {len(sizes)} cells of {TABLE}, differences of {sizes[len(sizes) // 2]:.2f} sd in the median, {sizes[-1]:.1f} at most"
-        )
+        middle, largest = (f"{size:.2f}" for size in (sizes[len(sizes) // 2], sizes[-1])) if sizes else ("no", "none")
+        print(f"{name}: {len(sizes)} cells of {TABLE}, differences of {middle} sd in the median, {largest} at most")
+        print(f"{name}: {len(values) - len(sizes)} cells without a spread are left out")
     write_csv(root() / FILE, HEADER, rows)
 
 

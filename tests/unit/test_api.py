@@ -315,3 +315,21 @@ def test_a_run_of_the_repository_is_loaded_with_its_net(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="root"):
         monkeypatch.chdir(tmp_path / "workflow")
         load(name)
+
+
+def test_a_wrapped_net_samples_by_each_solver_of_its_process():
+    """Every solver whose arguments have defaults, on levels of both processes: finite samples, and the calls that its model states."""
+    from difftables.config.solvers import MODELS
+
+    drawn = 0
+    for run in (preserving(), exploding()):
+        for kind, model in MODELS.items():
+            if any(field.is_required() for name, field in model.model_fields.items() if name != "kind"):
+                continue
+            solver = model(kind=kind)
+            if solver.process in (None, run.training.process) and solver.walks:
+                found = sample(run, [0, 1], solver=solver, schedule="power-law", steps=6)
+                assert torch.isfinite(found.x).all(), kind
+                assert solver.calls(6) in (None, found.nfe), kind
+                drawn += 1
+    assert drawn >= 4

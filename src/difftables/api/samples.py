@@ -14,7 +14,7 @@ from difftables.config.sampling import Sampling, Search
 from difftables.config.solvers import MODELS, Solver
 from difftables.diffusion.level import Level, concatenate, same_process
 from difftables.planning.params import explain
-from difftables.sampling.generate import Generated, generate_samples
+from difftables.sampling.generate import Generated
 from difftables.sampling.loaded_run import LoadedRun
 from difftables.sampling.rules import RULES
 from difftables.sampling.sampling_schedules import SCHEDULES
@@ -56,10 +56,8 @@ def sample(
     cond = of_data if cond is None else cond
     if cond is not None and len(cond) != len(keys):
         raise ValueError(f"cond has {len(cond)} entries for {len(keys)} seeds; pass one per sample")
-    arguments = run.arguments(sampling, chosen) | ({} if own is None else {"solve": own})
-    return generate_samples(
-        keys, shape, chosen, cond=cond, adapt=run.adjustment(sampling), batch=batch or run.batch, world=run.world, noise=noise, **arguments
-    )
+    further = {"noise": noise} | ({} if batch is None else {"batch": batch}) | ({} if own is None else {"solve": own})
+    return run.generate_at(keys, sampling, chosen, shape, cond, **further)[0]
 
 
 def levels(run: LoadedRun, schedule: AnySchedule = "strided", steps: int | None = None, **settings: Any) -> Level:
