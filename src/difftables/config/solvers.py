@@ -12,6 +12,8 @@ from pydantic import Field, GetPydanticSchema, PositiveFloat, model_validator
 from difftables.common import registry
 from difftables.common.variants import Variants
 from difftables.config.data import Frozen, OneOf
+from difftables.config.ode_solvers import Deis, Dpmpp, Ipndm, Lms, Pndm, Singlestep, Unipc
+from difftables.config.solver_base import Solver
 
 RULE = Annotated[str, OneOf("sampling.rules.RULES")]
 
@@ -29,33 +31,6 @@ class Churn(Frozen):
         if not self.lowest < self.highest:
             raise ValueError(f"has lowest = {self.lowest:g} and highest = {self.highest:g}; lowest has to be below highest")
         return self
-
-
-class Solver(Frozen):
-    """Base of all solvers: what the plan asks of a solver, as each answers where it differs."""
-
-    kind: str
-    walks: ClassVar[bool] = True  # visits the levels of the schedule, one step each; else its cost is known only once it is done
-    operators: ClassVar[bool] = True  # goes through an operator; else it divides by alpha and is for noise only
-
-    @property
-    def per_sample(self) -> bool:
-        """Whether the samples of a batch may be at different levels, as those of an adjusted schedule are."""
-        return True
-
-    @property
-    def needs_variance(self) -> bool:
-        """Whether the net must predict the variance."""
-        return False
-
-    @property
-    def process(self) -> str | None:
-        """The process that the solver is for, a key of level.PROCESSES; None for any."""
-        return None
-
-    def calls(self, steps: int) -> int | None:
-        """Network calls of a chain of so many steps; None where only a run tells."""
-        return steps
 
 
 class Walk(Solver):
@@ -169,6 +144,7 @@ class Rk45(PathSolver):
 
 MODELS: Variants[type[Solver]] = {
     "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
+    "dpmpp": Dpmpp, "unipc": Unipc, "lms": Lms, "deis": Deis, "ipndm": Ipndm, "pndm": Pndm, "singlestep": Singlestep,
 }  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
 AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]

@@ -23,36 +23,15 @@ from difftables.diffusion.linear_process import SONG, LinearRates
 from difftables.sampling import ode
 from difftables.sampling.clocks import CLOCKS
 from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langevin_rate
+from difftables.sampling.descent import Adapt, Before, Corrupt, Levels, descend
+from difftables.sampling.multistep import deis, dpmpp, ipndm, lms
+from difftables.sampling.pndm import pndm
 from difftables.sampling.rules import RULES, ddim
+from difftables.sampling.singlestep import singlestep
+from difftables.sampling.transfers import euler
+from difftables.sampling.unipc import unipc
 
-Levels = Level | list[Level]  # N + 1, noisiest first; each entry of a list may hold one level per sample, [B]
-Corrupt = Callable[[Tensor, Level], Tensor]
-Adapt = Callable[[Tensor, Tensor, list[Level]], list[Level]]
-Before = Callable[[Tensor, Level], tuple[Tensor, Level]]
 Solve = Callable[..., Tensor]
-
-
-def descend(
-    x: Tensor, schedule: Levels, step: Callable[[Tensor, Level, Level], tuple[Tensor, Tensor]], *, before: Before | None = None,
-    adapt: Adapt | None = None,
-) -> Tensor:  # fmt: skip
-    """x after one step per level of a schedule, at its last level, [B, ...].
-
-    Args:
-        step: (x, now, next) to the mean and the noised result of the step.
-        before: a corrector: changes x and its level before each step.
-        adapt: receives the mean, the noised result and the remaining levels, from that of the result on; returns as many levels in
-            their place.
-    """
-    levels = [schedule[i] for i in range(len(schedule))]
-    for i in range(1, len(levels)):
-        now, nxt = levels[i - 1], levels[i]
-        if before is not None:
-            x, now = before(x, now)
-        mean, x = step(x, now, nxt)
-        if adapt is not None and i + 1 < len(levels):
-            levels[i:] = adapt(mean, x, levels[i:])
-    return x
 
 
 def step_of(
@@ -86,15 +65,6 @@ def walk(
     """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn, eta: of config.solvers.Walk; adapt: of `descend`."""
     step = step_of(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=noisy_end, eta=eta)
     return descend(x, schedule, step, before=add_noise(churn, randn, schedule), adapt=adapt)
-
-
-def euler(x: Tensor, now: Level, nxt: Level, noise: Tensor) -> Tensor:
-    """x' after a straight line of slope `noise` = eps: x' / alpha' = x / alpha + (sigma' - sigma) eps.
-
-    With the mean eps of both ends of a step it is Heun's method for d(x / alpha) / dsigma = eps.
-    Source: Karras et al. 2022 (EDM), Algorithm 1, whose d is eps.
-    """
-    return shape(nxt.alpha / now.alpha, x) * x + shape(nxt.alpha * (nxt.sigma - now.sigma), x) * noise
 
 
 def heun(
@@ -163,6 +133,7 @@ def rk45(
 
 SOLVERS: Variants[Solve] = {
     "walk": walk, "heun": heun, "in-time": in_time, "predictor-corrector": predictor_corrector, "rk45": rk45,
+    "dpmpp": dpmpp, "unipc": unipc, "lms": lms, "deis": deis, "ipndm": ipndm, "pndm": pndm, "singlestep": singlestep,
 }  # fmt: skip
 
 
