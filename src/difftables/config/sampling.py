@@ -120,6 +120,13 @@ class Search(Frozen):
     batch: PositiveInt  # samples at once
     frozen_samples: PositiveInt  # trajectories behind the frozen mean schedule
     seed: NonNegativeInt
+    grid_levels: Annotated[int, Field(ge=3)] = 61  # of the power law, rho = 7, that loss curves and trajectories are measured at
+    curve_samples: PositiveInt = 256  # clean samples behind a loss curve
+    starts: PositiveInt = 256  # trajectories behind costs of jumps
+    teacher: Literal["euler", "ipndm"] = "ipndm"  # the solver of these trajectories
+    jump_cost: Annotated[str, OneOf("search.trajectories.COSTS")] = "dev"
+    gamma: PositiveFloat = 1.15  # weight of what follows a jump; above 1 it moves levels down
+    lowest_visited: bool = False  # whether the lowest level is visited on the way to the clean one, as the power law's is
 
     @model_validator(mode="after")
     def _ladder_rises(self) -> "Search":

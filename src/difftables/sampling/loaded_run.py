@@ -40,7 +40,8 @@ class LoadedRun:
 
     Args: medium: its data set; training: its training schedule; net, denoise: trained; batch: samples at once; files: by name, of the
         estimator or of the data, for samplers that adapt their schedule; world: processes that share the batches; state: the folder
-        where a search keeps what a killed job goes on from, None to keep nothing.
+        where a search keeps what a killed job goes on from, None to keep nothing; shared: what a search measured for all step counts, by
+        its name.
     """
 
     spec: RunSpec
@@ -54,6 +55,7 @@ class LoadedRun:
     world: World = ALONE
     state: Path | None = None
     estimates: dict[tuple[str, float | None], Callable[..., Tensor]] = field(default_factory=dict, init=False)
+    shared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def corrupt(self) -> Corruption:
@@ -94,7 +96,7 @@ class LoadedRun:
 
     def first_schedule(self, sampler: Sampling, steps: int, file: Path | None = None) -> Level:
         """The schedule that a sampler starts with, N + 1 levels.  Raises: ValueError for one that lacks the strengths of an operator."""
-        schedule = first_schedule(sampler, steps, self.training, self.spec.adjust, file)
+        schedule = first_schedule(sampler, steps, self.training, self.spec.adjust, file, self.spec.sigma_data)
         if self.spec.corruption != "scale" and not bool(schedule.strength.any()):
             raise ValueError(f"{sampler.schedule}: a schedule for corruption {self.spec.corruption!r} needs the column strength; add it")
         return schedule

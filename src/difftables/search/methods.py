@@ -9,6 +9,17 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from difftables.common.variants import Variants
+from difftables.search.by_curve import (
+    along_trajectories,
+    curve_evaluations,
+    entropic,
+    least_bound,
+    none_a_step_count,
+    rescaled_entropic,
+    score_evaluations,
+    score_optimal,
+    trajectory_evaluations,
+)
 from difftables.search.frozen import adjusted, frozen, samples_behind_mean
 from difftables.search.grid import samples_of_candidates, searched
 
@@ -29,6 +40,9 @@ class Method:
         sampler: a row to the sampler that generates them; it has that row's solver.
         scored: whether the samples are scored, so that the job reads what the medium's scorer reads.
         whole: whether utterances are generated whole, or as long as a training segment.
+        processes: of the training schedules that it finds schedules for, keys of level.PROCESSES.
+        data: whether it reads clean samples, so that the job reads the data set.
+        shared: search to the network evaluations that it measures once, for all step counts of a job together.
     """
 
     find: "Callable[..., tuple[Level, dict[str, Any]]]"
@@ -37,11 +51,17 @@ class Method:
     sampler: "Callable[[Sampler], Sampler]"
     scored: bool
     whole: bool
+    processes: tuple[str, ...] = ("vp",)
+    data: bool = False
+    shared: "Callable[[Search], int] | None" = None
 
     @property
     def reads(self) -> list[str]:
         """The numbers of Search that the method reads: its keyword-only arguments."""
         return [each.name for each in signature(self.find).parameters.values() if each.kind is each.KEYWORD_ONLY]
+
+
+ANY_PROCESS = ("vp", "sub-vp", "ve")
 
 
 def unchanged(row: "Sampler") -> "Sampler":
@@ -55,5 +75,25 @@ METHODS: Variants[Method] = {
     ),
     "frozen": Method(
         find=frozen, samples="frozen_samples", generates=samples_behind_mean, sampler=adjusted, scored=False, whole=True,
+    ),
+    "entropic": Method(
+        find=entropic, samples="curve_samples", generates=none_a_step_count, sampler=unchanged, scored=False, whole=False,
+        processes=ANY_PROCESS, data=True, shared=curve_evaluations,
+    ),
+    "rescaled-entropic": Method(
+        find=rescaled_entropic, samples="curve_samples", generates=none_a_step_count, sampler=unchanged, scored=False, whole=False,
+        processes=ANY_PROCESS, data=True, shared=curve_evaluations,
+    ),
+    "klub": Method(
+        find=least_bound, samples="curve_samples", generates=none_a_step_count, sampler=unchanged, scored=False, whole=False,
+        processes=ANY_PROCESS, data=True, shared=curve_evaluations,
+    ),
+    "score-optimal": Method(
+        find=score_optimal, samples="curve_samples", generates=none_a_step_count, sampler=unchanged, scored=False, whole=False,
+        processes=ANY_PROCESS, data=True, shared=score_evaluations,
+    ),
+    "gits": Method(
+        find=along_trajectories, samples="starts", generates=none_a_step_count, sampler=unchanged, scored=False, whole=False,
+        processes=ANY_PROCESS, shared=trajectory_evaluations,
     ),
 }  # fmt: skip
