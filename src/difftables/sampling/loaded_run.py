@@ -115,7 +115,7 @@ class LoadedRun:
         schedule = self.first_schedule(sampler, steps, file)
         generated = generate_samples(
             keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
-            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self._arguments(sampler, schedule),
+            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self.arguments(sampler, schedule),
             **self._shuffled(sampler, keys),
         )  # fmt: skip
         if adapt is not None:
@@ -151,11 +151,11 @@ class LoadedRun:
         with torch.inference_mode():
             for start in range(0, schedules * count, at_once * count):
                 batch_levels = [level[start : start + at_once * count].to(self.device) for level in levels]
-                arguments = self._arguments(sampler, batch_levels)
+                arguments = self.arguments(sampler, batch_levels)
                 batches.append(generate_batch(SampleNoise(keys), at_once * count, shape, batch_levels, adapt=adapt, cond=cond, **arguments))
         return torch.cat(batches)
 
-    def _arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
+    def arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
         """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser."""
         rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
         return {
