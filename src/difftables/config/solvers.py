@@ -112,6 +112,21 @@ class PredictorCorrector(Solver):
         return 2 * steps
 
 
+class Weighted(Solver):
+    """DDIM steps whose prediction is a sum of the last ones, with weights that the schedule holds: of method s4s, or of a file."""
+
+    kind: Literal["weighted"]
+    order: Annotated[int, Field(ge=1, le=4)] = 3  # predictions in a sum
+    prediction: Literal["data", "noise"] = "data"  # what is summed
+    operators: ClassVar[bool] = False
+    planned: ClassVar[bool] = True
+
+    @property
+    def per_sample(self) -> bool:
+        """The weights of a step are those of its levels."""
+        return False
+
+
 class PathSolver(Solver):
     """Base of solvers that follow a path in continuous time, whatever levels the schedule has."""
 
@@ -143,6 +158,7 @@ class Rk45(PathSolver):
 
 MODELS: Variants[type[Solver]] = {
     "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
+    "weighted": Weighted,
 }  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
 AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]

@@ -20,6 +20,7 @@ from difftables.diffusion.corruptions import CORRUPTIONS, Corruption
 from difftables.diffusion.denoiser import Denoiser, clipped, run_denoiser, switched
 from difftables.diffusion.level import Level
 from difftables.diffusion.linear_process import SONG, rates_of
+from difftables.diffusion.planned_schedule import PlannedSchedule, conditioned
 from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs, Randn
 from difftables.diffusion.training_schedules import training_schedule
 from difftables.estimation.adjustment import Adjust, make_adjustment
@@ -128,12 +129,17 @@ class LoadedRun:
         return torch.cat(batches)
 
     def _arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
-        """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser."""
+        """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser.
+
+        What a schedule holds beside its levels reaches the solver (weights) and the net (conditioned levels).
+        """
+        planned = schedule if isinstance(schedule, PlannedSchedule) else None
+        denoise = self.denoise if planned is None or planned.conditioned is None else conditioned(self.denoise, planned, planned.conditioned)
         rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
         return {
-            "solve": bind(sampler.solver, self.training, rates),
+            "solve": bind(sampler.solver, self.training, rates, None if planned is None else planned.weights),
             "start": first_level(sampler.solver, schedule, self.training, rates).to(self.device),
-            "denoise": clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise,
+            "denoise": clipped(denoise, sampler.clip) if sampler.clip else denoise,
             "corrupt": self.corrupt, "prior": self.prior, "device": self.device,
         }  # fmt: skip
 

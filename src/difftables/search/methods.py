@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from difftables.common.variants import Variants
 from difftables.search.frozen import adjusted, frozen, samples_behind_mean
 from difftables.search.grid import samples_of_candidates, searched
+from difftables.search.learned import chains_of_learning, dmn, ld3, ld3_levels, no_samples, s4s
 
 if TYPE_CHECKING:
     from difftables.config.sampling import Sampler, Search
@@ -29,6 +30,9 @@ class Method:
         sampler: a row to the sampler that generates them; it has that row's solver.
         scored: whether the samples are scored, so that the job reads what the medium's scorer reads.
         whole: whether utterances are generated whole, or as long as a training segment.
+        processes: of the training schedules that it finds schedules for, keys of level.PROCESSES.
+        grid: whether the sampler's grid bounds the ends of what it finds.
+        weights: whether its schedules hold weights of their steps, which the sampler's solver reads.
     """
 
     find: "Callable[..., tuple[Level, dict[str, Any]]]"
@@ -37,6 +41,9 @@ class Method:
     sampler: "Callable[[Sampler], Sampler]"
     scored: bool
     whole: bool
+    processes: tuple[str, ...] = ("vp",)
+    grid: bool = False
+    weights: bool = False
 
     @property
     def reads(self) -> list[str]:
@@ -55,5 +62,21 @@ METHODS: Variants[Method] = {
     ),
     "frozen": Method(
         find=frozen, samples="frozen_samples", generates=samples_behind_mean, sampler=adjusted, scored=False, whole=True,
+    ),
+    "dmn": Method(
+        find=dmn, samples="samples", generates=no_samples, sampler=unchanged, scored=False, whole=False, processes=("vp", "sub-vp", "ve"),
+        grid=True,
+    ),
+    "ld3": Method(
+        find=ld3, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
+        processes=("vp", "sub-vp", "ve"), grid=True,
+    ),
+    "ld3-levels": Method(
+        find=ld3_levels, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
+        processes=("vp", "sub-vp", "ve"), grid=True,
+    ),
+    "s4s": Method(
+        find=s4s, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
+        processes=("vp", "sub-vp", "ve"), grid=True, weights=True,
     ),
 }  # fmt: skip
