@@ -81,7 +81,7 @@ class Sampler(Sampling):
         planned = schedules_with_weights()
         if self.solver.planned and self.schedule not in planned and not self.schedule.endswith(".csv"):
             raise ValueError(
-                f"has solver {self.solver.kind}, but schedule {self.schedule!r} has no weights of its steps; use {', '.join(planned)} or a file"
+                f"has solver {self.solver.kind}, but schedule {self.schedule!r} has no weights; use {', '.join(planned)} or a file"
             )
         if self.schedule in planned and not self.solver.planned:
             raise ValueError(f"has schedule {self.schedule!r}, whose weights solver {self.solver.kind} does not read; use solver weighted")

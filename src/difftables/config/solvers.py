@@ -12,6 +12,7 @@ from pydantic import Field, GetPydanticSchema, PositiveFloat, model_validator
 from difftables.common import registry
 from difftables.common.variants import Variants
 from difftables.config.data import Frozen, OneOf
+from difftables.config.ode_solvers import Deis, Dpmpp, Ipndm, Lms, Pndm, Singlestep, Unipc
 from difftables.config.solver_base import Solver
 
 RULE = Annotated[str, OneOf("sampling.rules.RULES")]
@@ -116,8 +117,8 @@ class Weighted(Solver):
     """DDIM steps whose prediction is a sum of the last ones, with weights that the schedule holds: of method s4s, or of a file."""
 
     kind: Literal["weighted"]
-    order: Annotated[int, Field(ge=1, le=4)] = 3  # predictions in a sum
-    prediction: Literal["data", "noise"] = "data"  # what is summed
+    order: Literal[1, 2, 3] = 3  # predictions in a sum
+    prediction: Literal["clean", "noise"] = "clean"  # what is summed
     operators: ClassVar[bool] = False
     planned: ClassVar[bool] = True
 
@@ -158,6 +159,7 @@ class Rk45(PathSolver):
 
 MODELS: Variants[type[Solver]] = {
     "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
+    "dpmpp": Dpmpp, "unipc": Unipc, "lms": Lms, "deis": Deis, "ipndm": Ipndm, "pndm": Pndm, "singlestep": Singlestep,
     "weighted": Weighted,
 }  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.

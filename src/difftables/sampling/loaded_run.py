@@ -134,7 +134,9 @@ class LoadedRun:
         What a schedule holds beside its levels reaches the solver (weights) and the net (conditioned levels).
         """
         planned = schedule if isinstance(schedule, PlannedSchedule) else None
-        denoise = self.denoise if planned is None or planned.conditioned is None else conditioned(self.denoise, planned, planned.conditioned)
+        denoise = (
+            self.denoise if planned is None or planned.conditioned is None else conditioned(self.denoise, planned, planned.conditioned)
+        )
         rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
         return {
             "solve": bind(sampler.solver, self.training, rates, None if planned is None else planned.weights),

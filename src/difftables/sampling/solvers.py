@@ -24,7 +24,12 @@ from difftables.sampling import ode
 from difftables.sampling.clocks import CLOCKS
 from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langevin_rate
 from difftables.sampling.descent import Adapt, Before, Corrupt, Levels, descend
+from difftables.sampling.multistep import deis, dpmpp, ipndm, lms
+from difftables.sampling.pndm import pndm
 from difftables.sampling.rules import RULES, ddim
+from difftables.sampling.singlestep import singlestep
+from difftables.sampling.transfers import euler
+from difftables.sampling.unipc import unipc
 from difftables.sampling.weighted import weighted
 
 Solve = Callable[..., Tensor]
@@ -61,15 +66,6 @@ def walk(
     """One step of a rule per level, [B, ...].  Args: rule, noisy_end, churn, eta: of config.solvers.Walk; adapt: of `descend`."""
     step = step_of(rule, denoise=denoise, corrupt=corrupt, randn=randn, noisy_end=noisy_end, eta=eta)
     return descend(x, schedule, step, before=add_noise(churn, randn, schedule), adapt=adapt)
-
-
-def euler(x: Tensor, now: Level, nxt: Level, noise: Tensor) -> Tensor:
-    """x' after a straight line of slope `noise` = eps: x' / alpha' = x / alpha + (sigma' - sigma) eps.
-
-    With the mean eps of both ends of a step it is Heun's method for d(x / alpha) / dsigma = eps.
-    Source: Karras et al. 2022 (EDM), Algorithm 1, whose d is eps.
-    """
-    return shape(nxt.alpha / now.alpha, x) * x + shape(nxt.alpha * (nxt.sigma - now.sigma), x) * noise
 
 
 def heun(
@@ -138,6 +134,7 @@ def rk45(
 
 SOLVERS: Variants[Solve] = {
     "walk": walk, "heun": heun, "in-time": in_time, "predictor-corrector": predictor_corrector, "rk45": rk45,
+    "dpmpp": dpmpp, "unipc": unipc, "lms": lms, "deis": deis, "ipndm": ipndm, "pndm": pndm, "singlestep": singlestep,
     "weighted": weighted,
 }  # fmt: skip
 
@@ -159,7 +156,7 @@ def bind(solver: AnySolver, training: Level | None = None, rates: LinearRates = 
         further["rates"] = rates
     if solver.planned != (weights is not None):
         raise ValueError(
-            f"solver {solver.kind} reads weights of its steps, and the schedule has none; use schedule s4s, or a file with weight_0, weight_1"
+            f"solver {solver.kind} reads weights, and the schedule has none; use schedule s4s, or a file with columns weight_0, weight_1"
             if solver.planned else f"the schedule has weights of its steps, which solver {solver.kind} does not read; use solver weighted"
         )  # fmt: skip
     if weights is not None:

@@ -1,6 +1,6 @@
 """Schedules learned by gradient through a solver: levels, levels that the net is conditioned on, and weights of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,7 +56,9 @@ def best_start(student: Student, steps: int, order: int | None, pairs: Pairs, lo
     return parameters
 
 
-def learn(student: Student, parameters: Parameters, train: Pairs, check: Pairs, loss: Loss, blocks: Sequence[Block], budget: Budget) -> Result:
+def learn(
+    student: Student, parameters: Parameters, train: Pairs, check: Pairs, loss: Loss, blocks: Sequence[Block], budget: Budget
+) -> Result:
     """The schedule with the smallest loss on `check`, of those that gradient descent on `train` passes through.
 
     RMSprop (momentum 0.9) moves logits and weights, plain gradient descent the shifts, with gradients of norm 1 at most and rates that fall
@@ -125,7 +127,9 @@ def _unit(student: Student) -> float:
     return student.ends.schedule(torch.tensor([student.ends.highest, student.ends.lowest]).double()).std[0].item()
 
 
-def _update(names: Sequence[str], inputs: Sequence[Tensor], slopes: Sequence[Tensor], optimisers: dict[str, torch.optim.Optimizer]) -> None:
+def _update(
+    names: Sequence[str], inputs: Sequence[Tensor], slopes: Sequence[Tensor], optimisers: Mapping[str, torch.optim.Optimizer]
+) -> None:
     """One step of each optimiser, with the gradients together no longer than LARGEST_GRADIENT."""
     with Phase("optimiser"):
         norm = torch.stack([slope.square().sum() for slope in slopes]).sum().sqrt()

@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING, Any
 from difftables.common.variants import Variants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from difftables.config.sampling import Learned, Sampling, Search
     from difftables.diffusion.level import Level
     from difftables.sampling.loaded_run import LoadedRun
+    from difftables.search.by_gradient import Block
     from difftables.search.student import Counter, Ends, Loss, Pairs
 
+    Score = Callable[[Tensor], float] | None
 
-def dmn(run: "LoadedRun", sampler: "Sampling", steps: int, score: "Callable[[Tensor], float] | None" = None, *, seed: int) -> "tuple[Level, dict[str, Any]]":
+
+def dmn(run: "LoadedRun", sampler: "Sampling", steps: int, score: "Score" = None, *, seed: int) -> "tuple[Level, dict[str, Any]]":
     """The levels that minimise the error bound of a multistep solver of the sampler's order, N + 1 levels, and the cost, no evaluation.
 
     Args: score: not used; seed: not used, nothing is random.
@@ -36,7 +39,14 @@ def dmn(run: "LoadedRun", sampler: "Sampling", steps: int, score: "Callable[[Ten
 
 
 def ld3(
-    run: "LoadedRun", sampler: "Sampling", steps: int, score: "Callable[[Tensor], float] | None" = None, *, learned: "Learned", samples: int, seed: int
+    run: "LoadedRun",
+    sampler: "Sampling",
+    steps: int,
+    score: "Score" = None,
+    *,
+    learned: "Learned",
+    samples: int,
+    seed: int,
 ) -> "tuple[Level, dict[str, Any]]":
     """Levels, and then also the levels that the net is conditioned on, learned by gradient from a teacher's ends, and the cost.
 
@@ -52,14 +62,28 @@ def ld3(
 
 
 def ld3_levels(
-    run: "LoadedRun", sampler: "Sampling", steps: int, score: "Callable[[Tensor], float] | None" = None, *, learned: "Learned", samples: int, seed: int
+    run: "LoadedRun",
+    sampler: "Sampling",
+    steps: int,
+    score: "Score" = None,
+    *,
+    learned: "Learned",
+    samples: int,
+    seed: int,
 ) -> "tuple[Level, dict[str, Any]]":
     """As `ld3`, without conditioned levels: the net receives the level of its sample."""
     return _learned(run, sampler, steps, learned, samples, seed, [(("logits",), learned.updates)])
 
 
 def s4s(
-    run: "LoadedRun", sampler: "Sampling", steps: int, score: "Callable[[Tensor], float] | None" = None, *, learned: "Learned", samples: int, seed: int
+    run: "LoadedRun",
+    sampler: "Sampling",
+    steps: int,
+    score: "Score" = None,
+    *,
+    learned: "Learned",
+    samples: int,
+    seed: int,
 ) -> "tuple[Level, dict[str, Any]]":
     """Weights of predictions and levels, learned in turn by gradient from a teacher's ends, and the cost; weights start at the base's.
 
@@ -86,11 +110,12 @@ def ends_of(run: "LoadedRun", sampler: "Sampling") -> "Ends":
     grid = sampler.grid
     lowest, highest = (None, None) if grid is None else (grid.lowest, grid.highest)
     sigma = subschedules.ends(run.training, lowest, highest).tolist()
-    return Ends(*sigma, run.training.process, grid is None or grid.clean)
+    return Ends(sigma[0], sigma[1], run.training.process, grid is None or grid.clean)
 
 
 def _learned(
-    run: "LoadedRun", sampler: "Sampling", steps: int, learned: "Learned", samples: int, seed: int, blocks: "list[tuple[tuple[str, ...], int]]",
+    run: "LoadedRun", sampler: "Sampling", steps: int, learned: "Learned", samples: int, seed: int, 
+    blocks: "Sequence[Block]",
 ) -> "tuple[Level, dict[str, Any]]":  # fmt: skip
     import time
     from dataclasses import replace
@@ -129,10 +154,10 @@ def student_of(run: "LoadedRun", sampler: "Sampling", denoise: "Counter") -> Any
 
     solver = sampler.solver
     if solver.planned:
-        solve = partial(SOLVERS[solver.kind], **{name: value for name, value in solver if name != "kind"})
+        solve: Callable[..., Tensor] = partial(SOLVERS[solver.kind], **{name: value for name, value in solver if name != "kind"})
     else:
         solve = bind(solver, run.training, rates_of(run.spec.schedule) if solver.process == "vp" else SONG)
-    return Student(solve, denoise, run.corrupt, ends_of(run, sampler), sampler.clip, getattr(solver, "prediction", "data"))
+    return Student(solve, denoise, run.corrupt, ends_of(run, sampler), sampler.clip, getattr(solver, "prediction", "clean"))
 
 
 def teacher_pairs(

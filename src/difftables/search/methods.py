@@ -51,6 +51,9 @@ class Method:
         return [each.name for each in signature(self.find).parameters.values() if each.kind is each.KEYWORD_ONLY]
 
 
+ANY_PROCESS = ("vp", "sub-vp", "ve")
+
+
 def unchanged(row: "Sampler") -> "Sampler":
     """The sampler of the row whose schedule is searched."""
     return row
@@ -64,19 +67,19 @@ METHODS: Variants[Method] = {
         find=frozen, samples="frozen_samples", generates=samples_behind_mean, sampler=adjusted, scored=False, whole=True,
     ),
     "dmn": Method(
-        find=dmn, samples="samples", generates=no_samples, sampler=unchanged, scored=False, whole=False, processes=("vp", "sub-vp", "ve"),
+        find=dmn, samples="samples", generates=no_samples, sampler=unchanged, scored=False, whole=False, processes=ANY_PROCESS,
         grid=True,
     ),
     "ld3": Method(
         find=ld3, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
-        processes=("vp", "sub-vp", "ve"), grid=True,
+        processes=ANY_PROCESS, grid=True,
     ),
     "ld3-levels": Method(
         find=ld3_levels, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
-        processes=("vp", "sub-vp", "ve"), grid=True,
+        processes=ANY_PROCESS, grid=True,
     ),
     "s4s": Method(
         find=s4s, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
-        processes=("vp", "sub-vp", "ve"), grid=True, weights=True,
+        processes=ANY_PROCESS, grid=True, weights=True,
     ),
 }  # fmt: skip

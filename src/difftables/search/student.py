@@ -138,7 +138,7 @@ class Student:
     """A chain as a differentiable function of the parameters of its schedule.
 
     Args: solve: a solver, (x, schedule, *, denoise, corrupt, randn, ...) to x, which takes `weights` where there are some; denoise: D(x,
-        level); ends: what is fixed; clip: bound on D, or None; prediction: what the weights sum, data or noise.
+        level); ends: what is fixed; clip: bound on D, or None; prediction: what the weights sum, clean or noise.
     """
 
     solve: Solve
@@ -146,7 +146,7 @@ class Student:
     corrupt: Corrupt
     ends: Ends
     clip: float | None = None
-    prediction: str = "data"
+    prediction: str = "clean"
 
     def schedule(self, parameters: Parameters) -> PlannedSchedule:
         """The schedule that parameters make, differentiable in them."""
