@@ -21,6 +21,7 @@ from difftables.diffusion.corruptions import CORRUPTIONS, Corruption
 from difftables.diffusion.denoiser import Denoiser, clipped, run_denoiser, switched
 from difftables.diffusion.level import Level
 from difftables.diffusion.linear_process import SONG, rates_of
+from difftables.diffusion.planned_schedule import PlannedSchedule, conditioned
 from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs, Randn
 from difftables.diffusion.training_schedules import training_schedule
 from difftables.estimation.adjustment import FollowEstimate, Stretch, make_adjustment
@@ -91,8 +92,11 @@ class LoadedRun:
             self.estimates[asked] = source(self.spec, self.training, dict(self.files), self.device, **further)
         return self.estimates[asked]
 
-    def _denoise(self, sampler: Sampling) -> Denoiser:
-        return clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise
+    def _denoise(self, sampler: Sampling, planned: PlannedSchedule | None = None) -> Denoiser:
+        """The denoiser as a sampler calls it.  Args: planned: a schedule that holds the levels passed to the net."""
+        other = planned is not None and planned.conditioned is not None
+        denoise = conditioned(self.denoise, planned, planned.conditioned) if other else self.denoise
+        return clipped(denoise, sampler.clip) if sampler.clip else denoise
 
     def first_schedule(self, sampler: Sampling, steps: int, file: Path | None = None) -> Level:
         """The schedule that a sampler starts with, N + 1 levels.  Raises: ValueError for one that lacks the strengths of an operator."""
@@ -156,12 +160,17 @@ class LoadedRun:
         return torch.cat(batches)
 
     def arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
-        """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser."""
+        """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser.
+
+        What a schedule holds beside its levels reaches the solver (weights) and the net (conditioned levels).
+        """
+        planned = schedule if isinstance(schedule, PlannedSchedule) else None
+        denoise = self._denoise(sampler, planned)
         rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
         return {
-            "solve": bind(sampler.solver, self.training, rates),
+            "solve": bind(sampler.solver, self.training, rates, None if planned is None else planned.weights),
             "start": first_level(sampler.solver, schedule, self.training, rates).to(self.device),
-            "denoise": self._denoise(sampler),
+            "denoise": denoise,
             "corrupt": self.corrupt, "prior": self.prior, "device": self.device,
         }  # fmt: skip
 
