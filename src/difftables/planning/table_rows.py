@@ -225,7 +225,7 @@ class TableRows:
         fitted = used.adapt is not None or used.schedule == "fitted"
         if corruption != "scale" and (fitted or row.schedule in METHODS):
             raise ConfigError(
-                f"samplers.{name} fits, adjusts or searches only noise, but corruption {corruption!r} of run {run!r} has a strength beside it; "
+                f"samplers.{name} fits, adjusts or searches only noise, but corruption {corruption!r} of run {run!r} has a strength; "
                 "leave `adapt` out and use schedule trailing, strided or even"
             )
         if corruption != "scale" and not solver.operators:
@@ -238,7 +238,7 @@ class TableRows:
             raise ConfigError(f"samplers.{name} adjusts its levels sample by sample, but {why} one level at a time; use a fixed schedule")
         family = self.params.schedules[self.params.runs[run].schedule].family
         process = registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", family)
-        if (fitted and process != "vp") or (row.schedule in METHODS and process not in METHODS[row.schedule].processes):
+        if process not in (("vp",) if fitted else METHODS[row.schedule].processes if row.schedule in METHODS else (process,)):
             raise ConfigError(
                 f"samplers.{name} fits rates of a variance-preserving schedule, but run {run!r} was trained on schedule family {family!r}; "
                 "use schedule trailing, strided or power-law"
