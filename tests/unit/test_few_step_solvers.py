@@ -60,8 +60,9 @@ def gaussian(x, level):
 
 
 def curved(x, level):
-    """D of the two points -1 and 1."""
-    return torch.tanh(x * level.like(x).alpha / level.like(x).std ** 2)
+    """D of two normals of std 1/2 around -1 and 1: (s^2 u + sigma^2 tanh(u / (s^2 + sigma^2))) / (s^2 + sigma^2), u = x / alpha."""
+    u, variance = x / level.like(x).alpha, (level.like(x).std / level.like(x).alpha) ** 2
+    return (SPREAD**2 * u + variance * torch.tanh(u / (SPREAD**2 + variance))) / (SPREAD**2 + variance)
 
 
 def exact(level, like=ORIGINS):
@@ -105,11 +106,23 @@ def test_the_integrals_are_those_of_their_definition():
 
 
 def test_a_polynomial_through_the_nodes_is_integrated():
-    nodes, moments = [torch.tensor([each]).double() for each in (1.0, 0.0, -0.7, -2.0)], [torch.tensor([1 / (k + 1)]) for k in range(4)]
-    weight = torch.cat(exponential.weights(nodes, [each.double() for each in moments]))
-    cubic = np.polynomial.Polynomial([0.3, -1.0, 2.0, 0.7])
-    integral = cubic.integ()
-    assert (weight * cubic(torch.cat(nodes))).sum().item() == pytest.approx(integral(1) - integral(0), rel=1e-13)
+    """int_0^1 of 0.3 - u + 2 u^2 + 0.7 u^3 = 0.3 - 1 / 2 + 2 / 3 + 0.7 / 4."""
+    nodes = [torch.tensor([each], dtype=torch.float64) for each in (1.0, 0.0, -0.7, -2.0)]
+    weight = exponential.weights(nodes, [torch.tensor([1 / (k + 1)], dtype=torch.float64) for k in range(4)])
+    values = polynomial([0.3, -1.0, 2.0, 0.7])(torch.cat(nodes))
+    assert (torch.cat(weight) * values).sum().item() == pytest.approx(0.3 - 1 / 2 + 2 / 3 + 0.7 / 4, rel=1e-13)
+
+
+def polynomial(coefficients):
+    """By Horner's rule on tensors."""
+
+    def value(at):
+        total = torch.zeros_like(at)
+        for each in reversed(coefficients):
+            total = total * at + each
+        return total
+
+    return value
 
 
 def integrated(poly, of, rising):
@@ -156,9 +169,9 @@ def test_p_predictions_are_exact_for_a_polynomial_of_degree_p_minus_1_and_no_mor
     history = [17.0, 9.0, 5.0][-count:][::-1]
     weight = torch.cat(weigh([levels_of([each], clean=False) for each in history], levels_of([2.2], clean=False)))
     for degree, fits in ((count - 1, True), (count, False)):
-        poly = np.polynomial.Polynomial([0.5, -1.0, 0.7, 0.3][: degree + 1])
+        poly = polynomial([0.5, -1.0, 0.7, 0.3][: degree + 1])
         wanted = integrated(poly, variable, measure)
-        got = (weight * poly(variable(torch.tensor(history)))).sum().item()
+        got = (weight * poly(variable(history))).sum().item()
         assert (got == pytest.approx(wanted, rel=1e-11)) == fits
 
 
@@ -168,7 +181,7 @@ def weights_at(history, sigma, **of):
 
 def test_the_halved_second_difference_is_no_polynomial_and_the_midpoint_no_line():
     """What DPM-Solver++ is released with; the whole one is."""
-    parabola, line = (np.polynomial.Polynomial(each) for each in ([0.5, -1.0, 0.7], [0.5, -1.0]))
+    parabola, line = (polynomial(each) for each in ([0.5, -1.0, 0.7], [0.5, -1.0]))
     for history, poly, of, fits in (
         ([5.0, 9.0, 17.0], parabola, {"second": "heun"}, True), ([5.0, 9.0, 17.0], parabola, {"second": "heun", "share": 0.5}, False),
         ([5.0, 9.0], line, {"second": "heun"}, True), ([5.0, 9.0], line, {"second": "midpoint"}, False),
@@ -192,7 +205,7 @@ def test_the_predictor_of_unipc_is_dpmpp():
 
 
 def test_the_corrector_of_order_3_is_exact_for_a_cubic_and_the_predictor_is_not():
-    cubic, history = np.polynomial.Polynomial([0.5, -1.0, 0.7, 0.3]), [5.0, 9.0, 17.0]
+    cubic, history = polynomial([0.5, -1.0, 0.7, 0.3]), [5.0, 9.0, 17.0]
     wanted = integrated(cubic, log, reciprocal)
     for variant in ("bh1", "bh2"):
         corrected = (unified(history, 2.2, variant=variant, corrects=True) * cubic(log([2.2, *history]))).sum().item()
@@ -252,17 +265,17 @@ def measured_orders(name, counts, monkeypatch, grid=even_in_log, exact_steps=3):
 @pytest.mark.parametrize("name", ORDERS)
 def test_the_order_of_convergence(name, monkeypatch):
     """On normal data, in steps even in log sigma, from exact start values."""
-    found = measured_orders(name, (80, 160, 320), monkeypatch, exact_steps=0 if FEW[name]["kind"] in ("singlestep", "pndm") else 3)
-    print(name, found)
-    assert found[-1] == pytest.approx(ORDERS[name], abs=0.2)
+    one_step = FEW[name]["kind"] in ("singlestep", "pndm")
+    found = measured_orders(name, (320, 640), monkeypatch, partial(even_in_log, end=0.3), exact_steps=0 if one_step else 3)
+    assert found[0] == pytest.approx(ORDERS[name], abs=0.2)
 
 
 @pytest.mark.parametrize(("name", "order"), [("f-pndm", 4), ("s-pndm", 2), ("ipndm-4", 4)])
 def test_pndm_has_order_4_on_steps_even_in_sigma(name, order, monkeypatch):
     def even(steps):
-        return torch.linspace(1.5, 0.3, steps + 1, dtype=torch.float64)
+        return torch.linspace(2.5, 0.6, steps + 1, dtype=torch.float64)
 
-    found = measured_orders(name, (40, 80, 160), monkeypatch, even, exact_steps=3 if name == "ipndm-4" else 0)
+    found = measured_orders(name, (80, 160), monkeypatch, even, exact_steps=3 if name == "ipndm-4" else 0)
     assert found[-1] == pytest.approx(order, abs=0.2)
 
 

@@ -32,15 +32,31 @@ class Sampling(Frozen):
     adapt: Annotated[str, OneOf("estimation.level_sources.ESTIMATES")] | None = None
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
+    remaining: Literal["refit", "stretch"] = "refit"  # of `adapt`: rates fitted anew, VP only; or the levels themselves, stretched
+    shuffled: bool = False  # whether each sample walks the levels that another one of its seed found
     sections: Annotated[list[PositiveInt], Some] | None = None  # section counts in place of `schedule`; they add up to the steps
     grid: PowerLaw | None = None  # of schedule power-law
     skip: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of the chain that is left out at its noisy end
+
+    @property
+    def refits(self) -> bool:
+        """Whether rates are fitted anew to the estimates of levels."""
+        return self.adapt is not None and self.remaining == "refit"
 
 
 def takes_grid(schedule: str) -> bool:
     """Whether a schedule is one with a grid."""
     where = "sampling.sampling_schedules.SCHEDULES"
     return schedule in registry.names(where) and registry.takes(where, schedule, "grid")
+
+
+class MeanOf(Frozen):
+    """The adaptive sampler whose mean schedule is frozen, where it differs from the row."""
+
+    solver: AnySolver | None = None
+    schedule: str = "fitted"
+    adapt: Annotated[str, OneOf("estimation.level_sources.ESTIMATES")] | None = "estimator"
+    remaining: Literal["refit", "stretch"] = "refit"
 
 
 class Compared(Sampling):
@@ -57,6 +73,7 @@ class Sampler(Sampling):
     prior: Annotated[str, OneOf("diffusion.priors.PRIORS")] | None = None  # where sampling starts
     family: Annotated[str, OneOf("diffusion.beta_families.BETA_FAMILIES")] | None = None  # of fitted and refitted rates
     steps: Annotated[list[PositiveInt], Some, Once] | None = None  # in place of the table's
+    mean_of: MeanOf | None = None  # of schedule frozen; null: the row's solver, adjusted by the estimator
     seeds: Seeds | None = None  # in place of the evaluation's
 
     @model_validator(mode="after")
@@ -76,6 +93,10 @@ class Sampler(Sampling):
             raise ValueError(
                 f"has adapt: {self.adapt}, but solver {self.solver.kind}{churn} takes one level for all samples; leave one out"
             )
+        if self.shuffled and self.adapt is None and not self.solver.chooses:
+            raise ValueError("has shuffled: true, but its samples have no levels of their own; set adapt, or leave shuffled out")
+        if self.mean_of is not None and self.schedule != "frozen":
+            raise ValueError(f"has mean_of, but schedule {self.schedule!r} is no mean; set schedule: frozen, or leave mean_of out")
         strides = [name for name in registry.names("sampling.sampling_schedules.SCHEDULES") if name != "fitted"]
         if self.skip and (self.sections or not self.solver.walks or self.schedule not in strides):
             raise ValueError(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from difftables.diffusion.level import Level
 from difftables.diffusion.linear_process import SONG, rates_of
 from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs, Randn
 from difftables.diffusion.training_schedules import training_schedule
-from difftables.estimation.adjustment import Adjust, make_adjustment
+from difftables.estimation.adjustment import FollowEstimate, Stretch, make_adjustment
 from difftables.estimation.level_sources import ESTIMATES
 from difftables.nets.build import load_net
 from difftables.sampling.generate import ALONE, Generated, generate_batch, generate_samples
 from difftables.sampling.sampling_schedules import first_schedule
 from difftables.sampling.solvers import Levels, bind, first_level
+from difftables.sampling.visited import other_places
 
 Keys = Sequence[tuple[int | str, ...]]  # of the noise stream of each sample
 
@@ -51,6 +53,7 @@ class LoadedRun:
     files: Mapping[str, Path] = field(default_factory=dict)
     world: World = ALONE
     state: Path | None = None
+    estimates: dict[tuple[str, float | None], Callable[..., Tensor]] = field(default_factory=dict, init=False)
 
     @property
     def corrupt(self) -> Corruption:
@@ -67,13 +70,27 @@ class LoadedRun:
         """Draws from the run's prior, [B, ...].  Args: like: empty samples, [B, ...]; level: the noisiest."""
         return PRIORS[self.spec.prior](randn, like, level, self.prior_inputs)
 
-    def adjustment(self, sampler: Sampling, family: str | None = None) -> Adjust | None:
+    def adjustment(self, sampler: Sampling, family: str | None = None) -> FollowEstimate | None:
         """The `adapt` of a sampler, or None.  Args: family: of refitted rates, in place of the run's."""
         if sampler.adapt is None:
             return None
+        estimate = self._estimate(sampler)
+        if sampler.remaining == "stretch":
+            return Stretch(estimate, on=sampler.estimate_on or "after_noise")
         assert self.spec.adjust is not None, "the plan asks such a run for its adjustment"
-        estimate = ESTIMATES[sampler.adapt](self.spec, self.training, dict(self.files), self.device)
         return make_adjustment(self.spec.adjust, estimate, sampler.estimate_on, family)
+
+    def _estimate(self, sampler: Sampling) -> Callable[..., Tensor]:
+        """The source of levels of a sampler, made once for all its step counts: one of them measures the loss of the net."""
+        asked = (sampler.adapt or "", sampler.clip)
+        if asked not in self.estimates:
+            source = ESTIMATES[asked[0]]
+            further = {"denoise": self._denoise(sampler)} if "denoise" in signature(source).parameters else {}
+            self.estimates[asked] = source(self.spec, self.training, dict(self.files), self.device, **further)
+        return self.estimates[asked]
+
+    def _denoise(self, sampler: Sampling) -> Denoiser:
+        return clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise
 
     def first_schedule(self, sampler: Sampling, steps: int, file: Path | None = None) -> Level:
         """The schedule that a sampler starts with, N + 1 levels.  Raises: ValueError for one that lacks the strengths of an operator."""
@@ -85,7 +102,7 @@ class LoadedRun:
     def generate(
         self, keys: Keys, sampler: Sampling, steps: int, file: Path | None = None, *, part: str, repeats: int = 1,
         keep: Callable[[Tensor], Tensor] = Tensor.cpu, span: range | None = None, noise: Callable[[Keys], Randn] = SampleNoise,
-    ) -> tuple[Generated, Adjust | None]:  # fmt: skip
+    ) -> tuple[Generated, FollowEstimate | None]:  # fmt: skip
         """One sample per key, and the adjustment with its counts; each process returns the samples and counts of all.
 
         Args: file: of schedules, where the sampler reads one; part: of the data, whose conditions the samples receive; repeats: how
@@ -97,14 +114,23 @@ class LoadedRun:
         generated = generate_samples(
             keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
             batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self._arguments(sampler, schedule),
+            **self._shuffled(sampler, keys),
         )  # fmt: skip
         if adapt is not None:
             counts = self.world.all_gather(torch.tensor([[adapt.evaluations, adapt.clips]]))
             adapt.evaluations, adapt.clips = counts.sum(dim=0).tolist()
         return generated, adapt
 
+    def _shuffled(self, sampler: Sampling, keys: Keys) -> dict[str, Any]:
+        """Arguments of `generate_samples` for a sampler whose samples walk each other's levels; none for others."""
+        if not sampler.shuffled:
+            return {}
+        rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
+        return {"others": other_places(keys), "walk": bind(sampler.solver.on_levels, self.training, rates)}
+
     def generate_by_schedule(
-        self, levels: list[Level], keys: Keys, schedules: int, sampler: Sampling, adapt: Adjust | None, *, part: str, repeats: int = 1,
+        self, levels: list[Level], keys: Keys, schedules: int, sampler: Sampling, adapt: FollowEstimate | None, *, part: str,
+        repeats: int = 1,
     ) -> Tensor:  # fmt: skip
         """One set of samples for each of several schedules, [schedules x keys, ...], the same noise for each set.
 
@@ -133,7 +159,7 @@ class LoadedRun:
         return {
             "solve": bind(sampler.solver, self.training, rates),
             "start": first_level(sampler.solver, schedule, self.training, rates).to(self.device),
-            "denoise": clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise,
+            "denoise": self._denoise(sampler),
             "corrupt": self.corrupt, "prior": self.prior, "device": self.device,
         }  # fmt: skip
 
