@@ -360,3 +360,19 @@ def test_a_schedule_is_found_without_the_workflow(method, make):
     assert cost["network_evaluations"] >= 0
     assert (cost["network_evaluations"] == 0) == (method == "dmn")
     assert sample(run, [0], schedule=found).nfe == 4
+
+
+def test_no_job_depends_on_it():
+    """Neither the package nor the names that the project's root lends it: an edit here runs no job again."""
+    from job_files import every_job
+
+    from difftables.planning import plan
+    from difftables.provenance import fingerprint
+
+    found = plan.read("smoke")
+    jobs = {name[0]: (name[0], found.spec(name[0], *of)) for name, (of, _) in every_job(found).items()}
+    assert len(jobs) > 10
+    for job in jobs.values():
+        walk = fingerprint.walk(*job)
+        assert not [module for module in walk.modules if module.startswith("difftables.api")]
+        assert not [symbol for symbol in walk.numbers if symbol[0] == "difftables"]
