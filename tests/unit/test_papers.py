@@ -163,7 +163,7 @@ def test_what_another_scale_plays_is_not_run_and_no_mistake(folder):
 def test_all_papers_are_right_at_every_scale(monkeypatch, scale):
     monkeypatch.chdir(ROOT)
     found = plan.read(scale)
-    assert set(found.papers) == {NOISE, IMPROVED, SOFT, EDM, "stable_target_field"}
+    assert set(found.papers) == {NOISE, IMPROVED, SOFT, EDM, "stable_target_field", "few_step"}
     assert all(paper.claims and paper.numbers and paper.tables for paper in found.papers.values())
 
 

@@ -30,6 +30,7 @@ INPUTS_OF_KIND: Variants[tuple[str, ...]] = {
     "references": (),
     "progress": ("records", "floor"),
     "sweep": ("records", "floor"),
+    "calls": ("records", "floor", "searches"),
 }
 # Kinds whose picture needs no row with a run: closed forms, and those that show the table's run itself.
 CLOSED_FORMS, OF_TABLE_RUN = ("schedules", "gaussian", "references"), ("noised", "errors", "robustness")

@@ -67,10 +67,14 @@ class Workflow(ResultFiles):
             return {"data": [self.data_file(run)]}
         return {"features": [self.data_file(run, ".features")], "weights": self.weight_files()}
 
-    def measure_inputs(self, run: str) -> Files:
-        """The inputs of a table's metrics, without the samples: for images also what is computed of the real ones once."""
+    def measure_inputs(self, run: str, seed: str, sampler: str) -> Files:
+        """The inputs of a table's metrics, without the samples: for images also what is computed of the real ones once.
+
+        Of a row with `ends` also the samples that its own are compared with.
+        """
         summary = {} if self.medium(run) == "speech" else {"summary": [self.data_file(run, ".summary")]}
-        return self.metric_inputs(run) | summary
+        ends = self.ends_of(run, sampler)
+        return self.metric_inputs(run) | summary | ({"ends": [self.samples_file(run, seed, ends)]} if ends else {})
 
     def condition_inputs(self, run: str) -> Files:
         """The condition of a run's net: for speech the data, whose mel spectrograms it takes; else none."""
@@ -165,6 +169,10 @@ class Workflow(ResultFiles):
             "data": [self.data_file(bound.run)],
             "levels": [file for run in used for file in self.level_inputs(run).get("levels", [])],
             "audio": [f"{self.tables}/audio/{bound.run}"] if drawn else [],
+            "searches": [
+                self.schedules_file(row["run"], self.params.runs[row["run"]].seeds[0], row["sampler"], suffix=".json")
+                for row in drawn if self.params.samplers[row["sampler"]].schedule in METHODS
+            ],
             "likelihood": [self.likelihood_file(run, seed) for run, seed in nets],
             "curves": [self.curve_file(run, self.params.runs[run].seeds[0]) for run in used],
             **{kind: [self.study_file(run, seed, kind) for run, seed in nets] for kind in STUDIES},
