@@ -53,6 +53,11 @@ METRICS = {
     "bias2-without-source": Metric("bias2 without source"),
     # closed forms
     "frechet": Metric("squared Frechet distance", better="lower"),
+    "end-distance": Metric("RMS distance to the exact end", better="lower"),
+    "order": Metric("measured order"),
+    "variance-ratio": Metric("variance over the exact one"),
+    "kl": Metric("KL", unit="nats/dim", better="lower"),
+    "w2": Metric("W2", better="lower"),
     "alpha-bar": Metric("alpha_bar"),
     "share": Metric("share"),
     "std": Metric("std"),

@@ -94,8 +94,9 @@ class LoadedRun:
 
     def _denoise(self, sampler: Sampling, planned: PlannedSchedule | None = None) -> Denoiser:
         """The denoiser as a sampler calls it.  Args: planned: a schedule that holds the levels passed to the net."""
-        other = planned is not None and planned.conditioned is not None
-        denoise = conditioned(self.denoise, planned, planned.conditioned) if other else self.denoise
+        denoise = self.denoise
+        if planned is not None and planned.conditioned is not None:
+            denoise = conditioned(denoise, planned, planned.conditioned)
         return clipped(denoise, sampler.clip) if sampler.clip else denoise
 
     def first_schedule(self, sampler: Sampling, steps: int, file: Path | None = None) -> Level:

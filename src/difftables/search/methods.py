@@ -100,6 +100,7 @@ METHODS: Variants[Method] = {
     "gits": Method(
         find=along_trajectories, samples="starts", generates=none_a_step_count, sampler=unchanged, scored=False, whole=False,
         processes=ANY_PROCESS, shared=trajectory_evaluations,
+    ),
     "dmn": Method(
         find=dmn, samples="samples", generates=no_samples, sampler=unchanged, scored=False, whole=False, processes=ANY_PROCESS,
         grid=True,

@@ -1,11 +1,14 @@
 """What solvers do on exact problems: distance to the exact end, order, and the distribution of the samples where it is closed."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from difftables.config.solvers import AnySolver
@@ -15,7 +18,8 @@ from difftables.sampling.solvers import bind
 from difftables.studies.exact_problems import PROBLEMS, Mixture
 
 FLOOR = 1e-10  # of distances: below it they are rounding
-STARTS = 256  # of a mixture
+STARTS = 256  # of a mixture in one dimension; fewer in more, whose distances are means over dimensions too
+FEWEST = 64
 CUTS = 10  # halvings of the first step where an order is measured
 ORDER_STARTS = 32
 
@@ -84,22 +88,23 @@ def steps_of(solver: AnySolver, calls: int, clean: bool = False) -> int | None:
 
     Calls are a line in the steps, which two short runs tell.
     """
-    slope, offset = _calls(solver.model_dump_json(), solver, clean)
+    slope, offset = _calls(solver.model_dump_json(), clean)
     steps, rest = divmod(calls - offset, slope)
     return steps if rest == 0 and steps > clean else None
 
 
-_CALLS: dict[tuple[str, bool], tuple[int, int]] = {}
+@cache
+def _calls(written: str, clean: bool) -> tuple[int, int]:
+    """Calls of one more step, and of none.  Args: written: a solver as JSON."""
+    x, span = torch.ones(1, 1, dtype=torch.float64), Range(20.0, 0.01, clean)
+    solver = read_solver(json.loads(written))
+    few, more = (solve(PROBLEMS["gaussian"](), solver, x, span.even(steps), torch.zeros_like)[1] for steps in (8, 9))
+    return more - few, few - 8 * (more - few)
 
 
-def _calls(key: str, solver: AnySolver, clean: bool) -> tuple[int, int]:
-    """Calls of one more step, and of none."""
-    if (key, clean) not in _CALLS:
-        problem, span = PROBLEMS["gaussian"](), Range(20.0, 0.01, clean)
-        x = torch.ones(1, 1, dtype=torch.float64)
-        few, more = (solve(problem, solver, x, span.even(steps), torch.zeros_like)[1] for steps in (8, 9))
-        _CALLS[key, clean] = more - few, few - 8 * (more - few)
-    return _CALLS[key, clean]
+def read_solver(given: dict[str, Any]) -> AnySolver:
+    """A solver of a table's row.  Args: given: as params.yaml has it, checked before."""
+    return TypeAdapter[AnySolver](AnySolver).validate_python(given)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,12 @@ def starts_of(name: str, highest: float, lowest: float, count: int) -> Starts:
     return Starts(start, problem.end(start, highest, lowest))
 
 
-def distance(name: str, solver: AnySolver, schedule: Level, count: int = STARTS) -> tuple[float, int]:
+def starts_used(name: str) -> int:
+    """How many starts stand for a mixture."""
+    return max(STARTS // PROBLEMS[name]().dimensions, FEWEST)
+
+
+def distance(name: str, solver: AnySolver, schedule: Level, count: int) -> tuple[float, int]:
     """RMS distance per dimension between a deterministic solver's ends and the exact ones of the same starts, and its calls.
 
     Args: name: of PROBLEMS; schedule: the exact ends are at its last level; count: of starts.
@@ -141,7 +151,13 @@ def _rms(error: Tensor) -> float:
 
 
 def order(name: str, solver: AnySolver, span: Range, steps: int, count: int = ORDER_STARTS) -> float | None:
-    """log2 of the error of `steps` steps over that of twice as many, the first step graded; None where an error is at the floor."""
+    """log2 of the error of `steps` steps over that of twice as many, the first step graded.
+
+    A last step of lower order is a convention that would hide it: final orders are kept here.
+    Returns: None where an error is at the floor.
+    """
+    if "final_order" in type(solver).model_fields:
+        solver = solver.model_copy(update={"final_order": "kept"})
     few, more = (distance(name, solver, span.graded(each), count)[0] for each in (steps, 2 * steps))
     return None if FLOOR in (few, more) or not math.isfinite(few) else math.log2(few / more)
 
