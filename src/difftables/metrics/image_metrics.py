@@ -116,7 +116,7 @@ def inception_score(samples: ImageSamples) -> list[Measurement]:
 
 @dataclass
 class Paired:
-    """Samples and those that another sampler drew from the same starting noise.  Args: samples, ends: uint8 images, [N, ...], index by index."""
+    """Samples and those of another sampler from the same starting noise.  Args: samples, ends: uint8 images, [N, ...], paired by index."""
 
     samples: "Tensor"
     ends: "Tensor"

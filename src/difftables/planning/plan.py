@@ -15,6 +15,7 @@ from difftables.config.params_file import Table
 from difftables.config.sampling import Sampler
 from difftables.papers.folder import PAPERS
 from difftables.papers.kinds import INPUTS_OF_KIND, STUDIES, has_picture
+from difftables.planning.ends import ends_of
 from difftables.planning.params import Loaded, load
 from difftables.planning.planned_spec import PlannedSpec
 from difftables.planning.result_files import ResultFiles
@@ -73,7 +74,7 @@ class Workflow(ResultFiles):
         Of a row with `ends` also the samples that its own are compared with.
         """
         summary = {} if self.medium(run) == "speech" else {"summary": [self.data_file(run, ".summary")]}
-        ends = self.ends_of(run, sampler)
+        ends = ends_of(self.params, run, sampler)
         return self.metric_inputs(run) | summary | ({"ends": [self.samples_file(run, seed, ends)]} if ends else {})
 
     def condition_inputs(self, run: str) -> Files:
@@ -171,7 +172,8 @@ class Workflow(ResultFiles):
             "audio": [f"{self.tables}/audio/{bound.run}"] if drawn else [],
             "searches": [
                 self.schedules_file(row["run"], self.params.runs[row["run"]].seeds[0], row["sampler"], suffix=".json")
-                for row in drawn if self.params.samplers[row["sampler"]].schedule in METHODS
+                for row in drawn
+                if self.params.samplers[row["sampler"]].schedule in METHODS
             ],
             "likelihood": [self.likelihood_file(run, seed) for run, seed in nets],
             "curves": [self.curve_file(run, self.params.runs[run].seeds[0]) for run in used],

@@ -12,6 +12,7 @@ from difftables.config.sampling import Sampler
 from difftables.diffusion import timesteps
 from difftables.metrics import catalogue
 from difftables.papers.folder import Paper, at_scale, read_paper
+from difftables.planning.ends import ends_of
 from difftables.planning.params import Loaded
 from difftables.search.methods import METHODS
 
@@ -158,25 +159,8 @@ class TableRows:
             for paper, tables in self.params.tables.items() for name, table in tables.items()
             for row in self.rows(paper, name) if row["run"]
         ]  # fmt: skip
-        compared = [(row, ends) for row in found if "sampler" in row and (ends := self.ends_of(row["run"], row["sampler"]))]
+        compared = [(row, ends) for row in found if "sampler" in row and (ends := ends_of(self.params, row["run"], row["sampler"]))]
         return found + [row | {"sampler": ends, "steps": self._row_steps({"sampler": ends}, row["run"], [])} for row, ends in compared]
-
-    def ends_of(self, run: str, sampler: str) -> str | None:
-        """The sampler that a row's samples are compared with, by its full name; None where there is none.
-
-        Raises: ConfigError for one that is not there, or that has not one step count.
-        """
-        name = full(sampler, paper_of(run))
-        row = self.params.samplers[name]
-        if row.ends is None:
-            return None
-        ends = full(row.ends, paper_of(name))
-        if ends not in self.params.samplers:
-            near = nearest(row.ends, [local(each, paper_of(name)) for each in self.params.samplers])
-            raise ConfigError(f"samplers.{name}.ends is {row.ends!r}{near}")
-        if len(self.params.samplers[ends].steps or []) != 1:
-            raise ConfigError(f"samplers.{name}.ends names {row.ends!r}, which has not one step count; set its steps, as in steps: [500]")
-        return ends
 
     def sampled_rows(self) -> list[Row]:
         """Run, training seed and sampler of all rows that are sampled, each once."""

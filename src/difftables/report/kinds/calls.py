@@ -9,7 +9,7 @@ from difftables.report.cells import Cell
 from difftables.report.figures import CYCLE, MARKS, plain_ticks, pyplot
 from difftables.report.kinds.summary import measured_cell, measured_notes
 from difftables.report.printing import Grid
-from difftables.report.sources import Rendered, Sources, net_notes, new_cell, quote, sampler_name
+from difftables.report.sources import Rendered, Sources, net_notes, new_cell, quote
 from difftables.report.statistics import mean_sd
 
 SEARCH = "search-evaluations"
@@ -110,7 +110,9 @@ def draw_calls(by_metric: dict[str, dict[str, dict[float, Cell]]], labels: dict[
         if floor and name == "fd":
             axis.axhline(floor, color="black", linestyle="--", linewidth=1)
         signed = any(value <= 0 for _, value in every)
-        axis.set(xlabel="network calls", ylabel=fd if name == "fd" else short_name(name), xscale="log", yscale="linear" if signed else "log")
+        axis.set(
+            xlabel="network calls", ylabel=fd if name == "fd" else short_name(name), xscale="log", yscale="linear" if signed else "log"
+        )
         axis.minorticks_off()
         ticks = sorted({number for number, _ in every})
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
