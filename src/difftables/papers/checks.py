@@ -11,7 +11,13 @@ from difftables.papers.tables import TABLES
 
 Spec = dict[str, Any]
 Problem = tuple[str, str]  # place in a table, and what is wrong there
-MEASURED = (*catalogue.IMAGE_METRICS, *catalogue.SPEECH_METRICS, *catalogue.PAIRED_METRICS, "nll", *catalogue.OF_CHAIN)  # what a column of a summary may have
+MEASURED = (
+    *catalogue.IMAGE_METRICS,
+    *catalogue.SPEECH_METRICS,
+    *catalogue.PAIRED_METRICS,
+    "nll",
+    *catalogue.OF_CHAIN,
+)  # what a column of a summary may have
 
 
 def twice(names: Iterable[str]) -> list[str]:
