@@ -21,7 +21,8 @@ def calls(sources: Sources) -> Rendered:
     spec, layout = sources.spec, sources.spec["layout"]
     by_metric = {name: {row["id"]: cells_of(sources, row, name) for row in spec["rows"]} for name in layout["metrics"]}
     quoted = {each["id"]: reported(sources, each) for each in layout.get("literature", [])}
-    columns = sorted({number for rows in by_metric.values() for cells in rows.values() for number in cells}) or sorted(spec["steps"])
+    columns = sorted({number for rows in by_metric.values() for cells in rows.values() for number in cells})
+    columns = columns or sorted({number for cells in quoted.values() for number in cells} | set(map(float, spec["steps"])))
     labels = {row["id"]: row["label"] for row in spec["rows"]}
     grids, cells = list[Grid](), list[Cell]()
     for place, (name, rows) in enumerate(by_metric.items()):
