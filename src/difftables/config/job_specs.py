@@ -74,6 +74,13 @@ class SearchNumbers(Frozen):
     budget: int | None = None
     batch: int | None = None
     frozen_samples: int | None = None
+    grid_levels: int | None = None
+    curve_samples: int | None = None
+    starts: int | None = None
+    teacher: str | None = None
+    jump_cost: str | None = None
+    gamma: float | None = None
+    lowest_visited: bool | None = None
     learned: Learned | None = None
 
 

@@ -36,9 +36,16 @@ class Sampling(Frozen):
     adapt: Annotated[str, OneOf("estimation.level_sources.ESTIMATES")] | None = None
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
+    remaining: Literal["refit", "stretch"] = "refit"  # of `adapt`: rates fitted anew, VP only; or the levels themselves, stretched
+    shuffled: bool = False  # whether each sample walks the levels that another one of its seed found
     sections: Annotated[list[PositiveInt], Some] | None = None  # section counts in place of `schedule`; they add up to the steps
     grid: PowerLaw | None = None  # of schedule power-law
     skip: Annotated[float, Field(gt=0, lt=1)] | None = None  # share of the chain that is left out at its noisy end
+
+    @property
+    def refits(self) -> bool:
+        """Whether rates are fitted anew to the estimates of levels."""
+        return self.adapt is not None and self.remaining == "refit"
 
 
 def takes_grid(schedule: str) -> bool:
@@ -47,6 +54,15 @@ def takes_grid(schedule: str) -> bool:
     if schedule in registry.names(searches):
         return bool(registry.keywords(searches, "grid").get(schedule))
     return schedule in registry.names(where) and registry.takes(where, schedule, "grid")
+
+
+class MeanOf(Frozen):
+    """The adaptive sampler whose mean schedule is frozen, where it differs from the row."""
+
+    solver: AnySolver | None = None
+    schedule: str = "fitted"
+    adapt: Annotated[str, OneOf("estimation.level_sources.ESTIMATES")] | None = "estimator"
+    remaining: Literal["refit", "stretch"] = "refit"
 
 
 def schedules_with_weights() -> list[str]:
@@ -68,6 +84,7 @@ class Sampler(Sampling):
     prior: Annotated[str, OneOf("diffusion.priors.PRIORS")] | None = None  # where sampling starts
     family: Annotated[str, OneOf("diffusion.beta_families.BETA_FAMILIES")] | None = None  # of fitted and refitted rates
     steps: Annotated[list[PositiveInt], Some, Once] | None = None  # in place of the table's
+    mean_of: MeanOf | None = None  # of schedule frozen; null: the row's solver, adjusted by the estimator
     seeds: Seeds | None = None  # in place of the evaluation's
 
     @model_validator(mode="after")
@@ -94,6 +111,10 @@ class Sampler(Sampling):
             raise ValueError(
                 f"has adapt: {self.adapt}, but solver {self.solver.kind}{churn} takes one level for all samples; leave one out"
             )
+        if self.shuffled and self.adapt is None and not self.solver.chooses:
+            raise ValueError("has shuffled: true, but its samples have no levels of their own; set adapt, or leave shuffled out")
+        if self.mean_of is not None and self.schedule != "frozen":
+            raise ValueError(f"has mean_of, but schedule {self.schedule!r} is no mean; set schedule: frozen, or leave mean_of out")
         strides = [name for name in registry.names("sampling.sampling_schedules.SCHEDULES") if name != "fitted"]
         if self.skip and (self.sections or not self.solver.walks or self.schedule not in strides):
             raise ValueError(
@@ -131,6 +152,13 @@ class Search(Frozen):
     batch: PositiveInt  # samples at once
     frozen_samples: PositiveInt  # trajectories behind the frozen mean schedule
     seed: NonNegativeInt
+    grid_levels: Annotated[int, Field(ge=3)] = 61  # of the power law, rho = 7, that loss curves and trajectories are measured at
+    curve_samples: PositiveInt = 256  # clean samples behind a loss curve
+    starts: PositiveInt = 256  # trajectories behind costs of jumps
+    teacher: Literal["euler", "ipndm"] = "ipndm"  # the solver of these trajectories
+    jump_cost: Annotated[str, OneOf("search.trajectories.COSTS")] = "dev"
+    gamma: PositiveFloat = 1.15  # weight of what follows a jump; above 1 it moves levels down
+    lowest_visited: bool = False  # whether the lowest level is visited on the way to the clean one, as the power law's is
     learned: Learned = Learned()
 
     @model_validator(mode="after")

@@ -13,6 +13,13 @@ class Solver(Frozen):
     operators: ClassVar[bool] = True  # goes through an operator; else it divides by alpha and is for noise only
     planned: ClassVar[bool] = False  # reads weights of its steps that the schedule holds
 
+    chooses: ClassVar[bool] = False  # each sample chooses its own steps, which are recorded
+
+    @property
+    def on_levels(self) -> "Solver":
+        """The solver that walks given levels as this one walks those that it chooses."""
+        return self
+
     @property
     def per_sample(self) -> bool:
         """Whether the samples of a batch may be at different levels, as those of an adjusted schedule are."""

@@ -3,7 +3,7 @@
     (x, schedule, *, denoise, corrupt, randn, <further arguments>) -> x
 
 A solver whose model has `per_sample` takes `adapt`; one that reads the training schedule takes `training`, one that reads the rates of
-its process in continuous time `rates`. The history of a multistep
+its process in continuous time `rates`; one whose samples choose their own steps takes `record`. The history of a multistep
 solver is a list inside its function: `descend` calls its step once per level, in order.
 """
 
@@ -26,6 +26,7 @@ from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langev
 from difftables.sampling.descent import Adapt, Before, Corrupt, Levels, descend
 from difftables.sampling.multistep import deis, dpmpp, ipndm, lms
 from difftables.sampling.pndm import pndm
+from difftables.sampling.reverse_sde import adaptive_sde, sde_heun
 from difftables.sampling.rules import RULES, ddim
 from difftables.sampling.singlestep import singlestep
 from difftables.sampling.transfers import euler
@@ -134,6 +135,7 @@ def rk45(
 
 SOLVERS: Variants[Solve] = {
     "walk": walk, "heun": heun, "in-time": in_time, "predictor-corrector": predictor_corrector, "rk45": rk45,
+    "adaptive-sde": adaptive_sde, "sde-heun": sde_heun,
     "dpmpp": dpmpp, "unipc": unipc, "lms": lms, "deis": deis, "ipndm": ipndm, "pndm": pndm, "singlestep": singlestep,
     "weighted": weighted,
 }  # fmt: skip
