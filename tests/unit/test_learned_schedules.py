@@ -1,16 +1,22 @@
 """Schedules by optimisation: gradients through solvers, what stays fixed, exact Gaussian problems with their optima by brute force."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from job_files import RUN, run_job
 from test_solvers import loaded, sampling
 
-from difftables.config.sampling import Learned
+from difftables.common.files import load_tensors, read_json, save_tensors
+from difftables.config.job_specs import SampleSpec, SearchNumbers, SearchSpec
+from difftables.config.run_spec import RunSpec
+from difftables.config.sampling import Learned, Sampling
 from difftables.config.solvers import MODELS
 from difftables.diffusion.corruptions import scale
-from difftables.diffusion.schedule_file import check_schedule
+from difftables.diffusion.schedule_file import check_schedule, read_schedules, write_schedules
+from difftables.nets.build import build_net
 from difftables.sampling.solvers import SOLVERS, bind
 from difftables.search import by_gradient, error_bound
 from difftables.search.learned import LOSSES, student_of
@@ -313,3 +319,29 @@ def test_utterances_are_compared_by_their_log_mel_spectrograms():
     torch.testing.assert_close(found, torch.full((2,), math.log10(4) ** 2), rtol=1e-4, atol=1e-5)
     ones = LOSSES["images"](run)(torch.ones(2, 1, 4, 4), torch.zeros(2, 1, 4, 4))
     assert ones.tolist() == [1.0, 1.0]
+
+
+def test_a_learned_file_is_what_samples_are_drawn_with(tmp_path):
+    """The jobs of a search with weights and of its samples: other weights make the samples anew, the same ones do not."""
+    run = RunSpec.model_validate(RUN | {"precondition": "edm"})  # an untrained net is 0: what is left is c_skip
+    sampler = Sampling.model_validate({"solver": {"kind": "weighted", "order": 2}, "schedule": "s4s", "clip": 1.0})
+    save_tensors(tmp_path / "net", build_net(run.net, run.data).state_dict(), {"kind": "net"})
+    numbers = SearchNumbers(seed=1, samples=2, learned=SMALL)
+    spec = SearchSpec(run=run, sampler=sampler, method="s4s", steps=[2, 3], search=numbers, batch=4)
+    files = {name: tmp_path / name for name in ("schedules", "record", "made")}
+    run_job("search", spec, {"net": tmp_path / "net"}, files)
+    found = read_schedules(files["schedules"])
+    assert {steps: list(schedule.weights.shape) for steps, schedule in found.items()} == {2: [2, 2], 3: [3, 2]}
+    assert read_json(files["record"])["records"]["3"]["backward_evaluations"] == 3 * 4 * 2
+    drawing = SampleSpec(run=run, sampler=sampler, steps=[3], n=2, seeds=[0], batch=2)
+    inputs, outputs = (
+        {"net": tmp_path / "net", "schedules": files["schedules"]},
+        {name: tmp_path / f"drawn-{name}" for name in ("samples", "made")},
+    )
+    columns = [run_job("sample", drawing, inputs, outputs).columns["3"] for _ in range(2)]
+    first = load_tensors(outputs["samples"], "samples")[0]["samples/3"]
+    assert columns[0] == columns[1]
+    changed = replace(found[3], weights=found[3].weights + 0.3)
+    write_schedules(files["schedules"], {3: changed})
+    assert run_job("sample", drawing, inputs, outputs).columns["3"] != columns[0]
+    assert not torch.equal(load_tensors(outputs["samples"], "samples")[0]["samples/3"], first)
