@@ -41,7 +41,9 @@ def main() -> None:
         found = {name: cells(setting, Path(place, "copy")) for name, setting in SETTINGS.items()}
     plain, rows = found.pop("as it is"), []
     for name, values in found.items():
-        differences = [(cell, value, *plain[cell], (value - plain[cell][0]) / plain[cell][1]) for cell, (value, _) in values.items()]
+        # Network calls, and what one seed measures, have no spread to compare with.
+        spread = [cell for cell in values if plain[cell][1] > 0]
+        differences = [(cell, values[cell][0], *plain[cell], (values[cell][0] - plain[cell][0]) / plain[cell][1]) for cell in spread]
         rows += [[name, *cell, *(f"{number:.6g}" for number in numbers)] for cell, *numbers in differences]
         sizes = sorted(abs(each[-1]) for each in differences)
         print(

@@ -48,12 +48,13 @@ def read(path: Path) -> tuple[dict[str, float], str]:
 
 def rows(now: dict[str, float], before: dict[str, float], counted: str = "") -> list[Row]:
     """A row for each name of either.  Args: counted: how those before were."""
-    how = f"scale {SCALE}, by difftables costs" + (f"; theirs: before, {counted}" if before else "")
-    found = []
+    how, found = f"scale {SCALE}" + ("; theirs: before" if before else ""), []
     for name in dict.fromkeys([*now, *before]):
         ours, theirs = now.get(name), before.get(name)
         ratio = ours / theirs if ours is not None and theirs else None
-        found.append(Row(PART, name, "core-s", how, ours, theirs, ratio))
+        # How all of them were counted stands with the total.
+        note = f"by difftables costs; before: {counted}" if name == "total" and before else how
+        found.append(Row(PART, name, "core-s", note, ours, theirs, ratio))
     return found
 
 

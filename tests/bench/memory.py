@@ -38,14 +38,14 @@ sys.exit(status)
 
 def sampling(sizes: Sizes, folder: Path, device: torch.device) -> list[Row]:
     """Peak memory of a job that draws images of 64 x 64 pixels by a small net in one step."""
-    count, what = 20 * sizes.images, f"sampling {20 * sizes.images} images of {SIZE}x{SIZE}, shards of {BATCH} against one"
+    count, what = 10 * sizes.images, f"sampling {10 * sizes.images} images of {SIZE}x{SIZE}, shards of {BATCH} against one"
     if not STATUS.exists():
         return [missing(PART, what, "needs Linux")]
     subject = digits(folder, device)
     data = Images(reader="folder", root="images", size=SIZE, channels=3, held_out=1)
     net = Net.model_validate({"kind": "unet", "width": 8, "mult": [1, 1, 1, 1], "blocks": 1, "attention": [], "dropout": 0.0})
     run = subject.sampled.model_copy(update={"data": data, "net": net})
-    spec = SampleSpec(run=run, sampler=subject.sampler, steps=[1, 2], n=count, seeds=[0], batch=BATCH)
+    spec = SampleSpec(run=run, sampler=subject.sampler, steps=[1], n=count, seeds=[0], batch=BATCH)
     save_tensors(folder / "memory.net", build_net(net, data).state_dict(), {"kind": "net"})
     code, peaks, written = fingerprint.code("sample", spec), list[float](), list[bytes]()
     for name, shard in (("shards", BATCH), ("whole", 0)):

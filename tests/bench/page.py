@@ -86,6 +86,9 @@ def circumstances(device: torch.device, load: float, seconds: float) -> list[str
 
 def write(folder: Path, rows: Sequence[Row], measured_with: Sequence[str]) -> None:
     """README.md and bench.csv, whose numbers are not rounded."""
-    write_text(folder / "README.md", markdown(rows, measured_with))
+    text = markdown(rows, measured_with)
+    if (folder / "execution.csv").exists():
+        text += "\n[What bfloat16 and channels-last do to the cells of a table](execution.csv), by `python -m bench.execution`.\n"
+    write_text(folder / "README.md", text)
     names = [each.name for each in fields(Row)]
     write_csv(folder / "bench.csv", names, [["" if v is None else v for v in asdict(row).values()] for row in rows])

@@ -13,7 +13,7 @@ from difftables.config.data import Data, ExtractSpec, Features, FetchSpec, Froze
 from difftables.config.nets import CheckpointSpec
 from difftables.config.run import Schedule
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
-from difftables.config.sampling import Compared, Sampling
+from difftables.config.sampling import Compared, Learned, Sampling
 
 
 class DataSpec(Frozen):
@@ -81,6 +81,7 @@ class SearchNumbers(Frozen):
     jump_cost: str | None = None
     gamma: float | None = None
     lowest_visited: bool | None = None
+    learned: Learned | None = None
 
 
 class SearchSpec(Frozen):

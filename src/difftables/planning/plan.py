@@ -123,7 +123,7 @@ class Workflow(ResultFiles):
         found = self.net_inputs(run, seed) | self.condition_inputs(run) | self.prior_inputs(run, sampler.prior)
         if sampler.adapt == "estimator":
             found["estimator"] = [self.net_file(run, seed, "estimator")]
-        if sampler.adapt == "oracle":
+        if sampler.adapt in ("oracle", "residual"):
             found["data"] = [self.data_file(run)]
         return found
 

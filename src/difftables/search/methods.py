@@ -22,6 +22,7 @@ from difftables.search.by_curve import (
 )
 from difftables.search.frozen import adjusted, frozen, samples_behind_mean
 from difftables.search.grid import samples_of_candidates, searched
+from difftables.search.learned import chains_of_learning, dmn, ld3, ld3_levels, no_samples, s4s
 
 if TYPE_CHECKING:
     from difftables.config.sampling import Sampler, Search
@@ -43,6 +44,8 @@ class Method:
         processes: of the training schedules that it finds schedules for, keys of level.PROCESSES.
         data: whether it reads clean samples, so that the job reads the data set.
         shared: search to the network evaluations that it measures once, for all step counts of a job together.
+        grid: whether the sampler's grid bounds the ends of what it finds.
+        weights: whether its schedules hold weights of their steps, which the sampler's solver reads.
     """
 
     find: "Callable[..., tuple[Level, dict[str, Any]]]"
@@ -54,6 +57,8 @@ class Method:
     processes: tuple[str, ...] = ("vp",)
     data: bool = False
     shared: "Callable[[Search], int] | None" = None
+    grid: bool = False
+    weights: bool = False
 
     @property
     def reads(self) -> list[str]:
@@ -95,5 +100,21 @@ METHODS: Variants[Method] = {
     "gits": Method(
         find=along_trajectories, samples="starts", generates=none_a_step_count, sampler=unchanged, scored=False, whole=False,
         processes=ANY_PROCESS, shared=trajectory_evaluations,
+    ),
+    "dmn": Method(
+        find=dmn, samples="samples", generates=no_samples, sampler=unchanged, scored=False, whole=False, processes=ANY_PROCESS,
+        grid=True,
+    ),
+    "ld3": Method(
+        find=ld3, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
+        processes=ANY_PROCESS, grid=True,
+    ),
+    "ld3-levels": Method(
+        find=ld3_levels, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
+        processes=ANY_PROCESS, grid=True,
+    ),
+    "s4s": Method(
+        find=s4s, samples="samples", generates=chains_of_learning, sampler=unchanged, scored=False, whole=False,
+        processes=ANY_PROCESS, grid=True, weights=True,
     ),
 }  # fmt: skip
