@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 APART = 4  # steps of the grid between the starts of two walks
+MOVES = ((2, 1), (1, 1), (1, 2))  # how far, and in how many coordinates
 
 
 @dataclass
@@ -50,29 +51,44 @@ def principal_axes(clean: Tensor) -> tuple[Tensor, Tensor]:
     return (singular[:kept].square() / (len(flat) - 1)).clamp(min=1e-12), axes[:kept] @ mean
 
 
-def neighbours(places: Tensor, candidate: Tensor, apart: int) -> list[int]:
-    """Candidates that differ by 1 in `apart` of their coordinates, and nowhere else.  Args: places: of all, [K, n], whole numbers."""
-    index = {tuple(row): i for i, row in enumerate(places.tolist())}
-    found = []
-    for which in combinations(range(places.shape[1]), apart):
+def places_of(betas: Tensor, decades: tuple[float, float]) -> Tensor:
+    """The mantissas of candidates of a grid, one for each group of steps that share it, [K, groups], whole numbers."""
+    steps = betas.shape[1]
+    ladder = torch.logspace(*decades, steps, dtype=torch.float64) if steps > 1 else torch.tensor([10.0 ** decades[1]]).double()
+    mantissas = (betas / ladder).round().long()
+    fresh = [0, *(i for i in range(1, steps) if not torch.equal(mantissas[:, i], mantissas[:, i - 1]))]
+    return mantissas[:, fresh]
+
+
+def neighbours(index: dict[tuple[int, ...], int], candidate: tuple[int, ...], length: int, apart: int) -> list[int]:
+    """Candidates that differ by `length` in `apart` of their coordinates, and nowhere else; a move past the end stops at it.
+
+    Args: index: of all candidates, by their coordinates.
+    """
+    lowest, highest = min(map(min, index)), max(map(max, index))
+    near = list[int]()
+    for which in combinations(range(len(candidate)), apart):
         for signs in product((-1, 1), repeat=apart):
-            moved = candidate.clone()
-            moved[list(which)] += torch.tensor(signs)
-            if (i := index.get(tuple(moved.tolist()))) is not None:
-                found.append(i)
-    return found
+            moved = list(candidate)
+            for place, sign in zip(which, signs, strict=True):
+                moved[place] = min(max(moved[place] + sign * length, lowest), highest)
+            if (i := index.get(tuple(moved))) is not None and tuple(moved) != candidate and i not in near:
+                near.append(i)
+    return near
 
 
 def refine(places: Tensor, predicted: Tensor, score: Callable[[int], float], most: int) -> Refined:
     """The best candidate that walks to better neighbours find, the first from the candidate that is predicted to be best.
 
-    Neighbours differ by 1 in one coordinate, then in two. The one that is predicted to be better is scored first, and the walk moves as
-    soon as one is better. Where no neighbour is, a new walk starts from the best prediction among candidates that differ by APART or more
-    in some coordinate from all that were scored. It ends at the `most`-th score, or where nothing is left.
+    Neighbours differ by 2 in one coordinate, then by 1, and last by 1 in two. The one that is predicted to be better is scored
+    first, and the walk moves as soon as one is better. Where no neighbour is, a new walk starts from the best prediction among candidates
+    that differ by APART or more in some coordinate from all that were scored. It ends at the `most`-th score, or where nothing is left.
 
-    Args: places: the coordinates of the candidates, whole numbers, [K, n]; predicted: lower is better, [K]; score: of a candidate, by index.
+    Args: places: the coordinates of the candidates, whole numbers, [K, n]; predicted: lower is better, [K]; score: of one, by index.
     """
     refined, known = Refined(), dict[int, float]()
+    rows = [tuple(row) for row in places.tolist()]
+    index = {row: i for i, row in enumerate(rows)}
 
     def ask(i: int) -> float:
         known[i] = score(i)
@@ -88,17 +104,18 @@ def refine(places: Tensor, predicted: Tensor, score: Callable[[int], float], mos
             break
         now = int(torch.where(far, predicted, float("inf")).argmin())
         ask(now)
-        while (better := _better(places, predicted, now, known, ask, most)) is not None:
+        while (better := _better(index, rows[now], predicted, now, known, ask, most)) is not None:
             now = better
     return refined
 
 
 def _better(
-    places: Tensor, predicted: Tensor, now: int, known: dict[int, float], ask: Callable[[int], float], most: int
-) -> int | None:
+    index: dict[tuple[int, ...], int], place: tuple[int, ...], predicted: Tensor, now: int, known: dict[int, float],
+    ask: Callable[[int], float], most: int,
+) -> int | None:  # fmt: skip
     """The first neighbour of a candidate that is better, or None where none is or no score is left."""
-    for apart in range(1, min(2, places.shape[1]) + 1):
-        nearby = [i for i in neighbours(places, places[now], apart) if i not in known]
+    for length, apart in MOVES:
+        nearby = [i for i in neighbours(index, place, length, min(apart, len(place))) if i not in known]
         for i in sorted(nearby, key=lambda i: (predicted[i].item(), i)):
             if len(known) >= most:
                 return None
