@@ -115,7 +115,8 @@ def samples(*steps):
     for count in steps:
         tensors[f"samples/{count}"] = torch.full((2, 3, 1, 4, 4), count, dtype=torch.uint8)
         counts[str(count)] = {
-            "nfe": count, "network_evaluations": 6 * count, "estimator_evaluations": 0, "clipped_rates": 0, "v_outside": None,
+            "nfe": count, "nfe_sd": 0.0, "nfe_max": count, "level_sd": 0.0, "level_floor": 0.2, "curve_evaluations": 0,
+            "network_evaluations": 6 * count, "estimator_evaluations": 0, "clipped_rates": 0, "v_outside": None,
         }  # fmt: skip
     save_tensors("samples", tensors, {"kind": "samples", "seeds": [0, 1], "n": 3, "counts": counts})
 

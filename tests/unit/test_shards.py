@@ -181,7 +181,10 @@ def test_a_damaged_shard_and_one_of_other_work_are_drawn_again(folder, drawn):
     kept = {path.name: path for path in jobs.STATES.rglob("*.safetensors") if "0-4" in path.name or "4-8" in path.name}
     kept["0-4.safetensors"].write_bytes(kept["0-4.safetensors"].read_bytes()[:100])
     other = KeptShards(kept["4-8.safetensors"].parent, "of another fingerprint")
-    other.write(range(4, 8), Shard(torch.zeros(4, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 1), torch.zeros(0), {"calls": [1]}))
+    other.write(
+        range(4, 8),
+        Shard(torch.zeros(4, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 1), torch.zeros(0), torch.zeros(1, 1), {"calls": {"1": 4}}),
+    )
     drawn.clear()
     assert run("job", "--shard", "4") == whole
     assert len(drawn) == len({kept[name] for name in kept})
@@ -203,7 +206,9 @@ def test_other_noise_is_another_state(folder, drawn):
 def test_quantiles_of_levels_are_those_of_all_samples():
     """Shards of levels that all samples share, and of such as they do not; a solver's shortest batch counts."""
     levels = [torch.rand(5, 1), torch.rand(4, 3), torch.rand(6, 1)]
-    parts = [Shard(torch.zeros(count, 1), each, torch.zeros(0), {}) for each, count in zip(levels, (2, 3, 4), strict=True)]
+    parts = [
+        Shard(torch.zeros(count, 1), each, torch.zeros(0), torch.zeros(1, 1), {}) for each, count in zip(levels, (2, 3, 4), strict=True)
+    ]
     every = torch.cat([each[:4].expand(4, len(part.samples)) for each, part in zip(levels, parts, strict=True)], dim=1)
     expected = torch.quantile(every, torch.tensor([0.5, 0.05, 0.95]), dim=1)
     assert torch.equal(level_quantiles(parts), expected)

@@ -281,6 +281,18 @@ def test_a_summary_shows_the_measured_number_of_calls():
     assert "Real against real at N = 90: 0.55" in text
 
 
+def test_a_summary_shows_how_the_calls_and_levels_of_samples_differ():
+    """The same for all seeds: no sd over seeds, and no best row."""
+    rows = [{"id": "blur", "label": "blur", "run": "blur", "part": "blur", "sampler": "s", "steps": [50]}]
+    columns = [{"id": name, "head": name, "metric": name} for name in ("nfe-sd", "nfe-max", "level-sd", "level-floor", "fd")]
+    found = record("blur", "s", {50: [2.0, 2.2]}, {50: 33.5})
+    found["records"] = [each | {"nfe_sd": 4.5, "nfe_max": 51, "level_sd": 0.11, "level_floor": 0.088} for each in found["records"]]
+    rendered = summary(sources({"kind": "summary", "columns": columns}, rows, [50], [found]))
+    assert [(cell.metric_id, cell.value, cell.sd, cell.better) for cell in rendered.cells[:4]] == [
+        ("nfe-sd", 4.5, None, ""), ("nfe-max", 51, None, ""), ("level-sd", 0.11, None, ""), ("level-floor", 0.088, None, ""),
+    ]  # fmt: skip
+
+
 def test_a_second_hand_number_is_unverified_wherever_it_stands(edited):
     reported = ReportedNumbers(PAPER / "reported.csv")
     told = {(each.table, each.value): source_of(each) for each in reported.numbers}

@@ -90,7 +90,7 @@ def test_a_study_of_robustness_adjusts_as_a_sample_does(name, monkeypatch):
     assert run.spec.adjust.family == "linear"
     # What gets frozen is a level a step, however many calls a step takes.
     assert len(drawn.visited) == 5 < len(drawn.levels) or name == "walk"
-    assert torch.equal(drawn.visited[0], schedule[0].alpha_bar.expand(4))
+    assert torch.equal(drawn.visited[0].alpha, schedule[0].alpha.expand(4))
 
 
 def test_the_frozen_levels_are_those_of_the_net_where_a_step_is_a_call(monkeypatch):
@@ -99,7 +99,7 @@ def test_the_frozen_levels_are_those_of_the_net_where_a_step_is_a_call(monkeypat
     monkeypatch.setitem(level_sources.ESTIMATES, "estimator", lambda *_: lambda x: 1 / (1 + x.square().mean(dim=(1, 2, 3)).double()))
     run = loaded(adjust={"first_beta": 1e-4})
     drawn = run.generate([("frozen", 0, i) for i in range(5)], sampling(DRAWN["walk"], adapt="estimator"), 6, part="frozen")[0]
-    assert all(torch.equal(a, b) for a, b in zip(drawn.visited, drawn.levels, strict=True))
+    assert all(torch.equal(a.alpha_bar, b) for a, b in zip(drawn.visited, drawn.levels, strict=True))
 
 
 def test_an_ensemble_that_takes_one_level_at_a_time_is_drawn_schedule_by_schedule():

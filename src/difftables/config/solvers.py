@@ -113,6 +113,21 @@ class PredictorCorrector(Solver):
         return 2 * steps
 
 
+class Weighted(Solver):
+    """DDIM steps whose prediction is a sum of the last ones, with weights that the schedule holds: of method s4s, or of a file."""
+
+    kind: Literal["weighted"]
+    order: Literal[1, 2, 3] = 3  # predictions in a sum
+    prediction: Literal["clean", "noise"] = "clean"  # what is summed
+    operators: ClassVar[bool] = False
+    planned: ClassVar[bool] = True
+
+    @property
+    def per_sample(self) -> bool:
+        """The weights of a step are those of its levels."""
+        return False
+
+
 class PathSolver(Solver):
     """Base of solvers that follow a path in continuous time, whatever levels the schedule has."""
 
@@ -142,9 +157,43 @@ class Rk45(PathSolver):
     tolerance: PositiveFloat = 1e-5  # absolute and relative
 
 
+class SdeHeun(Solver):
+    """The improved Euler method for the reverse SDE of a path, down the levels of a schedule."""
+
+    kind: Literal["sde-heun"]
+    path: Annotated[str, OneOf("sampling.ode.PATHS")]
+    operators: ClassVar[bool] = False
+
+    @property
+    def process(self) -> str | None:
+        """That of its path."""
+        return registry.text("sampling.ode.PROCESS", self.path)
+
+    def calls(self, steps: int) -> int | None:
+        """Two a step, but one for the last."""
+        return 2 * steps - 1
+
+
+class AdaptiveSde(PathSolver):
+    """The reverse SDE in steps that each sample chooses for itself."""
+
+    kind: Literal["adaptive-sde"]
+    relative: PositiveFloat = 0.05  # tolerance of a step, as a share of the sample
+    absolute: PositiveFloat = 0.0078  # and its floor: a grey level of eight bits in [-1, 1]
+    first: Annotated[float, Field(gt=0, le=1)] = 0.01  # length of the first attempt, of a path of length 1
+    chooses: ClassVar[bool] = True
+
+    @property
+    def on_levels(self) -> Solver:
+        """Its steps, at given levels."""
+        return SdeHeun(kind="sde-heun", path=self.path)
+
+
 MODELS: Variants[type[Solver]] = {
     "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
+    "adaptive-sde": AdaptiveSde, "sde-heun": SdeHeun,
     "dpmpp": Dpmpp, "unipc": Unipc, "lms": Lms, "deis": Deis, "ipndm": Ipndm, "pndm": Pndm, "singlestep": Singlestep,
+    "weighted": Weighted,
 }  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
 AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]

@@ -58,9 +58,17 @@ def direct_coefficients(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor,
     return torch.zeros_like(sigma), torch.ones_like(sigma), torch.ones_like(sigma)
 
 
+def scaled_direct_coefficients(sigma: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """(c_skip, c_out, c_in) = 0, 1, 1 / sqrt(1 + sigma^2): the net predicts the clean sample from the variance-preserving x itself.
+
+    With conditioning `none` no level enters D: u / sqrt(1 + sigma^2) = alpha u = x.
+    """
+    return torch.zeros_like(sigma), torch.ones_like(sigma), (1 + sigma**2).rsqrt()
+
+
 PRECONDITIONINGS: Variants[Callable[..., tuple[Tensor, Tensor, Tensor]]] = {
     "eps": eps_coefficients, "edm": edm_coefficients, "exploding": exploding_coefficients, "residual": residual_coefficients,
-    "direct": direct_coefficients,
+    "direct": direct_coefficients, "direct-scaled": scaled_direct_coefficients,
 }  # fmt: skip
 
 
@@ -105,6 +113,15 @@ def vp_time(sigma: Tensor, rates: LinearRates = SONG) -> Tensor:
     return ((beta_min**2 + 2 * beta_d * torch.log1p(sigma**2)).sqrt() - beta_min) / beta_d
 
 
+def no_level(schedule: Level) -> Callable[[Level], Tensor]:
+    """c_noise = 0, [B]: the net is not given the level, and has to read it off the sample.
+
+    The optimum is E[D(x, level) | x] under the density of levels in training.
+    Source: Sun et al. 2025 (noise conditioning).
+    """
+    return lambda level: torch.zeros_like(level.sigma)
+
+
 CONDITIONINGS: Variants[Callable[..., Callable[[Level], Tensor]]] = {
     "timestep": timestep_index,
     "rescaled_timestep": rescaled_timestep,
@@ -112,6 +129,7 @@ CONDITIONINGS: Variants[Callable[..., Callable[[Level], Tensor]]] = {
     "quarter_log": quarter_log,
     "log_half": log_half,
     "continuous_time": continuous_time,
+    "none": no_level,
 }
 
 
@@ -150,6 +168,46 @@ def bind_condition(function: Callable, cond: Condition) -> Callable:
     return function if cond is None else partial(function, cond=cond)
 
 
+class OfBatch:
+    """D of one batch, its condition bound: asked about all of the samples, or about some of them by their places.
+
+    Args: denoise: D(x, level, cond); cond: of the batch, [K, ...], or None.
+    """
+
+    def __init__(self, denoise: Denoiser, cond: Tensor | None) -> None:
+        self.denoise, self.cond = denoise, cond
+
+    def __call__(self, x: Tensor, level: Level, samples: Tensor | None = None) -> Any:
+        """D.  Args: samples: the places in the batch of those in x, [B]; None for all."""
+        further = {} if self.cond is None else {"cond": self.cond if samples is None else self.cond[samples]}
+        if samples is not None and isinstance(self.denoise, Counted):
+            further["samples"] = samples
+        return self.denoise(x, level, **further)
+
+
+def of_samples(denoise: Denoiser, x: Tensor, level: Level, samples: Tensor) -> Any:
+    """D of some samples of a batch, which alone cost a call.  Args: samples: their places in the batch, [B]."""
+    return denoise(x, level, samples=samples) if isinstance(denoise, OfBatch) else denoise(x, level)
+
+
+class KeptPrediction:
+    """D that answers again with its last prediction where it is asked once more about the very same tensor, at whatever level.
+
+    A level that is read off the prediction comes after it: the step that starts at that level takes the prediction as it is, and pays
+    no second call.
+    """
+
+    def __init__(self, denoise: Denoiser) -> None:
+        self.denoise = denoise
+        self.x: Tensor | None = None
+        self.output: Any = None
+
+    def __call__(self, x: Tensor, level: Level) -> Any:
+        if self.x is not x:
+            self.x, self.output = x, self.denoise(x, level)
+        return self.output
+
+
 def clipped(denoise: Denoiser, limit: float) -> Denoiser:
     """D with its estimate held in [-limit, limit]."""
 
@@ -185,16 +243,26 @@ def switched(edges: Denoiser, middle: Denoiser, schedule: Level, edge_fraction: 
 class Counted:
     """D that counts its network evaluations, calls times samples, and remembers the levels of its calls.
 
-    `calls` is the measured NFE of one batch; `levels` holds the level of each call, [B] or [1]; `outside` the share of v outside
-    [0, 1] at each call, for a net with a learned variance.
+    `calls` counts the calls of one batch; `levels` holds the level of each call, [B] or [1]; `chosen` the places of the samples of each
+    call, None for all of the batch; `outside` the share of v outside [0, 1] at each call, for a net with a learned variance.
     """
 
     def __init__(self, denoise: Denoiser) -> None:
         self.denoise, self.calls, self.evaluations = denoise, 0, 0
         self.levels: list[Level] = []
+        self.chosen: list[Tensor | None] = []
         self.outside: list[Tensor] = []
 
-    def __call__(self, x: Tensor, level: Level, **cond: Tensor) -> Any:
+    def by_sample(self, count: int) -> Tensor:
+        """The measured NFE of each of the `count` samples of a batch, [count]."""
+        calls = torch.zeros(count, dtype=torch.int64)
+        for chosen in self.chosen:
+            calls[slice(None) if chosen is None else chosen.cpu()] += 1
+        return calls
+
+    def __call__(self, x: Tensor, level: Level, samples: Tensor | None = None, **cond: Tensor) -> Any:
+        """D.  Args: samples: the places in the batch of those in x, [B]; None for all."""
+        self.chosen.append(samples)
         self.calls += 1
         self.evaluations += len(x)
         self.levels.append(level)

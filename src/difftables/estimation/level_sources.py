@@ -7,17 +7,23 @@ import torch
 from torch import Tensor
 
 from difftables.common.clock import timed
+from difftables.common.seeds import generator
 from difftables.common.variants import Variants
 from difftables.config import data as config_data
 from difftables.config.run_spec import EstimatedRun, RunSpec
+from difftables.data import datasets
 from difftables.data.image_set import ImageSet
 from difftables.data.speech_set import SpeechSet
 from difftables.diffusion import subschedules
+from difftables.diffusion.corruptions import CORRUPTIONS
+from difftables.diffusion.denoiser import Denoiser
 from difftables.diffusion.level import Level
 from difftables.estimation.estimator import alpha_bar_of
 from difftables.estimation.oracle import MelOracle, Oracle, fit_kernel
+from difftables.estimation.residual import ResidualLevel, measure_loss_curve
 from difftables.nets.build import load_net
 
+CURVE_LEVELS, CURVE_SAMPLES = 24, 128  # of the loss curve of `residual`: at most 3072 evaluations of the net
 Estimate = Callable[..., Tensor]  # x, [B, ...], and `cond`, the net's condition, to alpha_bar, [B]
 
 
@@ -57,6 +63,18 @@ def known_mel(run: RunSpec | EstimatedRun, training: Level, files: dict[str, Pat
     return lambda x, cond: exact(x, cond)
 
 
-ESTIMATES: Variants[Callable[[RunSpec | EstimatedRun, Level, dict[str, Path], torch.device], Estimate]] = {
-    "estimator": trained, "oracle": oracle, "known_mel": known_mel,
+def residual(
+    run: RunSpec | EstimatedRun, training: Level, files: dict[str, Path], device: torch.device, *, denoise: Denoiser
+) -> Estimate:  # fmt: skip
+    """The level that the residual of the prediction shows, corrected by the loss curve of the run on training samples.
+
+    Args: denoise: of the sampler, clipped as it is there.
+    """
+    clean, cond = datasets.open_dataset(run.data, files["data"], device).training_batch(CURVE_SAMPLES, generator("loss-curve", 0), False)
+    levels = training[torch.tensor(subschedules.evenly_in_log_sigma(training, CURVE_LEVELS))]
+    return ResidualLevel(measure_loss_curve(denoise, CORRUPTIONS[run.corruption], clean, cond, levels), training)
+
+
+ESTIMATES: Variants[Callable[..., Estimate]] = {
+    "estimator": trained, "oracle": oracle, "known_mel": known_mel, "residual": residual,
 }  # fmt: skip

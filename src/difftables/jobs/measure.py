@@ -53,7 +53,8 @@ def measured(samples: Any, score: Any, seeds: list[int], n: int, counts: dict[st
 
     records = []
     evaluations = {key: counts[key] / len(seeds) for key in ("network_evaluations", "estimator_evaluations")}
-    of_chain = {key: counts[key] for key in ("steps", "nfe", "clipped_rates", "v_outside")}
+    kept = ("steps", "nfe", "nfe_sd", "nfe_max", "level_sd", "level_floor", "curve_evaluations", "clipped_rates", "v_outside")
+    of_chain = {key: counts[key] for key in kept}
     for seed, of_seed in zip(seeds, samples, strict=True):
         if len(of_seed) != n:
             raise ValueError(f"the samples file has {len(of_seed)} samples a seed, the table needs {n}; run snakemake")

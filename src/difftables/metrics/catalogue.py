@@ -29,6 +29,11 @@ METRICS = {
     # nets and samplers
     "nll": Metric("NLL", unit="bits/dim", better="lower"),
     "nfe": Metric("NFE", unit="calls"),
+    "nfe-sd": Metric("sd of NFE", unit="calls"),
+    "nfe-max": Metric("largest NFE", unit="calls"),
+    "level-sd": Metric("sd of log sigma"),
+    "level-floor": Metric("least sd of log sigma"),
+    "curve-evaluations": Metric("evaluations behind the level", unit="evaluations"),
     "bound": Metric("bound in training", unit="bits/dim", better="lower"),
     "mse-alpha-bar": Metric("mse_alpha_bar", better="lower"),
     "mse-log-noise": Metric("mse_log_noise", better="lower"),
@@ -42,6 +47,11 @@ METRICS = {
     "bias2-without-source": Metric("bias2 without source"),
     # closed forms
     "frechet": Metric("squared Frechet distance", better="lower"),
+    "end-distance": Metric("RMS distance to the exact end", better="lower"),
+    "order": Metric("measured order"),
+    "variance-ratio": Metric("variance over the exact one"),
+    "kl": Metric("KL", unit="nats/dim", better="lower"),
+    "w2": Metric("W2", better="lower"),
     "alpha-bar": Metric("alpha_bar"),
     "share": Metric("share"),
     "std": Metric("std"),
@@ -60,6 +70,9 @@ METRICS = {
     "parameters": Metric("parameters"),
     "forward-cost": Metric("forward cost"),
 }
+
+# What samplers cost and how far their levels differ: the same for all seeds of a row, a key of its records with underscores.
+OF_CHAIN = ("nfe", "nfe-sd", "nfe-max", "level-sd", "level-floor", "curve-evaluations")
 
 # Names of metrics in reported.csv.
 REPORTED = {

@@ -10,7 +10,7 @@ from difftables.papers.table import Table
 
 Spec = dict[str, Any]
 Problem = tuple[str, str]  # place in a table, and what is wrong there
-MEASURED = (*catalogue.IMAGE_METRICS, *catalogue.SPEECH_METRICS, "nll", "nfe")  # what a column of a summary may have
+MEASURED = (*catalogue.IMAGE_METRICS, *catalogue.SPEECH_METRICS, "nll", *catalogue.OF_CHAIN)  # what a column of a summary may have
 
 
 def twice(names: Iterable[str]) -> list[str]:

@@ -30,9 +30,11 @@ INPUTS_OF_KIND: Variants[tuple[str, ...]] = {
     "references": (),
     "progress": ("records", "floor"),
     "sweep": ("records", "floor"),
+    "exact-distances": (),
+    "exact-distributions": (),
 }
 # Kinds whose picture needs no row with a run: closed forms, and those that show the table's run itself.
-CLOSED_FORMS, OF_TABLE_RUN = ("schedules", "gaussian", "references"), ("noised", "errors", "robustness")
+CLOSED_FORMS, OF_TABLE_RUN = ("schedules", "gaussian", "references", "exact-distances"), ("noised", "errors", "robustness")
 STUDIES = ("errors", "robustness", "gradients", "variance")  # of a trained run: each is a rule, and the input `records` of its table
 
 

@@ -23,14 +23,17 @@ RK45_CALLS = 150  # of the net, at a tolerance of 1e-5: about what papers report
 
 
 def sample_cost(run: RunSpec, sampler: Sampling, steps: int, forward: Forward, whole: bool = True) -> float:
-    """Multiply-adds of drawing one sample, RK45's calls a constant; an exact estimator (oracle, known mel) is left out."""
+    """Multiply-adds of drawing one sample; a constant for solvers that choose their calls.
+
+    Shuffled levels are found by a chain before. An exact estimator (oracle, known mel) and a loss curve are left out.
+    """
     calls = sampler.solver.calls(steps)
     found = (RK45_CALLS if calls is None else calls) * forward(run.net, run.data, whole)
     if sampler.adapt == "estimator" and run.adjust and run.estimator:
         update = run.adjust.update
         estimates = steps - 1 if update is None else sum(left < steps for left in update)
         found += estimates * forward(run.estimator.net, run.data, whole)
-    return found
+    return 2 * found if sampler.shuffled else found
 
 
 def train(plan: Workflow, w: Wildcards, forward: Forward) -> float:
@@ -47,13 +50,15 @@ def train_estimator(plan: Workflow, w: Wildcards, forward: Forward) -> float:
 
 
 def search_schedule(plan: Workflow, w: Wildcards, forward: Forward) -> float:
-    """What the method draws, and features where it is scored."""
+    """What the method draws, features where it is scored, and what it measures once for all step counts."""
     spec, found = plan.search_spec(w["run"], w["sampler"]), 0.0
     method, sampler = METHODS[spec.method], spec.sampler
     search = getattr(plan.params.search, plan.medium(w["run"]))
     for steps in spec.steps:
         each = sample_cost(spec.run, sampler, steps, forward, method.whole) + feature_cost(spec.features)
         found += method.generates(search, steps, sampler.solver.calls(steps) or steps) * each
+    if method.shared is not None:
+        found += method.shared(search) * forward(spec.run.net, spec.run.data, method.whole)
     return found
 
 

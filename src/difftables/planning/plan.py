@@ -115,14 +115,15 @@ class Workflow(ResultFiles):
         """The inputs of rule search, for one row."""
         row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
-        return self.sampler_inputs(run, seed, method.sampler(row)) | (self.metric_inputs(run) if method.scored else {})
+        found = self.sampler_inputs(run, seed, method.sampler(row)) | (self.metric_inputs(run) if method.scored else {})
+        return found | ({"data": [self.data_file(run)]} if method.data else {})
 
     def sampler_inputs(self, run: str, seed: str, sampler: Sampler) -> Files:
         """The inputs of a sampler, without its schedule."""
         found = self.net_inputs(run, seed) | self.condition_inputs(run) | self.prior_inputs(run, sampler.prior)
         if sampler.adapt == "estimator":
             found["estimator"] = [self.net_file(run, seed, "estimator")]
-        if sampler.adapt == "oracle":
+        if sampler.adapt in ("oracle", "residual"):
             found["data"] = [self.data_file(run)]
         return found
 

@@ -52,12 +52,12 @@ class JobSpecs(TableRows):
     def run_of_sampler(self, name: str, sampler: Sampler) -> RunSpec:
         """A run with no more of its adjustment than the sampler reads, so that a change re-runs no other row."""
         run, own = self.params.runs[name], dict[str, Any]()
-        adjust = run.adjust if sampler.adapt or sampler.schedule == "fitted" else None
+        adjust = run.adjust if sampler.refits or sampler.schedule == "fitted" else None
         if adjust is not None:
             family = sampler.family or adjust.family
-            # A fitted schedule that nothing adjusts reads only the family.
+            # A fitted schedule whose rates are not fitted anew reads only the family.
             fitted = Adjustment(family=family, first_beta=adjust.first_beta)
-            own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.adapt else fitted
+            own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.refits else fitted
         if sampler.prior is not None:
             own["prior"] = sampler.prior
         if sampler.adapt == "oracle":

@@ -9,7 +9,6 @@ from difftables.common.errors import ConfigError, nearest
 from difftables.common.names import full, local, paper_of
 from difftables.config import fit
 from difftables.config.sampling import Sampler
-from difftables.config.solvers import PathSolver
 from difftables.diffusion import timesteps
 from difftables.metrics import catalogue
 from difftables.papers.folder import Paper, at_scale, read_paper
@@ -222,10 +221,10 @@ class TableRows:
                 f"samplers.{name}.solver reads the variance, but {net} of run {run!r} has no variance channels; set its variance: true"
             )
         corruption, edge = self.params.runs[run].corruption, self.params.runs[run].edge_run
-        fitted = used.adapt is not None or used.schedule == "fitted"
-        if corruption != "scale" and (fitted or row.schedule in METHODS):
+        fitted = used.refits or used.schedule == "fitted"
+        if corruption != "scale" and (fitted or used.adapt is not None or row.schedule in METHODS):
             raise ConfigError(
-                f"samplers.{name} fits or adjusts only noise, but corruption {corruption!r} of run {run!r} has a strength beside it; "
+                f"samplers.{name} fits, adjusts or searches only noise, but corruption {corruption!r} of run {run!r} has a strength, too; "
                 "leave `adapt` out and use schedule trailing, strided or even"
             )
         if corruption != "scale" and not solver.operators:
@@ -238,13 +237,14 @@ class TableRows:
             raise ConfigError(f"samplers.{name} adjusts its levels sample by sample, but {why} one level at a time; use a fixed schedule")
         family = self.params.schedules[self.params.runs[run].schedule].family
         process = registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", family)
-        if process != "vp" and (fitted or row.schedule in METHODS):
+        frozen = row.mean_of is not None  # the mean of another row's levels, whatever its process
+        if (fitted and process != "vp") or (row.schedule in METHODS and not frozen and process not in METHODS[row.schedule].processes):
             raise ConfigError(
                 f"samplers.{name} fits rates of a variance-preserving schedule, but run {run!r} was trained on schedule family {family!r}; "
                 "use schedule trailing, strided or power-law"
             )
         if solver.process not in (None, process):
-            key = "path" if isinstance(solver, PathSolver) else "clock"
+            key = "path" if "path" in dict(solver) else "clock"
             raise ConfigError(
                 f"samplers.{name}.solver follows {key} {dict(solver)[key]}, but run {run!r} was trained on schedule family {family!r}; "
                 f"change its {key}"

@@ -79,6 +79,8 @@ def banner(spec: dict[str, Any]) -> str:
     """Where the numbers come from, in one line."""
     if spec["layout"]["kind"] == "references":
         return "**Measured on made points alone**, with exact posteriors. Nothing is trained or sampled."
+    if spec["layout"]["kind"].startswith("exact-"):
+        return "**Exact denoisers**: closed forms, and made starts where a problem has none. Nothing is trained."
     if not INPUTS_OF_KIND[spec["layout"]["kind"]]:
         named = "schedules" in spec["layout"]
         return "**Closed form**, " + (f"with the schedules of scale `{spec['scale']}`." if named else "nothing is trained or sampled.")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,16 @@ from difftables.diffusion.corruptions import CORRUPTIONS, Corruption
 from difftables.diffusion.denoiser import Denoiser, clipped, run_denoiser, switched
 from difftables.diffusion.level import Level
 from difftables.diffusion.linear_process import SONG, rates_of
+from difftables.diffusion.planned_schedule import PlannedSchedule, conditioned
 from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs, Randn
 from difftables.diffusion.training_schedules import training_schedule
-from difftables.estimation.adjustment import Adjust, make_adjustment
+from difftables.estimation.adjustment import FollowEstimate, Stretch, make_adjustment
 from difftables.estimation.level_sources import ESTIMATES
 from difftables.nets.build import load_net
 from difftables.sampling.generate import ALONE, Generated, generate_batch, generate_samples
 from difftables.sampling.sampling_schedules import first_schedule
 from difftables.sampling.solvers import Levels, bind, first_level
+from difftables.sampling.visited import other_places
 
 Keys = Sequence[tuple[int | str, ...]]  # of the noise stream of each sample
 
@@ -38,7 +41,8 @@ class LoadedRun:
 
     Args: medium: its data set; training: its training schedule; net, denoise: trained; batch: samples at once; files: by name, of the
         estimator or of the data, for samplers that adapt their schedule; world: processes that share the batches; state: the folder
-        where a search keeps what a killed job goes on from, None to keep nothing.
+        where a search keeps what a killed job goes on from, None to keep nothing; shared: what a search measured for all step counts, by
+        its name.
     """
 
     spec: RunSpec
@@ -51,6 +55,8 @@ class LoadedRun:
     files: Mapping[str, Path] = field(default_factory=dict)
     world: World = ALONE
     state: Path | None = None
+    estimates: dict[tuple[str, float | None], Callable[..., Tensor]] = field(default_factory=dict, init=False)
+    shared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def corrupt(self) -> Corruption:
@@ -67,17 +73,35 @@ class LoadedRun:
         """Draws from the run's prior, [B, ...].  Args: like: empty samples, [B, ...]; level: the noisiest."""
         return PRIORS[self.spec.prior](randn, like, level, self.prior_inputs)
 
-    def adjustment(self, sampler: Sampling, family: str | None = None) -> Adjust | None:
+    def adjustment(self, sampler: Sampling, family: str | None = None) -> FollowEstimate | None:
         """The `adapt` of a sampler, or None.  Args: family: of refitted rates, in place of the run's."""
         if sampler.adapt is None:
             return None
+        estimate = self._estimate(sampler)
+        if sampler.remaining == "stretch":
+            return Stretch(estimate, on=sampler.estimate_on or "after_noise")
         assert self.spec.adjust is not None, "the plan asks such a run for its adjustment"
-        estimate = ESTIMATES[sampler.adapt](self.spec, self.training, dict(self.files), self.device)
         return make_adjustment(self.spec.adjust, estimate, sampler.estimate_on, family)
+
+    def _estimate(self, sampler: Sampling) -> Callable[..., Tensor]:
+        """The source of levels of a sampler, made once for all its step counts: one of them measures the loss of the net."""
+        asked = (sampler.adapt or "", sampler.clip)
+        if asked not in self.estimates:
+            source = ESTIMATES[asked[0]]
+            further = {"denoise": self._denoise(sampler)} if "denoise" in signature(source).parameters else {}
+            self.estimates[asked] = source(self.spec, self.training, dict(self.files), self.device, **further)
+        return self.estimates[asked]
+
+    def _denoise(self, sampler: Sampling, planned: PlannedSchedule | None = None) -> Denoiser:
+        """The denoiser as a sampler calls it.  Args: planned: a schedule that holds the levels passed to the net."""
+        denoise = self.denoise
+        if planned is not None and planned.conditioned is not None:
+            denoise = conditioned(denoise, planned, planned.conditioned)
+        return clipped(denoise, sampler.clip) if sampler.clip else denoise
 
     def first_schedule(self, sampler: Sampling, steps: int, file: Path | None = None) -> Level:
         """The schedule that a sampler starts with, N + 1 levels.  Raises: ValueError for one that lacks the strengths of an operator."""
-        schedule = first_schedule(sampler, steps, self.training, self.spec.adjust, file)
+        schedule = first_schedule(sampler, steps, self.training, self.spec.adjust, file, self.spec.sigma_data)
         if self.spec.corruption != "scale" and not bool(schedule.strength.any()):
             raise ValueError(f"{sampler.schedule}: a schedule for corruption {self.spec.corruption!r} needs the column strength; add it")
         return schedule
@@ -85,7 +109,7 @@ class LoadedRun:
     def generate(
         self, keys: Keys, sampler: Sampling, steps: int, file: Path | None = None, *, part: str, repeats: int = 1,
         keep: Callable[[Tensor], Tensor] = Tensor.cpu, span: range | None = None, noise: Callable[[Keys], Randn] = SampleNoise,
-    ) -> tuple[Generated, Adjust | None]:  # fmt: skip
+    ) -> tuple[Generated, FollowEstimate | None]:  # fmt: skip
         """One sample per key, and the adjustment with its counts; each process returns the samples and counts of all.
 
         Args: file: of schedules, where the sampler reads one; part: of the data, whose conditions the samples receive; repeats: how
@@ -96,15 +120,24 @@ class LoadedRun:
         schedule = self.first_schedule(sampler, steps, file)
         generated = generate_samples(
             keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
-            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self._arguments(sampler, schedule),
+            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self.arguments(sampler, schedule),
+            **self._shuffled(sampler, keys),
         )  # fmt: skip
         if adapt is not None:
             counts = self.world.all_gather(torch.tensor([[adapt.evaluations, adapt.clips]]))
             adapt.evaluations, adapt.clips = counts.sum(dim=0).tolist()
         return generated, adapt
 
+    def _shuffled(self, sampler: Sampling, keys: Keys) -> dict[str, Any]:
+        """Arguments of `generate_samples` for a sampler whose samples walk each other's levels; none for others."""
+        if not sampler.shuffled:
+            return {}
+        rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
+        return {"others": other_places(keys), "walk": bind(sampler.solver.on_levels, self.training, rates)}
+
     def generate_by_schedule(
-        self, levels: list[Level], keys: Keys, schedules: int, sampler: Sampling, adapt: Adjust | None, *, part: str, repeats: int = 1,
+        self, levels: list[Level], keys: Keys, schedules: int, sampler: Sampling, adapt: FollowEstimate | None, *, part: str,
+        repeats: int = 1,
     ) -> Tensor:  # fmt: skip
         """One set of samples for each of several schedules, [schedules x keys, ...], the same noise for each set.
 
@@ -123,17 +156,22 @@ class LoadedRun:
         with torch.inference_mode():
             for start in range(0, schedules * count, at_once * count):
                 batch_levels = [level[start : start + at_once * count].to(self.device) for level in levels]
-                arguments = self._arguments(sampler, batch_levels)
+                arguments = self.arguments(sampler, batch_levels)
                 batches.append(generate_batch(SampleNoise(keys), at_once * count, shape, batch_levels, adapt=adapt, cond=cond, **arguments))
         return torch.cat(batches)
 
-    def _arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
-        """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser."""
+    def arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
+        """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser.
+
+        What a schedule holds beside its levels reaches the solver (weights) and the net (conditioned levels).
+        """
+        planned = schedule if isinstance(schedule, PlannedSchedule) else None
+        denoise = self._denoise(sampler, planned)
         rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
         return {
-            "solve": bind(sampler.solver, self.training, rates),
+            "solve": bind(sampler.solver, self.training, rates, None if planned is None else planned.weights),
             "start": first_level(sampler.solver, schedule, self.training, rates).to(self.device),
-            "denoise": clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise,
+            "denoise": denoise,
             "corrupt": self.corrupt, "prior": self.prior, "device": self.device,
         }  # fmt: skip
 

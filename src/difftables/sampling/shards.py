@@ -1,5 +1,7 @@
 """Samples of one step count in shards of whole batches: each is a file as soon as it is drawn, where a killed job goes on."""
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +13,8 @@ from torch import Tensor
 from difftables.common.arithmetic import sum_in_order
 from difftables.common.files import load_tensors, save_tensors
 from difftables.common.parallel import World
-from difftables.estimation.adjustment import Adjust
-from difftables.sampling.generate import Generated, mean_calls
+from difftables.estimation.adjustment import FollowEstimate
+from difftables.sampling.generate import Generated
 
 KIND = "shard"
 QUANTILES = (0.5, 0.05, 0.95)
@@ -24,26 +26,32 @@ class Shard:
     """Samples that were drawn together, and what they cost.
 
     Args: samples: [K, ...]; levels: alpha_bar of each network call, [calls, K], or [calls, 1] where all samples share it; outside: shares
-        of v outside [0, 1], [S], S = 0 for a net without variance channels; costs: calls by batch, evaluations, seconds, and those of
-        an adjustment.
+        of v outside [0, 1], [S], S = 0 for a net without variance channels; visited: log sigma at the start of each step, [steps, K] or
+        [steps, 1]; costs: how many samples had so many calls, evaluations, seconds, and those of an adjustment.
     """
 
     samples: Tensor
     levels: Tensor
     outside: Tensor
+    visited: Tensor
     costs: dict[str, Any]
 
     @classmethod
-    def drawn(cls, generated: Generated, adjust: Adjust | None) -> "Shard":
+    def drawn(cls, generated: Generated, adjust: FollowEstimate | None) -> "Shard":
         """A shard from what was generated, adjusted or not."""
         levels = torch.stack(generated.levels)
         shared = bool((levels == levels[:, :1]).all())
+        visited = torch.stack([level.sigma.log() for level in generated.visited])
+        alike = bool((visited == visited[:, :1]).all())
+        curve = getattr(adjust.estimate, "curve", None) if adjust else None
         costs = {
-            "calls": generated.calls, "network_evaluations": generated.evaluations, "seconds": generated.seconds,
+            "calls": {str(calls): count for calls, count in sorted(Counter(generated.calls).items())},
+            "curve_evaluations": curve.evaluations if curve else 0,
+            "network_evaluations": generated.evaluations, "seconds": generated.seconds,
             "estimator_evaluations": adjust.evaluations if adjust else 0, "clipped_rates": adjust.clips if adjust else 0,
         }  # fmt: skip
         outside = torch.stack(generated.outside) if generated.outside else torch.zeros(0)
-        return cls(generated.x, levels[:, :1] if shared else levels, outside, costs)
+        return cls(generated.x, levels[:, :1] if shared else levels, outside, visited[:, :1] if alike else visited, costs)
 
 
 def spans(count: int, batch: int, shard: int) -> list[range]:
@@ -78,7 +86,7 @@ class KeptShards:
     def write(self, span: range, shard: Shard) -> None:
         """Keep a finished shard."""
         meta = {"kind": KIND, "fingerprint": self.fingerprint, "span": [span.start, span.stop], "costs": shard.costs}
-        tensors = {"samples": shard.samples, "levels": shard.levels, "outside": shard.outside}
+        tensors = {"samples": shard.samples, "levels": shard.levels, "outside": shard.outside, "visited": shard.visited}
         save_tensors(self.file(span), tensors, meta)
 
 
@@ -109,14 +117,47 @@ def drawn_or_kept(
 
 
 def counts(shards: Sequence[Shard]) -> dict[str, Any]:
-    """What the samples of all shards cost: NFE of a chain, evaluations of net and estimator, clipped rates, share of v outside."""
+    """What the samples of all shards cost: NFE of a chain, evaluations of net and estimator, clipped rates, share of v outside.
+
+    NFE is a mean over samples, with its sd and its largest value; `level_sd` is the root mean square over steps, the first one left out, of
+    the sd over samples of log sigma, `level_floor` the least sd 1 / sqrt(2 d) of an estimate of log sigma from d values.
+    """
     outside = torch.cat([shard.outside for shard in shards])
     summed = ("network_evaluations", "estimator_evaluations", "clipped_rates")
     return {
-        "nfe": mean_calls([calls for shard in shards for calls in shard.costs["calls"]]),
+        **calls_of_chain(shards),
+        "level_sd": level_spread(shards),
+        "level_floor": (2 * shards[0].samples[0].numel()) ** -0.5,
+        "curve_evaluations": max(shard.costs["curve_evaluations"] for shard in shards),
         **{name: sum(shard.costs[name] for shard in shards) for name in summed},
         "v_outside": outside.mean().item() if len(outside) else None,
     }
+
+
+def calls_of_chain(shards: Sequence[Shard]) -> dict[str, float]:
+    """Mean, sd and maximum over samples of the measured network calls."""
+    samples = Counter[int]()
+    for shard in shards:
+        samples.update({int(calls): count for calls, count in shard.costs["calls"].items()})
+    count, total = sum(samples.values()), sum(calls * times for calls, times in samples.items())
+    mean = total / count
+    # Integers until the last division: no shard, batch or process is in the digits.
+    squares = sum(calls**2 * times for calls, times in samples.items()) * count - total**2
+    return {
+        "nfe": int(mean) if mean == int(mean) else mean, "nfe_sd": math.sqrt(squares / (count * (count - 1))) if count > 1 else 0.0,
+        "nfe_max": max(samples),
+    }  # fmt: skip
+
+
+def level_spread(shards: Sequence[Shard]) -> float:
+    """Root mean square over steps, the first left out, of the sd over samples of log sigma; of steps that all samples take."""
+    if all(shard.visited.shape[1] == 1 for shard in shards):
+        return 0.0
+    longest = max(len(shard.visited) for shard in shards)
+    padded = [torch.cat([shard.visited, shard.visited[-1:].expand(longest - len(shard.visited), -1)]) for shard in shards]
+    logs = torch.cat([each.expand(-1, len(shard.samples)) for each, shard in zip(padded, shards, strict=True)], dim=1)
+    taken = int((logs == logs[-1]).int().argmax(dim=0).min()) + 1
+    return logs[1:taken].var(dim=1).mean().sqrt().item() if taken > 1 and logs.shape[1] > 1 else 0.0
 
 
 def seconds(shards: Sequence[Shard]) -> float:
@@ -134,4 +175,5 @@ def _quantiles(shards: Sequence[Shard], calls: int, rows: int) -> Iterator[Tenso
     for first in range(0, calls, rows):
         parts = [shard.levels[first : min(first + rows, calls)].expand(-1, len(shard.samples)) for shard in shards]
         used = torch.cat(parts, dim=1)
-        yield torch.quantile(used, torch.tensor(QUANTILES, dtype=used.dtype), dim=1)
+        quantile = torch.nanquantile if bool(used.isnan().any()) else torch.quantile  # NaN: a sample that is not in a call
+        yield quantile(used, torch.tensor(QUANTILES, dtype=used.dtype), dim=1)

@@ -14,7 +14,7 @@ from torch import Tensor
 from difftables.common.seeds import generator
 from difftables.common.variants import Variants
 from difftables.diffusion.betas import schedule_from_betas
-from difftables.diffusion.level import Level, concatenate
+from difftables.diffusion.level import PROCESSES, Level, concatenate
 
 
 def enumerate_grid(steps: int, decades: tuple[float, float], digits: int, groups: int) -> Tensor:
@@ -137,12 +137,38 @@ def grid_search(
     return Best(candidates[best], scores[best], scores, evaluations, before + time.perf_counter() - began)
 
 
+def of_steps(levels: list[Level], steps: int) -> list[Level]:
+    """The levels of samples that take different numbers of steps, brought to `steps` levels each, [steps] of [K].
+
+    Log std is linear in the share of a sample's own steps that it has taken; both ends stay. As many levels as are wanted stay as they are.
+
+    Args: levels: per step the levels of all samples, noisiest step first; a sample with fewer steps repeats its last.
+    """
+    if len(levels) == steps:
+        return levels
+    logs = torch.stack([level.std.log() for level in levels])
+    last = (logs == logs[-1]).int().argmax(dim=0)
+    place = last * (torch.arange(steps) / max(1, steps - 1))[:, None].double()
+    below = place.floor().long().minimum(last.clamp(min=1) - 1)
+    above = (below + 1).minimum(last)
+    log_sigma = torch.stack([level.sigma.log() for level in levels])
+    found = torch.lerp(log_sigma.gather(0, below), log_sigma.gather(0, above), place - below).exp()
+    process = levels[0].process or ("ve" if bool((levels[0].alpha == 1).all()) else "vp")
+    return [PROCESSES[process](sigma) for sigma in found]
+
+
 def mean_schedule(levels: list[Level]) -> Level:
-    """One schedule for all samples: the mean of the levels that adjusted trajectories used, in log(1 - alpha_bar).
+    """One schedule for all samples: the mean of the levels that adaptive trajectories used, in log std.
+
+    For a variance-preserving process that is the mean in log(1 - alpha_bar), where alpha is 1 the mean of log sigma.
 
     Args: levels: per step the levels of all samples, noisiest step first, without the clean level.
     Returns: N + 1 levels, strictly falling even where the means do not fall.
     """
+    if all(bool((level.alpha == 1).all()) for level in levels):
+        sigma = torch.stack([level.std.log().mean().exp() for level in levels]).cpu()
+        falling = sigma.cummin(0).values * (1 - 1e-9) ** torch.arange(len(levels))
+        return concatenate([Level.variance_exploding(falling), Level.clean()])
     alpha_bar = torch.stack([1 - (1 - level.alpha_bar).log().mean().exp() for level in levels]).cpu()
     # Equal neighbours would be a step of no length; 1e-9 apart, they cost nothing and stay a schedule.
     alpha_bar = alpha_bar.cummax(0).values + 1e-9 * torch.arange(len(levels))

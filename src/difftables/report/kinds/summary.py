@@ -3,7 +3,7 @@
 from typing import Any
 
 from difftables.common.errors import label as frechet_name
-from difftables.metrics.catalogue import fits, metric, reported_name, short_name
+from difftables.metrics.catalogue import OF_CHAIN, fits, metric, reported_name, short_name
 from difftables.report.cells import Cell
 from difftables.report.kinds import likelihood
 from difftables.report.printing import Grid
@@ -27,16 +27,16 @@ def measured_cell(sources: Sources, row: dict[str, Any], column: dict[str, Any])
         return likelihood.measured(cell, sources, row)
     files = [f for f in sources.records if (f["shared"]["sampler"], f["shared"]["run"]) == (row.get("sampler"), row["run"])]
     here = [r for f in files for r in f["records"] if r["steps"] in row["steps"]]
-    if metric_id == "nfe":
-        known = metric("nfe")
-        here = [r | {"value": r["nfe"], "unit": known.unit, "better": known.better} for r in here if r["id"] == here[0]["id"]]
+    if metric_id in OF_CHAIN:
+        known, key = metric(metric_id), metric_id.replace("-", "_")
+        here = [r | {"value": r[key], "unit": known.unit, "better": known.better} for r in here if r["id"] == here[0]["id"]]
     else:
         here = [r for r in here if fits(r["id"], metric_id)]
     if here:
-        cell.metric, cell.metric_id = (cell.metric, "nfe") if metric_id == "nfe" else (here[0]["metric"], here[0]["id"])
+        cell.metric, cell.metric_id = (cell.metric, metric_id) if metric_id in OF_CHAIN else (here[0]["metric"], here[0]["id"])
         fill(cell, here, files)
         cell.steps = here[0]["steps"]
-    if here and metric_id == "nfe":
+    if here and metric_id in OF_CHAIN:
         cell.value, cell.sd = max(r["value"] for r in here), None
     if "select" in column:
         # A best one is no measurement of a method: it is in no comparison, and has no error bar.
