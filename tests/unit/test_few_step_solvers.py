@@ -183,7 +183,7 @@ def test_weights_of_deis_in_time_by_adaptive_quadrature(history, sigma):
     from scipy.integrate import quad
 
     levels = [Level.variance_exploding(torch.tensor([each], dtype=torch.float64)) for each in history]
-    weight = torch.cat(multistep.in_time_of(levels, Level.variance_exploding(torch.tensor([sigma])), rates=RATES))
+    weight = torch.cat(multistep.in_time_of(levels, Level.variance_exploding(torch.tensor([sigma], dtype=torch.float64)), rates=RATES))
     times = [edm_time(each).item() for each in history]
 
     def lagrange(s, j):
