@@ -12,12 +12,18 @@ from difftables.papers.rows import Row
 from difftables.papers.table import TableOfRows
 
 PROBLEMS = "studies.exact_problems.PROBLEMS"
-CENTRED = ("gaussian", "anisotropic")  # where solvers are linear
+CENTRED = ("gaussian", "anisotropic")  # where solvers are linear in the start and the noise
 
 
 def _problem(name: str) -> str:
     if name not in registry.names(PROBLEMS):
         raise ValueError(f"is {name!r}{nearest(name, registry.names(PROBLEMS))}")
+    return name
+
+
+def _centred(name: str) -> str:
+    if name not in CENTRED:
+        raise ValueError(f"is {name!r}, where no distribution is closed; use {' or '.join(CENTRED)}")
     return name
 
 
@@ -33,6 +39,7 @@ def _solver(given: dict[str, Any]) -> dict[str, Any]:
 
 
 Problem = Annotated[str, AfterValidator(_problem)]
+Centred = Annotated[str, AfterValidator(_centred)]
 Solver = Annotated[dict[str, Any], AfterValidator(_solver)]
 
 
@@ -84,7 +91,7 @@ class ExactDistributions(OfExactProblems):
     METRICS = ("variance-ratio", "kl", "w2")
 
     kind: Literal["exact-distributions"]
-    problems: Annotated[list[Literal["gaussian", "anisotropic"]], Field(min_length=1)]
+    problems: Annotated[list[Centred], Field(min_length=1)]
 
     def column_ids(self) -> list[str]:
         return [f"{problem}-{calls}" for problem in self.problems for calls in self.calls]
