@@ -88,7 +88,7 @@ def write(folder: Path, rows: Sequence[Row], measured_with: Sequence[str]) -> No
     """README.md and bench.csv, whose numbers are not rounded."""
     text = markdown(rows, measured_with)
     if (folder / "execution.csv").exists():
-        text += "\n[execution.csv](execution.csv): what bfloat16 and channels-last do to the cells of a table, by `python -m bench.execution`.\n"
+        text += "\n[What bfloat16 and channels-last do to the cells of a table](execution.csv), by `python -m bench.execution`.\n"
     write_text(folder / "README.md", text)
     names = [each.name for each in fields(Row)]
     write_csv(folder / "bench.csv", names, [["" if v is None else v for v in asdict(row).values()] for row in rows])

@@ -7,9 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from test_solvers import joined, loaded, sampling
 
 from difftables.config.sampling import Sampling
 from difftables.diffusion import training_schedules
+from difftables.diffusion.beta_families import fitted
 from difftables.diffusion.corruptions import blur, scale
 from difftables.diffusion.denoiser import Counted, vp_time
 from difftables.diffusion.level import PROCESSES, Level, concatenate
@@ -486,3 +488,45 @@ def test_half_a_step_in_timesteps_is_a_level_of_training():
 def test_settings_that_do_nothing_are_refused():
     with pytest.raises(ValueError, match="second_difference"):
         solver_of("dpmpp-2m", second_difference="halved")
+
+
+SEARCHED = ["dpmpp-3m", "unipc-3-bh1", "lms-4", "deis-3", "ipndm-4", "dpmpp-2s", "dpm3", "f-pndm", "plms"]
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_a_search_and_a_sample_draw_the_same_numbers_from_the_same_noise(name):
+    """A candidate among others, of other levels and as one batch; and the same schedule by itself."""
+    keys, sampler, few = [("search", 0, i) for i in range(4)], sampling(FEW[name]), loaded()
+    wanted = few.generate(keys, sampler, 5, part="search")[0].x
+    schedule = few.first_schedule(sampler, 5, None)
+    others = [fitted(0.3, 5, 1e-4), schedule, fitted(0.02, 5, 1e-3)]
+    drawn = few.generate_by_schedule(joined(others, 4), keys, 3, sampler, None, part="search")
+    torch.testing.assert_close(drawn[4:8], wanted, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(drawn[:4], wanted)
+
+
+def ends_of_mixture(name, steps):
+    """Ends of the flow of three modes of std 0.1, [400, 1], from 400 starts at sigma = 20 down to sigma = 0.01."""
+    means, spread = torch.tensor([-1.0, -0.3, 0.9], dtype=torch.float64), 0.1
+
+    def denoise(x, level):
+        variance = spread**2 + (level.like(x).std / level.like(x).alpha) ** 2
+        posterior = (-((x / level.like(x).alpha - means) ** 2) / (2 * variance)).softmax(dim=1)
+        return (posterior * (means + spread**2 / variance * (x / level.like(x).alpha - means))).sum(dim=1, keepdim=True)
+
+    x = 20 * torch.special.ndtri((torch.arange(400, dtype=torch.float64) + 0.5) / 400)[:, None]
+    schedule = levels_of(even_in_log(steps, 20, 0.01), "ve", clean=False)
+    return run(solver_of(name), schedule, x, denoise)
+
+
+def test_the_right_third_order_is_not_better_at_few_steps():
+    """Three modes: the second difference is worth its weight only from many steps on."""
+    end = ends_of_mixture("unipc-3-bh2", 1280)
+    errors = {
+        (name, steps): (ends_of_mixture(name, steps) - end).square().mean().sqrt().item()
+        for name in ("dpmpp-2m", "dpmpp-3m", "dpmpp-3m-released")
+        for steps in (8, 20, 80)
+    }
+    assert errors["dpmpp-2m", 20] < errors["dpmpp-3m-released", 20] < errors["dpmpp-3m", 20]
+    assert errors["dpmpp-3m-released", 8] < errors["dpmpp-3m", 8]
+    assert errors["dpmpp-2m", 80] > errors["dpmpp-3m-released", 80] > errors["dpmpp-3m", 80]

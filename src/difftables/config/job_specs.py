@@ -13,7 +13,7 @@ from difftables.config.data import Data, ExtractSpec, Features, FetchSpec, Froze
 from difftables.config.nets import CheckpointSpec
 from difftables.config.run import Schedule
 from difftables.config.run_spec import EstimatedRun, EstimatorRun, Names, RunSpec, TrainedRun
-from difftables.config.sampling import Compared, Sampling
+from difftables.config.sampling import Compared, Learned, Sampling
 
 
 class DataSpec(Frozen):
@@ -74,6 +74,14 @@ class SearchNumbers(Frozen):
     budget: int | None = None
     batch: int | None = None
     frozen_samples: int | None = None
+    grid_levels: int | None = None
+    curve_samples: int | None = None
+    starts: int | None = None
+    teacher: str | None = None
+    jump_cost: str | None = None
+    gamma: float | None = None
+    lowest_visited: bool | None = None
+    learned: Learned | None = None
 
 
 class SearchSpec(Frozen):

@@ -11,11 +11,15 @@ from difftables.config.solvers import AnySolver
 
 
 class PowerLaw(Frozen):
-    """The grid of schedule `power-law`: its exponent, and bounds of its ends, in sigma."""
+    """The grid of schedule `power-law`: its exponent, bounds of its ends, in sigma, and whether it ends clean.
+
+    Of a schedule that a search makes between two ends, all but the exponent.
+    """
 
     rho: PositiveFloat = 7.0
     lowest: PositiveFloat | None = None  # the last noisy level is no lower
     highest: PositiveFloat | None = None  # the first level is no higher
+    clean: bool = True  # whether the clean level follows the last noisy one, or the schedule ends at that
 
     @model_validator(mode="after")
     def _range_is_one(self) -> "PowerLaw":
@@ -45,8 +49,10 @@ class Sampling(Frozen):
 
 
 def takes_grid(schedule: str) -> bool:
-    """Whether a schedule is one with a grid."""
-    where = "sampling.sampling_schedules.SCHEDULES"
+    """Whether a schedule is one with a grid, computed or searched."""
+    where, searches = "sampling.sampling_schedules.SCHEDULES", "search.methods.METHODS"
+    if schedule in registry.names(searches):
+        return bool(registry.keywords(searches, "grid").get(schedule))
     return schedule in registry.names(where) and registry.takes(where, schedule, "grid")
 
 
@@ -57,6 +63,11 @@ class MeanOf(Frozen):
     schedule: str = "fitted"
     adapt: Annotated[str, OneOf("estimation.level_sources.ESTIMATES")] | None = "estimator"
     remaining: Literal["refit", "stretch"] = "refit"
+
+
+def schedules_with_weights() -> list[str]:
+    """The search methods whose schedules hold weights of their steps."""
+    return [name for name, weights in registry.keywords("search.methods.METHODS", "weights").items() if weights]
 
 
 class Compared(Sampling):
@@ -84,6 +95,13 @@ class Sampler(Sampling):
             raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
         if self.grid is not None and not takes_grid(self.schedule):
             raise ValueError(f"has grid, but schedule {self.schedule!r} has none; leave grid out, or use schedule power-law")
+        planned = schedules_with_weights()
+        if self.solver.planned and self.schedule not in planned and not self.schedule.endswith(".csv"):
+            raise ValueError(
+                f"has solver {self.solver.kind}, but schedule {self.schedule!r} has no weights; use {', '.join(planned)} or a file"
+            )
+        if self.schedule in planned and not self.solver.planned:
+            raise ValueError(f"has schedule {self.schedule!r}, whose weights solver {self.solver.kind} does not read; use solver weighted")
         if not self.solver.walks and self.steps != [1]:
             raise ValueError(f"has solver {self.solver.kind}, which takes as many steps as it needs; set steps: [1], and look at the NFE")
         if not self.solver.walks and self.schedule in methods:
@@ -107,6 +125,20 @@ class Sampler(Sampling):
         return self
 
 
+class Learned(Frozen):
+    """A schedule that is learned by gradient, and its budget: of methods ld3, ld3-levels and s4s."""
+
+    pairs: Annotated[int, Field(ge=2)] = 24  # starts with a teacher's ends to learn from, and as many to check on
+    batch: PositiveInt = 8  # pairs of an update
+    updates: PositiveInt = 112  # of the parameters
+    check_every: PositiveInt = 4  # updates
+    teacher_steps: Annotated[int, Field(ge=2)] = 12  # of Heun's method down a power law
+    radius: Annotated[float, Field(ge=0)] = 1.0  # of the ball of unit noise in which a start may move while it is learned from
+    rate: PositiveFloat = 5.0e-3  # of RMSprop, for levels and weights
+    conditioned_rate: PositiveFloat = 0.1  # of gradient descent, for conditioned levels
+    blocks: PositiveInt = 4  # of updates of the weights and of the levels, in turn
+
+
 class Search(Frozen):
     """Numbers of the search methods; each entry of METHODS says which it reads."""
 
@@ -120,6 +152,14 @@ class Search(Frozen):
     batch: PositiveInt  # samples at once
     frozen_samples: PositiveInt  # trajectories behind the frozen mean schedule
     seed: NonNegativeInt
+    grid_levels: Annotated[int, Field(ge=3)] = 61  # of the power law, rho = 7, that loss curves and trajectories are measured at
+    curve_samples: PositiveInt = 256  # clean samples behind a loss curve
+    starts: PositiveInt = 256  # trajectories behind costs of jumps
+    teacher: Literal["euler", "ipndm"] = "ipndm"  # the solver of these trajectories
+    jump_cost: Annotated[str, OneOf("search.trajectories.COSTS")] = "dev"
+    gamma: PositiveFloat = 1.15  # weight of what follows a jump; above 1 it moves levels down
+    lowest_visited: bool = False  # whether the lowest level is visited on the way to the clean one, as the power law's is
+    learned: Learned = Learned()
 
     @model_validator(mode="after")
     def _ladder_rises(self) -> "Search":

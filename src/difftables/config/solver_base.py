@@ -11,6 +11,7 @@ class Solver(Frozen):
     kind: str
     walks: ClassVar[bool] = True  # visits the levels of the schedule, one step each; else its cost is known only once it is done
     operators: ClassVar[bool] = True  # goes through an operator; else it divides by alpha and is for noise only
+    planned: ClassVar[bool] = False  # reads weights of its steps that the schedule holds
 
     chooses: ClassVar[bool] = False  # each sample chooses its own steps, which are recorded
 

@@ -113,6 +113,21 @@ class PredictorCorrector(Solver):
         return 2 * steps
 
 
+class Weighted(Solver):
+    """DDIM steps whose prediction is a sum of the last ones, with weights that the schedule holds: of method s4s, or of a file."""
+
+    kind: Literal["weighted"]
+    order: Literal[1, 2, 3] = 3  # predictions in a sum
+    prediction: Literal["clean", "noise"] = "clean"  # what is summed
+    operators: ClassVar[bool] = False
+    planned: ClassVar[bool] = True
+
+    @property
+    def per_sample(self) -> bool:
+        """The weights of a step are those of its levels."""
+        return False
+
+
 class PathSolver(Solver):
     """Base of solvers that follow a path in continuous time, whatever levels the schedule has."""
 
@@ -178,6 +193,7 @@ MODELS: Variants[type[Solver]] = {
     "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
     "adaptive-sde": AdaptiveSde, "sde-heun": SdeHeun,
     "dpmpp": Dpmpp, "unipc": Unipc, "lms": Lms, "deis": Deis, "ipndm": Ipndm, "pndm": Pndm, "singlestep": Singlestep,
+    "weighted": Weighted,
 }  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.
 AnySolver = Annotated[Solver, GetPydanticSchema(lambda _, handler: handler.generate_schema(_union()))]

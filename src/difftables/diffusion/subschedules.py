@@ -41,29 +41,43 @@ def strided(schedule: Level, steps: int) -> Level:
     return schedule[torch.cat([count - 1 - index, torch.tensor([count])])]
 
 
-def power_law(schedule: Level, steps: int, rho: float = 7.0, lowest: float | None = None, highest: float | None = None) -> Level:
+def power_law(
+    schedule: Level, steps: int, rho: float = 7.0, lowest: float | None = None, highest: float | None = None, clean: bool = True
+) -> Level:
     """Noise levels evenly spaced in sigma^(1/rho) between the ends of a training schedule, and the clean level.
 
-    sigma_i = (sigma_max^(1/rho) + i / (N - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,  i = 0 .. N - 1
+    sigma_i = (sigma_max^(1/rho) + i / (M - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,  i = 0 .. M - 1
 
     Args:
-        lowest, highest: bounds of the ends, sigma_min = max(own, lowest) and sigma_max = min(own, highest). A variance-preserving process
-            goes on to the clean sample below its first level: there sigma_min is `lowest` itself.
-    Raises: ValueError for fewer than two steps, or for bounds that leave no range.
+        lowest, highest: of `ends`; clean: whether the clean level follows, with M = N levels before it; else sigma_min is the end, with
+            M = N + 1.
+    Raises: ValueError for fewer than two levels, or for bounds that leave no range.
     Source: Karras et al. 2022 (EDM), Eq. 5, and App. D.1 for the bounds, 0.002 and 80.
     """
-    if steps < 2:
+    count = steps if clean else steps + 1
+    if count < 2:
         raise ValueError(f"a power law visits both ends of the schedule and needs at least 2 steps, not {steps}")
-    ends = schedule.sigma[[0, -2]]
+    roots = ends(schedule, lowest, highest) ** (1 / rho)
+    sigma = torch.lerp(roots[0], roots[1], torch.arange(count, dtype=torch.float64) / (count - 1)) ** rho
+    return concatenate([same_process(schedule, sigma), *[Level.clean()] * clean])
+
+
+def ends(schedule: Level, lowest: float | None = None, highest: float | None = None) -> Tensor:
+    """sigma of the noisiest level of a training schedule and of its last noisy one, within bounds, [2].
+
+    sigma_max = min(own, highest),  sigma_min = max(own, lowest), or `lowest` itself where the process preserves the variance: it goes on to
+    the clean sample below its first level
+
+    Raises: ValueError for bounds that leave no range.
+    """
+    found = schedule.sigma[[0, -2]]
     if highest is not None:
-        ends[0] = ends[0].clamp(max=highest)
+        found[0] = found[0].clamp(max=highest)
     if lowest is not None:
-        ends[1] = ends[1].clamp(min=lowest) if schedule.process == "ve" else lowest
-    if ends[1] >= ends[0]:
-        raise ValueError(f"a power law from sigma = {ends[0].item():g} down to {ends[1].item():g} has no range; change the sampler's grid")
-    ends = ends ** (1 / rho)
-    sigma = torch.lerp(ends[0], ends[1], torch.arange(steps, dtype=torch.float64) / (steps - 1)) ** rho
-    return concatenate([same_process(schedule, sigma), Level.clean()])
+        found[1] = found[1].clamp(min=lowest) if schedule.process == "ve" else lowest
+    if found[1] >= found[0]:
+        raise ValueError(f"a schedule from sigma = {found[0].item():g} down to {found[1].item():g} has no range; change the sampler's grid")
+    return found
 
 
 def evenly_in_log_sigma(schedule: Level, count: int) -> list[int]:

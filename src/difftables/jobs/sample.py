@@ -23,7 +23,7 @@ def run(job: Job) -> None:
 
     from difftables.common.files import load_tensors
     from difftables.common.tensor_files import Parts, save_parts
-    from difftables.diffusion.schedule_file import read_schedules
+    from difftables.diffusion.schedule_file import numbers_of, read_schedules
     from difftables.sampling import shards
     from difftables.sampling.loaded_run import load_run
 
@@ -32,9 +32,7 @@ def run(job: Job) -> None:
     file = job.maybe("schedules")
     levels = {steps: read_schedules(file).get(steps) for steps in spec.steps} if file else dict.fromkeys(spec.steps)
     columns = {
-        steps: job.column(
-            steps, [each.tolist() for each in (level.alpha, level.std, level.strength)] if level else None, without=("schedules",)
-        )
+        steps: job.column(steps, [each.tolist() for each in numbers_of(level)] if level else None, without=("schedules",))
         for steps, level in levels.items()
     }
     wanted = [steps for steps, column in columns.items() if job.previous["columns"].get(str(steps)) != column]

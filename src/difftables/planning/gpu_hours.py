@@ -50,13 +50,15 @@ def train_estimator(plan: Workflow, w: Wildcards, forward: Forward) -> float:
 
 
 def search_schedule(plan: Workflow, w: Wildcards, forward: Forward) -> float:
-    """What the method draws, and features where it is scored."""
+    """What the method draws, features where it is scored, and what it measures once for all step counts."""
     spec, found = plan.search_spec(w["run"], w["sampler"]), 0.0
     method, sampler = METHODS[spec.method], spec.sampler
     search = getattr(plan.params.search, plan.medium(w["run"]))
     for steps in spec.steps:
         each = sample_cost(spec.run, sampler, steps, forward, method.whole) + feature_cost(spec.features)
         found += method.generates(search, steps, sampler.solver.calls(steps) or steps) * each
+    if method.shared is not None:
+        found += method.shared(search) * forward(spec.run.net, spec.run.data, method.whole)
     return found
 
 

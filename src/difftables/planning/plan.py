@@ -115,7 +115,8 @@ class Workflow(ResultFiles):
         """The inputs of rule search, for one row."""
         row = self.sampler(run, sampler)
         method = METHODS[row.schedule]
-        return self.sampler_inputs(run, seed, method.sampler(row)) | (self.metric_inputs(run) if method.scored else {})
+        found = self.sampler_inputs(run, seed, method.sampler(row)) | (self.metric_inputs(run) if method.scored else {})
+        return found | ({"data": [self.data_file(run)]} if method.data else {})
 
     def sampler_inputs(self, run: str, seed: str, sampler: Sampler) -> Files:
         """The inputs of a sampler, without its schedule."""

@@ -224,7 +224,7 @@ class TableRows:
         fitted = used.refits or used.schedule == "fitted"
         if corruption != "scale" and (fitted or used.adapt is not None or row.schedule in METHODS):
             raise ConfigError(
-                f"samplers.{name} fits or adjusts only noise, but corruption {corruption!r} of run {run!r} has a strength beside it; "
+                f"samplers.{name} fits, adjusts or searches only noise, but corruption {corruption!r} of run {run!r} has a strength, too; "
                 "leave `adapt` out and use schedule trailing, strided or even"
             )
         if corruption != "scale" and not solver.operators:
@@ -237,7 +237,8 @@ class TableRows:
             raise ConfigError(f"samplers.{name} adjusts its levels sample by sample, but {why} one level at a time; use a fixed schedule")
         family = self.params.schedules[self.params.runs[run].schedule].family
         process = registry.text("diffusion.training_schedules.PROCESS_OF_SCHEDULE", family)
-        if process != "vp" and (fitted or (row.schedule in METHODS and row.mean_of is None)):
+        frozen = row.mean_of is not None  # the mean of another row's levels, whatever its process
+        if (fitted and process != "vp") or (row.schedule in METHODS and not frozen and process not in METHODS[row.schedule].processes):
             raise ConfigError(
                 f"samplers.{name} fits rates of a variance-preserving schedule, but run {run!r} was trained on schedule family {family!r}; "
                 "use schedule trailing, strided or power-law"

@@ -21,6 +21,7 @@ from difftables.diffusion.corruptions import CORRUPTIONS, Corruption
 from difftables.diffusion.denoiser import Denoiser, clipped, run_denoiser, switched
 from difftables.diffusion.level import Level
 from difftables.diffusion.linear_process import SONG, rates_of
+from difftables.diffusion.planned_schedule import PlannedSchedule, conditioned
 from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs, Randn
 from difftables.diffusion.training_schedules import training_schedule
 from difftables.estimation.adjustment import FollowEstimate, Stretch, make_adjustment
@@ -40,7 +41,8 @@ class LoadedRun:
 
     Args: medium: its data set; training: its training schedule; net, denoise: trained; batch: samples at once; files: by name, of the
         estimator or of the data, for samplers that adapt their schedule; world: processes that share the batches; state: the folder
-        where a search keeps what a killed job goes on from, None to keep nothing.
+        where a search keeps what a killed job goes on from, None to keep nothing; shared: what a search measured for all step counts, by
+        its name.
     """
 
     spec: RunSpec
@@ -54,6 +56,7 @@ class LoadedRun:
     world: World = ALONE
     state: Path | None = None
     estimates: dict[tuple[str, float | None], Callable[..., Tensor]] = field(default_factory=dict, init=False)
+    shared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def corrupt(self) -> Corruption:
@@ -89,12 +92,16 @@ class LoadedRun:
             self.estimates[asked] = source(self.spec, self.training, dict(self.files), self.device, **further)
         return self.estimates[asked]
 
-    def _denoise(self, sampler: Sampling) -> Denoiser:
-        return clipped(self.denoise, sampler.clip) if sampler.clip else self.denoise
+    def _denoise(self, sampler: Sampling, planned: PlannedSchedule | None = None) -> Denoiser:
+        """The denoiser as a sampler calls it.  Args: planned: a schedule that holds the levels passed to the net."""
+        denoise = self.denoise
+        if planned is not None and planned.conditioned is not None:
+            denoise = conditioned(denoise, planned, planned.conditioned)
+        return clipped(denoise, sampler.clip) if sampler.clip else denoise
 
     def first_schedule(self, sampler: Sampling, steps: int, file: Path | None = None) -> Level:
         """The schedule that a sampler starts with, N + 1 levels.  Raises: ValueError for one that lacks the strengths of an operator."""
-        schedule = first_schedule(sampler, steps, self.training, self.spec.adjust, file)
+        schedule = first_schedule(sampler, steps, self.training, self.spec.adjust, file, self.spec.sigma_data)
         if self.spec.corruption != "scale" and not bool(schedule.strength.any()):
             raise ValueError(f"{sampler.schedule}: a schedule for corruption {self.spec.corruption!r} needs the column strength; add it")
         return schedule
@@ -113,7 +120,7 @@ class LoadedRun:
         schedule = self.first_schedule(sampler, steps, file)
         generated = generate_samples(
             keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
-            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self._arguments(sampler, schedule),
+            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self.arguments(sampler, schedule),
             **self._shuffled(sampler, keys),
         )  # fmt: skip
         if adapt is not None:
@@ -149,17 +156,22 @@ class LoadedRun:
         with torch.inference_mode():
             for start in range(0, schedules * count, at_once * count):
                 batch_levels = [level[start : start + at_once * count].to(self.device) for level in levels]
-                arguments = self._arguments(sampler, batch_levels)
+                arguments = self.arguments(sampler, batch_levels)
                 batches.append(generate_batch(SampleNoise(keys), at_once * count, shape, batch_levels, adapt=adapt, cond=cond, **arguments))
         return torch.cat(batches)
 
-    def _arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
-        """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser."""
+    def arguments(self, sampler: Sampling, schedule: Levels) -> dict[str, Any]:
+        """Arguments of `generate_batch` that a sampler decides: its solver, the level it starts at, the clipped denoiser.
+
+        What a schedule holds beside its levels reaches the solver (weights) and the net (conditioned levels).
+        """
+        planned = schedule if isinstance(schedule, PlannedSchedule) else None
+        denoise = self._denoise(sampler, planned)
         rates = rates_of(self.spec.schedule) if sampler.solver.process == "vp" else SONG
         return {
-            "solve": bind(sampler.solver, self.training, rates),
+            "solve": bind(sampler.solver, self.training, rates, None if planned is None else planned.weights),
             "start": first_level(sampler.solver, schedule, self.training, rates).to(self.device),
-            "denoise": self._denoise(sampler),
+            "denoise": denoise,
             "corrupt": self.corrupt, "prior": self.prior, "device": self.device,
         }  # fmt: skip
 

@@ -43,6 +43,8 @@ def ddim(now: Level, nxt: Level, eta: float = 0.0) -> tuple[Tensor, Tensor]:
 
     Source: Song et al. 2021 (DDIM), Eqs. 12 and 16.
     """
+    if eta == 0:  # the same to the bit; the root of a square has no gradient at a clean level
+        return nxt.std, torch.zeros_like(nxt.std)
     variance = eta**2 * step_variances(now, nxt)[1]
     return (nxt.std**2 - variance).clamp(min=0).sqrt(), variance.sqrt()
 

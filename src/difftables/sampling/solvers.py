@@ -31,6 +31,7 @@ from difftables.sampling.rules import RULES, ddim
 from difftables.sampling.singlestep import singlestep
 from difftables.sampling.transfers import euler
 from difftables.sampling.unipc import unipc
+from difftables.sampling.weighted import weighted
 
 Solve = Callable[..., Tensor]
 
@@ -136,14 +137,16 @@ SOLVERS: Variants[Solve] = {
     "walk": walk, "heun": heun, "in-time": in_time, "predictor-corrector": predictor_corrector, "rk45": rk45,
     "adaptive-sde": adaptive_sde, "sde-heun": sde_heun,
     "dpmpp": dpmpp, "unipc": unipc, "lms": lms, "deis": deis, "ipndm": ipndm, "pndm": pndm, "singlestep": singlestep,
+    "weighted": weighted,
 }  # fmt: skip
 
 
-def bind(solver: AnySolver, training: Level | None = None, rates: LinearRates = SONG) -> Solve:
+def bind(solver: AnySolver, training: Level | None = None, rates: LinearRates = SONG, weights: Tensor | None = None) -> Solve:
     """A solver with its further arguments bound: (x, schedule, *, denoise, corrupt, randn, maybe adapt) to x.
 
-    Args: training: the training schedule, rates: of its process in continuous time, for the solvers that read them.
-    Raises: ValueError for one of those without it.
+    Args: training: the training schedule, rates: of its process in continuous time, for the solvers that read them; weights: of the
+        steps, [N, p], where the schedule holds some, for the solvers that read them.
+    Raises: ValueError for a solver that lacks what it reads, or for weights that the solver does not read.
     """
     function = SOLVERS[solver.kind]
     further: dict[str, Any] = {name: value for name, value in solver if name != "kind"}
@@ -153,6 +156,13 @@ def bind(solver: AnySolver, training: Level | None = None, rates: LinearRates = 
         further["training"] = training
     if "rates" in signature(function).parameters:
         further["rates"] = rates
+    if solver.planned != (weights is not None):
+        raise ValueError(
+            f"solver {solver.kind} reads weights, and the schedule has none; use schedule s4s, or a file with columns weight_0, weight_1"
+            if solver.planned else f"the schedule has weights of its steps, which solver {solver.kind} does not read; use solver weighted"
+        )  # fmt: skip
+    if weights is not None:
+        further["weights"] = weights
     return partial(function, **further)
 
 
