@@ -32,6 +32,8 @@ INPUTS_OF_KIND: Variants[tuple[str, ...]] = {
     "sweep": ("records", "floor"),
     "exact-distances": (),
     "exact-distributions": (),
+    "exact-schedules": (),
+    "exact-searches": (),
 }
 # Kinds whose picture needs no row with a run: closed forms, and those that show the table's run itself.
 CLOSED_FORMS, OF_TABLE_RUN = ("schedules", "gaussian", "references"), ("noised", "errors", "robustness")
