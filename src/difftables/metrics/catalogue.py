@@ -56,6 +56,8 @@ METRICS = {
     "end-distance": Metric("RMS distance to the exact end", better="lower"),
     "order": Metric("measured order"),
     "variance-ratio": Metric("variance over the exact one"),
+    "klub": Metric("bound on the KL of the path", unit="nats/dim", better="lower"),
+    "evaluations": Metric("denoiser evaluations", better="lower"),
     "kl": Metric("KL", unit="nats/dim", better="lower"),
     "w2": Metric("W2", better="lower"),
     "alpha-bar": Metric("alpha_bar"),

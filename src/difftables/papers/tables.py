@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from difftables.metrics import catalogue
-from difftables.papers.exact_tables import ExactDistances, ExactDistributions
+from difftables.papers.exact_tables import ExactDistances, ExactDistributions, ExactSchedules, ExactSearches
 from difftables.papers.rows import (
     ChainsRow,
     Column,
@@ -255,5 +255,6 @@ TABLES: dict[str, type[Table]] = {
     "summary": Summary, "compute": Compute, "terms": Terms, "chains": Chains, "noised": OfSchedules, "schedules": OfSchedules,
     "learning": Learning, "gradients": Gradients, "course": Course, "gaussian": Gaussian, "variance": Variance, "phases": Phases,
     "progress": Progress, "sweep": Sweep, "gradient-course": GradientCourse,
-    "references": References, "exact-distances": ExactDistances, "exact-distributions": ExactDistributions, "calls": Calls,
+    "references": References, "exact-distances": ExactDistances, "exact-distributions": ExactDistributions,
+    "exact-schedules": ExactSchedules, "exact-searches": ExactSearches, "calls": Calls,
 }  # fmt: skip
