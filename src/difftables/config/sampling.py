@@ -86,6 +86,7 @@ class Sampler(Sampling):
     steps: Annotated[list[PositiveInt], Some, Once] | None = None  # in place of the table's
     mean_of: MeanOf | None = None  # of schedule frozen; null: the row's solver, adjusted by the estimator
     seeds: Seeds | None = None  # in place of the evaluation's
+    ends: str | None = None  # the sampler whose samples of the same noise the row's are compared with, metric `distance`
 
     @model_validator(mode="after")
     def _fits(self) -> "Sampler":
@@ -159,6 +160,7 @@ class Search(Frozen):
     jump_cost: Annotated[str, OneOf("search.trajectories.COSTS")] = "dev"
     gamma: PositiveFloat = 1.15  # weight of what follows a jump; above 1 it moves levels down
     lowest_visited: bool = False  # whether the lowest level is visited on the way to the clean one, as the power law's is
+    refined_scores: PositiveInt = 65  # candidates that the cheap search scores at most: 1 % of a grid of 9^4
     learned: Learned = Learned()
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from difftables.common.variants import Variants
 from difftables.config.data import Frozen, OneOf
 from difftables.config.ode_solvers import Deis, Dpmpp, Ipndm, Lms, Pndm, Singlestep, Unipc
 from difftables.config.solver_base import Solver
+from difftables.config.stochastic_solvers import ErSde, Restart, SdeDpmpp, Seeds
 
 RULE = Annotated[str, OneOf("sampling.rules.RULES")]
 
@@ -193,6 +194,7 @@ MODELS: Variants[type[Solver]] = {
     "walk": Walk, "heun": Heun, "in-time": InTime, "predictor-corrector": PredictorCorrector, "rk45": Rk45,
     "adaptive-sde": AdaptiveSde, "sde-heun": SdeHeun,
     "dpmpp": Dpmpp, "unipc": Unipc, "lms": Lms, "deis": Deis, "ipndm": Ipndm, "pndm": Pndm, "singlestep": Singlestep,
+    "sde-dpmpp": SdeDpmpp, "seeds": Seeds, "er-sde": ErSde, "restart": Restart,
     "weighted": Weighted,
 }  # fmt: skip
 # Made from MODELS, so that a new solver changes no code that other samplers' jobs reach.

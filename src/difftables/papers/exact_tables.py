@@ -1,4 +1,4 @@
-"""Models of tables of exact problems: solvers by their distance to the exact end, and by the distribution of their samples."""
+"""Models of tables of exact problems: solvers by distance to the exact end and by distribution, schedules and searches."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,12 +12,25 @@ from difftables.papers.rows import Row
 from difftables.papers.table import TableOfRows
 
 PROBLEMS = "studies.exact_problems.PROBLEMS"
-CENTRED = ("gaussian", "anisotropic")  # where solvers are linear
+CENTRED = ("gaussian", "anisotropic")  # where solvers are linear in the start and the noise
 
 
 def _problem(name: str) -> str:
     if name not in registry.names(PROBLEMS):
         raise ValueError(f"is {name!r}{nearest(name, registry.names(PROBLEMS))}")
+    return name
+
+
+def _centred(name: str) -> str:
+    if name not in CENTRED:
+        raise ValueError(f"is {name!r}, where no distribution is closed; use {' or '.join(CENTRED)}")
+    return name
+
+
+def _search(name: str) -> str:
+    known = registry.names("studies.exact_schedules.SEARCHES")
+    if name not in known:
+        raise ValueError(f"is {name!r}{nearest(name, known)}")
     return name
 
 
@@ -33,6 +46,7 @@ def _solver(given: dict[str, Any]) -> dict[str, Any]:
 
 
 Problem = Annotated[str, AfterValidator(_problem)]
+Centred = Annotated[str, AfterValidator(_centred)]
 Solver = Annotated[dict[str, Any], AfterValidator(_solver)]
 
 
@@ -78,13 +92,50 @@ class ExactDistances(OfExactProblems):
         return [f"{problem}-{column}" for problem in self.problems for column in (*self.calls, "order")]
 
 
+class ScheduleRow(Row):
+    """A schedule, or a search for one, of studies.exact_schedules.SEARCHES."""
+
+    search: Annotated[str, AfterValidator(_search)]
+
+
+class ExactSchedules(TableOfRows):
+    """Schedules on a centred Gaussian: variance of the samples, and the bound on the KL of the path."""
+
+    METRICS = ("variance-ratio", "klub")
+
+    kind: Literal["exact-schedules"]
+    problem: Centred
+    levels: Levels  # clean: not of the bound, which is infinite there
+    jumps: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    rows: list[ScheduleRow]
+
+    def column_ids(self) -> list[str]:
+        return [f"{jumps}-{measure}" for jumps in self.jumps for measure in ("ddim", "ancestral", "klub")]
+
+
+class ExactSearches(TableOfRows):
+    """Searches for schedules on exact problems: distance to the exact end, and what they cost."""
+
+    METRICS = ("end-distance", "evaluations")
+
+    kind: Literal["exact-searches"]
+    problems: Annotated[list[Problem], Field(min_length=1)]
+    solver: Solver
+    levels: Levels
+    jumps: Annotated[int, Field(ge=2, le=4)]  # brute force tries all subsets of a grid
+    rows: list[ScheduleRow]
+
+    def column_ids(self) -> list[str]:
+        return [*self.problems, "evaluations"]
+
+
 class ExactDistributions(OfExactProblems):
     """Distribution of the samples of solvers, also with noise, on centred Gaussians."""
 
     METRICS = ("variance-ratio", "kl", "w2")
 
     kind: Literal["exact-distributions"]
-    problems: Annotated[list[Literal["gaussian", "anisotropic"]], Field(min_length=1)]
+    problems: Annotated[list[Centred], Field(min_length=1)]
 
     def column_ids(self) -> list[str]:
         return [f"{problem}-{calls}" for problem in self.problems for calls in self.calls]

@@ -30,11 +30,14 @@ INPUTS_OF_KIND: Variants[tuple[str, ...]] = {
     "references": (),
     "progress": ("records", "floor"),
     "sweep": ("records", "floor"),
+    "calls": ("records", "floor", "searches"),
     "exact-distances": (),
     "exact-distributions": (),
+    "exact-schedules": (),
+    "exact-searches": (),
 }
 # Kinds whose picture needs no row with a run: closed forms, and those that show the table's run itself.
-CLOSED_FORMS, OF_TABLE_RUN = ("schedules", "gaussian", "references", "exact-distances"), ("noised", "errors", "robustness")
+CLOSED_FORMS, OF_TABLE_RUN = ("schedules", "gaussian", "references"), ("noised", "errors", "robustness")
 STUDIES = ("errors", "robustness", "gradients", "variance")  # of a trained run: each is a rule, and the input `records` of its table
 
 
@@ -46,6 +49,8 @@ def has_picture(layout: Spec, run: str | None, rows: list[Spec]) -> bool:
         return "nll" in metrics and bool(parts) and parts <= {row["id"] for row in bound}
     if kind == "phases":
         return any(run or row["points"] != "data" for row in rows)
+    if kind == "exact-distances":
+        return any(row.get("drawn") for row in rows)
     return kind in CLOSED_FORMS or bool(run if kind in OF_TABLE_RUN else bound)
 
 

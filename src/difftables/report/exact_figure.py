@@ -25,7 +25,7 @@ class Panel:
 def spread(places: list[float], gap: float, low: float, high: float) -> list[float]:
     """Places as near to those asked as a gap between any two allows, within bounds; in the order of the places asked.
 
-    Neighbours that are too close share their excess, from the top down and then back up.
+    Neighbours that are too close share what is missing between them, again and again.
     """
     order = sorted(range(len(places)), key=lambda i: places[i])
     out = [min(max(places[i], low), high) for i in order]
@@ -35,8 +35,7 @@ def spread(places: list[float], gap: float, low: float, high: float) -> list[flo
             if excess > 0:
                 out[k - 1] -= excess / 2
                 out[k] += excess / 2
-        shift = max(low - out[0], 0) - max(out[-1] - high, 0)
-        out = [place + shift for place in out]
+        out[0], out[-1] = max(out[0], low), min(out[-1], high)
     found = [0.0] * len(places)
     for place, i in zip(out, order, strict=True):
         found[i] = place
@@ -74,14 +73,15 @@ def _draw(axis: Any, panel: Panel, names: list[str]) -> None:
     ends = list[float]()
     for name, points in panel.curves.items():
         x, y = zip(*points, strict=True)
-        place = names.index(name) % len(COLOURS)
-        axis.plot(x, y, color=COLOURS[place], marker=MARKS[place], markersize=3.6, linewidth=1.5, zorder=3)
+        turn = names.index(name) % len(COLOURS)
+        axis.plot(x, y, color=COLOURS[turn], marker=MARKS[turn], markersize=3.6, linewidth=1.5, zorder=3)
         ends.append((math.log10(y[-1]) - low) / (high - low))
     for (name, points), end, place in zip(panel.curves.items(), ends, spread(ends, LABEL_GAP, 0.0, 1.0), strict=True):
         colour = COLOURS[names.index(name) % len(COLOURS)]
+        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
         axis.annotate(
             name, (points[-1][0], 10 ** (low + end * (high - low))), (1.075, place), textcoords="axes fraction", fontsize=7.5, color=colour,
-            va="center", annotation_clip=False, arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
+            va="center", annotation_clip=False, arrowprops=arrow,
         )  # fmt: skip
 
 

@@ -24,12 +24,15 @@ from difftables.sampling import ode
 from difftables.sampling.clocks import CLOCKS
 from difftables.sampling.correctors import AddNoise, LangevinStep, Randn, langevin_rate
 from difftables.sampling.descent import Adapt, Before, Corrupt, Levels, descend
+from difftables.sampling.er_sde import er_sde
 from difftables.sampling.multistep import deis, dpmpp, ipndm, lms
 from difftables.sampling.pndm import pndm
+from difftables.sampling.restart import restart
 from difftables.sampling.reverse_sde import adaptive_sde, sde_heun
-from difftables.sampling.rules import RULES, ddim
+from difftables.sampling.rules import RULES
 from difftables.sampling.singlestep import singlestep
-from difftables.sampling.transfers import euler
+from difftables.sampling.stochastic import sde_dpmpp, seeds
+from difftables.sampling.transfers import heun_step
 from difftables.sampling.unipc import unipc
 from difftables.sampling.weighted import weighted
 
@@ -76,16 +79,7 @@ def heun(
 
     Source: Karras et al. 2022 (EDM), Algorithm 1, and with churn Algorithm 2.
     """
-
-    def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
-        x0 = split_variance(denoise(x, now))[0]
-        noise = (x - corrupt(x0, now)) / now.like(x).std
-        down = corrupt(x0, nxt) + shape(ddim(now, nxt)[0], x) * noise
-        if bool((nxt.std > 0).all()):
-            noise_down = (down - corrupt(split_variance(denoise(down, nxt))[0], nxt)) / nxt.like(x).std
-            down = euler(x, now, nxt, 0.5 * (noise + noise_down))
-        return down, down
-
+    step = heun_step(denoise, corrupt)
     return descend(x, schedule, step, before=add_noise(churn, randn, schedule), adapt=adapt)
 
 
@@ -137,6 +131,7 @@ SOLVERS: Variants[Solve] = {
     "walk": walk, "heun": heun, "in-time": in_time, "predictor-corrector": predictor_corrector, "rk45": rk45,
     "adaptive-sde": adaptive_sde, "sde-heun": sde_heun,
     "dpmpp": dpmpp, "unipc": unipc, "lms": lms, "deis": deis, "ipndm": ipndm, "pndm": pndm, "singlestep": singlestep,
+    "sde-dpmpp": sde_dpmpp, "seeds": seeds, "er-sde": er_sde, "restart": restart,
     "weighted": weighted,
 }  # fmt: skip
 

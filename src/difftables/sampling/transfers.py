@@ -5,8 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from difftables.diffusion.denoiser import Denoiser, split_variance
 from difftables.diffusion.level import PROCESSES, Level, shape
 from difftables.sampling.descent import Corrupt
+from difftables.sampling.rules import ddim
 
 Transfer = Callable[[Tensor, Level, Level, Tensor], Tensor]  # x, now, next, prediction to x'
 
@@ -30,6 +32,24 @@ def euler(x: Tensor, now: Level, nxt: Level, noise: Tensor) -> Tensor:
     Source: Karras et al. 2022 (EDM), Algorithm 1, whose d is eps.
     """
     return shape(nxt.alpha / now.alpha, x) * x + shape(nxt.alpha * (nxt.sigma - now.sigma), x) * noise
+
+
+def heun_step(denoise: Denoiser, corrupt: Corrupt) -> Callable[[Tensor, Level, Level], tuple[Tensor, Tensor]]:
+    """The step of Heun's method for `descend`: a DDIM step, corrected by the slope at its end unless that is clean.
+
+    Source: Karras et al. 2022 (EDM), Algorithm 1.
+    """
+
+    def step(x: Tensor, now: Level, nxt: Level) -> tuple[Tensor, Tensor]:
+        x0 = split_variance(denoise(x, now))[0]
+        noise = (x - corrupt(x0, now)) / now.like(x).std
+        down = corrupt(x0, nxt) + shape(ddim(now, nxt)[0], x) * noise
+        if bool((nxt.std > 0).all()):
+            noise_down = (down - corrupt(split_variance(denoise(down, nxt))[0], nxt)) / nxt.like(x).std
+            down = euler(x, now, nxt, 0.5 * (noise + noise_down))
+        return down, down
+
+    return step
 
 
 def log_step(now: Level, nxt: Level) -> Tensor:

@@ -71,7 +71,7 @@ class Counted:
 
 def no_noise(x: Tensor) -> Tensor:
     """The noise of a solver that is taken for deterministic.  Raises: ValueError; such a solver draws none."""
-    raise ValueError("a solver with noise has no distance to the end of the same start; leave its row to a table of distributions")
+    raise ValueError("a solver that draws noise has no distance to the end of the same start; move its row to a table of distributions")
 
 
 def solve(

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from difftables.common.variants import Variants
+from difftables.report.kinds.calls import calls
 from difftables.report.kinds.compute import compute
 from difftables.report.kinds.course import course
 from difftables.report.kinds.errors import errors
 from difftables.report.kinds.exact_distances import exact_distances
 from difftables.report.kinds.exact_distributions import exact_distributions
+from difftables.report.kinds.exact_schedules import exact_schedules, exact_searches
 from difftables.report.kinds.gaussian import gaussian
 from difftables.report.kinds.gradient_course import gradient_course
 from difftables.report.kinds.gradients import gradients
@@ -34,4 +36,5 @@ KINDS: Variants[Callable[[Sources], Rendered]] = {
     "learning": learning, "gradients": gradients, "gaussian": gaussian, "course": course,
     "variance": variance, "phases": phases, "progress": progress, "sweep": sweep, "gradient-course": gradient_course,
     "references": references, "exact-distances": exact_distances, "exact-distributions": exact_distributions,
+    "exact-schedules": exact_schedules, "exact-searches": exact_searches, "calls": calls,
 }  # fmt: skip

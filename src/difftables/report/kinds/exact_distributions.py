@@ -39,9 +39,9 @@ def exact_distributions(sources: Sources) -> Rendered:
         grids.append(Grid(TITLES[problem], ["", *heads], lines, []))
     levels = layout["levels"]
     grids[-1].notes += [
-        "Columns: a measure, and network calls. variance: that of the samples over the exact one, mean over dimensions. KL(samples, exact) in "
-        "nats and W2, root mean square, each per dimension. All in closed form: with the exact denoiser of a Gaussian around 0 a solver is "
-        "linear in its start and in its noise.",
+        "Columns: a measure, and network calls. variance: that of the samples over the exact one, mean over dimensions. KL(samples, exact) "
+        "in nats and W2, root mean square, each per dimension. All in closed form: with the exact denoiser of a Gaussian around 0 a solver "
+        "is linear in its start and in its noise.",
         f"Levels: even steps in log σ from {levels['highest']:g} to {levels['lowest']:g}"
         f"{', the last step to the clean sample' if levels.get('clean') else ''}; started at the exact distribution of the first. `-`: the "
         "solver has no chain of so many calls.",
