@@ -72,7 +72,7 @@ def every_job(plan):
     }
     found |= {("search", *of): ((of[0], of[2]), plan.search_inputs(*of)) for of in rows if plan.params.samplers[of[2]].schedule in METHODS}
     found |= {("sample", *of): ((of[0], of[2]), plan.sample_inputs(*of)) for of in rows}
-    found |= {("measure", *of): (of, plan.measure_inputs(of[0]) | {"samples": [plan.samples_file(*of)]}) for of in rows}
+    found |= {("measure", *of): (of, plan.measure_inputs(*of) | {"samples": [plan.samples_file(*of)]}) for of in rows}
     studied = [(run, str(seed)) for run, known in plan.params.runs.items() for seed in known.seeds]
     own = [of for of in studied if plan.same_run(of[0]) == of[0]]
     found |= {

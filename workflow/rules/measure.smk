@@ -1,6 +1,6 @@
 rule measure:
     input:
-        unpack(lambda w: plan.measure_inputs(w.run)),
+        unpack(lambda w: plan.measure_inputs(w.run, w.seed, w.sampler)),
         samples=f"{STORE}/samples/{{run}}/s{{seed}}/{{sampler}}.safetensors",
     output:
         # Kept from run to run, so that a new step count is measured alone.

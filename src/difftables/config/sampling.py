@@ -86,6 +86,7 @@ class Sampler(Sampling):
     steps: Annotated[list[PositiveInt], Some, Once] | None = None  # in place of the table's
     mean_of: MeanOf | None = None  # of schedule frozen; null: the row's solver, adjusted by the estimator
     seeds: Seeds | None = None  # in place of the evaluation's
+    ends: str | None = None  # the sampler whose samples of the same noise the row's are compared with, metric `distance`
 
     @model_validator(mode="after")
     def _fits(self) -> "Sampler":

@@ -9,8 +9,8 @@ from difftables.jobs.job import Job
 def run(job: Job) -> None:
     """spec: MeasureSpec.
 
-    In: samples, and what the medium's scorer reads: features and maybe weights, or data.  Out: record, which is kept from run to run,
-    made.
+    In: samples, what the medium's scorer reads, features and maybe weights, or data, and maybe ends, samples of the same noise that these
+    are compared with.  Out: record, which is kept from run to run, made.
     """
     from dataclasses import replace
 
@@ -21,6 +21,7 @@ def run(job: Job) -> None:
     sizes = [*spec.evaluation.smaller, spec.evaluation.n]
     tensors, meta = load_tensors(job.input("samples"), "samples")
     old = read_json(job.output("record"))["records"] if job.previous["columns"] else []
+    ends = read_ends(job, meta["seeds"])
     scores, records = None, list[dict[str, Any]]()
     for steps in sorted(int(key.split("/")[1]) for key in tensors if key.startswith("samples/")):
         samples, counts = tensors[f"samples/{steps}"], meta["counts"][str(steps)]
@@ -33,7 +34,9 @@ def run(job: Job) -> None:
             scores = {n: TABLE[spec.medium](replace(inputs, settings=of_size(spec.evaluation, n))) for n in sizes}
         for n in sizes:
             used = samples if n == spec.evaluation.n else samples[:, :n]
-            records += measured(used, scores[n], meta["seeds"], n, {"steps": steps, **counts})
+            counted = {"steps": steps, **counts}
+            records += measured(used, scores[n], meta["seeds"], n, counted)
+            records += compared(used, ends, meta["seeds"], n, counted) if ends is not None else []
         print(f"{steps} steps measured", flush=True)
     job.seeds = {"training": spec.names.train_seed, "sampling": meta["seeds"]}
     write_json(job.output("record"), {"shared": spec.names.model_dump(), "records": records})
@@ -44,15 +47,47 @@ def of_size(evaluation: Measures, n: int) -> Measures:
     return evaluation if n == evaluation.n else evaluation.model_copy(update={"n": n})
 
 
-def measured(samples: Any, score: Any, seeds: list[int], n: int, counts: dict[str, Any]) -> list[dict[str, Any]]:
-    """Records of one step count.  Args: samples: [seeds, n, ...]; counts: of the chain, such as NFE, which no score holds.
+def read_ends(job: Job, seeds: list[int]) -> Any:
+    """The samples that a row's are compared with, [seeds, n, ...]; None where there are none.
+
+    Raises: ValueError for a seed that they do not have.
+    """
+    from difftables.common.files import load_tensors
+
+    file = job.maybe("ends")
+    if file is None:
+        return None
+    tensors, meta = load_tensors(file, "samples")
+    (ends,) = (value for key, value in tensors.items() if key.startswith("samples/"))
+    if missing := [seed for seed in seeds if seed not in meta["seeds"]]:
+        raise ValueError(f"{file} has no samples of seed {missing[0]}, which the row has; let both have the same seeds")
+    return ends[[meta["seeds"].index(seed) for seed in seeds]]
+
+
+def compared(samples: Any, ends: Any, seeds: list[int], n: int, counts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Records of the metrics of pairs.  Args: ends: [seeds, n or more, ...], of the same noise; the rest as of `measured`."""
+    from difftables.metrics.catalogue import PAIRED_METRICS
+    from difftables.metrics.image_metrics import Paired
+    from difftables.metrics.metric import scores
+
+    records = []
+    for of_seed, end, seed in zip(samples, ends[:, :n], seeds, strict=True):
+        pair = Paired(of_seed, end)
+        records += measured(of_seed[None], lambda _, pair=pair: scores(PAIRED_METRICS, pair), [seed], n, counts, len(seeds))
+    return records
+
+
+def measured(samples: Any, score: Any, seeds: list[int], n: int, counts: dict[str, Any], of: int = 0) -> list[dict[str, Any]]:
+    """Records of one step count.
+
+    Args: samples: [seeds, n, ...]; counts: of the chain, such as NFE, which no score holds; of: seeds that counts are of, if not these.
 
     Raises: ValueError where there are not n samples a seed.
     """
     from dataclasses import asdict
 
     records = []
-    evaluations = {key: counts[key] / len(seeds) for key in ("network_evaluations", "estimator_evaluations")}
+    evaluations = {key: counts[key] / (of or len(seeds)) for key in ("network_evaluations", "estimator_evaluations")}
     kept = ("steps", "nfe", "nfe_sd", "nfe_max", "level_sd", "level_floor", "curve_evaluations", "clipped_rates", "v_outside")
     of_chain = {key: counts[key] for key in kept}
     for seed, of_seed in zip(seeds, samples, strict=True):

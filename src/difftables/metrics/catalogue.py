@@ -23,9 +23,15 @@ SPEECH_METRICS = {
     "mcd": Metric("MCD", "MCD-13 (MFCC, no DTW)", "dB", "lower", speech_metrics.mel_cepstral_distortion),
     "log-mel": Metric("log-mel", "log-mel distance", "log10 power", "lower", speech_metrics.log_mel_distance),
 }
+# Of samples beside those of another sampler from the same noise.
+PAIRED_METRICS = {
+    "distance": Metric("distance", "distance to the ODE's end (RMS over pixels)", "", "lower", image_metrics.distance_to_ends),
+}
 METRICS = {
     **IMAGE_METRICS,
     **SPEECH_METRICS,
+    **PAIRED_METRICS,
+    "search-evaluations": Metric("network evaluations of the search", better=""),
     # nets and samplers
     "nll": Metric("NLL", unit="bits/dim", better="lower"),
     "nfe": Metric("NFE", unit="calls"),

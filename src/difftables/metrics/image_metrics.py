@@ -114,5 +114,24 @@ def inception_score(samples: ImageSamples) -> list[Measurement]:
     return [Measurement(scores.inception_score(samples.logits, splits, 0), settings={"splits": splits})]
 
 
+@dataclass
+class Paired:
+    """Samples and those of another sampler from the same starting noise.  Args: samples, ends: uint8 images, [N, ...], paired by index."""
+
+    samples: "Tensor"
+    ends: "Tensor"
+
+
+def distance_to_ends(paired: Paired) -> list[Measurement]:
+    """RMS difference over samples and pixels, sqrt(mean (x - e)^2), in units of images on [-1, 1]: a step of uint8 is 2 / 255.
+
+    Raises: ValueError where the two differ in shape.
+    """
+    if paired.samples.shape != paired.ends.shape:
+        raise ValueError(f"samples are {tuple(paired.samples.shape)} and their ends {tuple(paired.ends.shape)}; draw as many of both")
+    difference = (paired.samples.double() - paired.ends.double()) * (2 / 255)
+    return [Measurement(difference.square().mean().sqrt().item())]
+
+
 # A constant: searches and the study of robustness take this metric only, and a change of METRICS does not run them again.
 FRECHET_DISTANCE = Metric("FD", "{features}", "squared feature units", "lower", frechet_distance)

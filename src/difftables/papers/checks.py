@@ -7,10 +7,17 @@ from difftables.common.errors import nearest
 from difftables.metrics import catalogue
 from difftables.papers.numbers import Claim, Number
 from difftables.papers.table import Table
+from difftables.papers.tables import TABLES
 
 Spec = dict[str, Any]
 Problem = tuple[str, str]  # place in a table, and what is wrong there
-MEASURED = (*catalogue.IMAGE_METRICS, *catalogue.SPEECH_METRICS, "nll", *catalogue.OF_CHAIN)  # what a column of a summary may have
+MEASURED = (
+    *catalogue.IMAGE_METRICS,
+    *catalogue.SPEECH_METRICS,
+    *catalogue.PAIRED_METRICS,
+    "nll",
+    *catalogue.OF_CHAIN,
+)  # what a column of a summary may have
 
 
 def twice(names: Iterable[str]) -> list[str]:
@@ -26,8 +33,9 @@ def problems_of(layout: Spec, numbers: list[Number]) -> Iterator[Problem]:
     yield from _columns(layout, numbers)
     yield from _quoted(layout, numbers)
     for metric in layout.get("metrics", []):
-        if catalogue.split(metric) not in [(known, "") for known in catalogue.SPEECH_METRICS]:
-            yield "", f"metrics has {metric!r}, which no speech is measured by{nearest(metric, catalogue.SPEECH_METRICS)}"
+        measured = TABLES[layout["kind"]].METRICS
+        if catalogue.split(metric) not in [(known, "") for known in measured]:
+            yield "", f"metrics has {metric!r}, which {layout['kind']} is not measured by{nearest(metric, measured)}"
     names = [row["id"] for row in layout.get("rows", []) if "run" in row]
     for row in layout.get("ratio", []):
         if row not in names:

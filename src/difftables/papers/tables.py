@@ -18,6 +18,7 @@ from difftables.papers.rows import (
     ProgressRow,
     Quoted,
     RobustnessRow,
+    SampledRow,
     Slug,
     SpeechRow,
     StepsRow,
@@ -237,11 +238,23 @@ class Sweep(TableOfRows):
         return list(dict.fromkeys(row.line for row in self.rows))
 
 
+class Calls(TableOfRows):
+    """Several metrics against network calls."""
+
+    METRICS = (*catalogue.IMAGE_METRICS, *catalogue.PAIRED_METRICS, "search-evaluations")
+
+    kind: Literal["calls"]
+    about: bool = False
+    metrics: Annotated[list[MetricId], Field(min_length=1)]
+    rows: list[SampledRow]
+    literature: list[Quoted] = Field(default_factory=list)
+
+
 TABLES: dict[str, type[Table]] = {
     "steps": Steps, "images": Images, "speech": Speech, "listen": Listen, "errors": Errors, "robustness": Robustness,
     "summary": Summary, "compute": Compute, "terms": Terms, "chains": Chains, "noised": OfSchedules, "schedules": OfSchedules,
     "learning": Learning, "gradients": Gradients, "course": Course, "gaussian": Gaussian, "variance": Variance, "phases": Phases,
     "progress": Progress, "sweep": Sweep, "gradient-course": GradientCourse,
     "references": References, "exact-distances": ExactDistances, "exact-distributions": ExactDistributions,
-    "exact-schedules": ExactSchedules, "exact-searches": ExactSearches,
+    "exact-schedules": ExactSchedules, "exact-searches": ExactSearches, "calls": Calls,
 }  # fmt: skip

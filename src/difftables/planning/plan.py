@@ -15,6 +15,7 @@ from difftables.config.params_file import Table
 from difftables.config.sampling import Sampler
 from difftables.papers.folder import PAPERS
 from difftables.papers.kinds import INPUTS_OF_KIND, STUDIES, has_picture
+from difftables.planning.ends import ends_of
 from difftables.planning.params import Loaded, load
 from difftables.planning.planned_spec import PlannedSpec
 from difftables.planning.result_files import ResultFiles
@@ -67,10 +68,14 @@ class Workflow(ResultFiles):
             return {"data": [self.data_file(run)]}
         return {"features": [self.data_file(run, ".features")], "weights": self.weight_files()}
 
-    def measure_inputs(self, run: str) -> Files:
-        """The inputs of a table's metrics, without the samples: for images also what is computed of the real ones once."""
+    def measure_inputs(self, run: str, seed: str, sampler: str) -> Files:
+        """The inputs of a table's metrics, without the samples: for images also what is computed of the real ones once.
+
+        Of a row with `ends` also the samples that its own are compared with.
+        """
         summary = {} if self.medium(run) == "speech" else {"summary": [self.data_file(run, ".summary")]}
-        return self.metric_inputs(run) | summary
+        ends = ends_of(self.params, run, sampler)
+        return self.metric_inputs(run) | summary | ({"ends": [self.samples_file(run, seed, ends)]} if ends else {})
 
     def condition_inputs(self, run: str) -> Files:
         """The condition of a run's net: for speech the data, whose mel spectrograms it takes; else none."""
@@ -165,6 +170,11 @@ class Workflow(ResultFiles):
             "data": [self.data_file(bound.run)],
             "levels": [file for run in used for file in self.level_inputs(run).get("levels", [])],
             "audio": [f"{self.tables}/audio/{bound.run}"] if drawn else [],
+            "searches": [
+                self.schedules_file(row["run"], self.params.runs[row["run"]].seeds[0], row["sampler"], suffix=".json")
+                for row in drawn
+                if self.params.samplers[row["sampler"]].schedule in METHODS
+            ],
             "likelihood": [self.likelihood_file(run, seed) for run, seed in nets],
             "curves": [self.curve_file(run, self.params.runs[run].seeds[0]) for run in used],
             **{kind: [self.study_file(run, seed, kind) for run, seed in nets] for kind in STUDIES},

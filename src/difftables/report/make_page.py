@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from difftables.common.files import read_json, sha256
-from difftables.common.names import local
+from difftables.common.names import local, paper_of
 from difftables.config.job_specs import TableSpec
 from difftables.papers.kinds import INPUTS_OF_KIND
 from difftables.papers.reported import ReportedNumbers
@@ -44,8 +44,21 @@ def read_sources(spec: dict[str, Any], inputs: Inputs) -> Sources:
         next(iter(inputs.get("audio", [])), None), _records(spec, inputs.get("likelihood", [])), curves,
         {name: sha256(path)[:16] for name, path in curves.items()},
         {name: chosen[each["levels"]] for name, each in spec["courses"].items() if each["levels"] in chosen},
-        machines(read_json(path) for path in inputs.get("made", [])),
+        _searches(rows, inputs.get("searches", [])), machines(read_json(path) for path in inputs.get("made", [])),
     )  # fmt: skip
+
+
+def _searches(rows: list[dict[str, Any]], paths: list[Path]) -> dict[tuple[str, str], Any]:
+    """Records of searches by run and sampler: a row's file bears the names of its records, RUN/sSEED/SAMPLER.json."""
+    known = {(path.parts[-4] + "/" + path.parts[-3], path.stem): path for path in paths if "/" not in path.stem}
+    known |= {(f"{path.parts[-5]}/{path.parts[-4]}", f"{path.parts[-2]}/{path.stem}"): path for path in paths if len(path.parts) > 4}
+    found = dict[tuple[str, str], Any]()
+    for row in rows:
+        names = row.get("recorded", row)
+        place = (names["run"], local(names["sampler"], paper_of(names["run"]))) if "sampler" in names else None
+        if place in known:
+            found[row["run"], row["sampler"]] = read_json(known[place])
+    return found
 
 
 def _records(spec: dict[str, Any], paths: list[Path]) -> list[Any]:

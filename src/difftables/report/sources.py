@@ -29,6 +29,7 @@ class Sources:
     curves: dict[str, Path] = field(default_factory=dict)  # by run, of the first training seed
     curve_runs: dict[str, str] = field(default_factory=dict)  # fingerprints of those trainings
     levels: dict[str, Path] = field(default_factory=dict)  # by run: strengths chosen on data, where they were
+    searches: dict[tuple[str, str], Any] = field(default_factory=dict)  # records of schedule searches, by run and sampler
     machine: str = ""  # what kind of machine the records were measured on
 
 

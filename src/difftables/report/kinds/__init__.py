@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from difftables.common.variants import Variants
+from difftables.report.kinds.calls import calls
 from difftables.report.kinds.compute import compute
 from difftables.report.kinds.course import course
 from difftables.report.kinds.errors import errors
@@ -35,5 +36,5 @@ KINDS: Variants[Callable[[Sources], Rendered]] = {
     "learning": learning, "gradients": gradients, "gaussian": gaussian, "course": course,
     "variance": variance, "phases": phases, "progress": progress, "sweep": sweep, "gradient-course": gradient_course,
     "references": references, "exact-distances": exact_distances, "exact-distributions": exact_distributions,
-    "exact-schedules": exact_schedules, "exact-searches": exact_searches,
+    "exact-schedules": exact_schedules, "exact-searches": exact_searches, "calls": calls,
 }  # fmt: skip
