@@ -46,9 +46,9 @@ def main() -> None:
         differences = [(cell, values[cell][0], *plain[cell], (values[cell][0] - plain[cell][0]) / plain[cell][1]) for cell in spread]
         rows += [[name, *cell, *(f"{number:.6g}" for number in numbers)] for cell, *numbers in differences]
         sizes = sorted(abs(each[-1]) for each in differences)
-        print(
-            f"{name}: {len(sizes)} cells of {TABLE}, differences of {sizes[len(sizes) // 2]:.2f} sd in the median, {sizes[-1]:.1f} at most"
-        )
+        middle, largest = (f"{size:.2f}" for size in (sizes[len(sizes) // 2], sizes[-1])) if sizes else ("no", "none")
+        print(f"{name}: {len(sizes)} cells of {TABLE}, differences of {middle} sd in the median, {largest} at most")
+        print(f"{name}: {len(values) - len(sizes)} cells without a spread are left out")
     write_csv(root() / FILE, HEADER, rows)
 
 

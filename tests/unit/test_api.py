@@ -267,6 +267,9 @@ WRONG = {
     "a method": (lambda: find_schedule(preserving(), "serched", 3), "serched.*'searched'"),
     "a method as a schedule": (lambda: sample(preserving(), [0], schedule="searched", steps=3), "find_schedule"),
     "a method without its score": (lambda: find_schedule(preserving(), "searched", 3), "score="),
+    "a number of a method": (lambda: find_schedule(preserving(), "gits", 3, strats=9), "strats.*'starts'"),
+    "a method of another process": (lambda: find_schedule(exploding(), "frozen", 3), "frozen.*use .*gits"),
+    "a method without data": (lambda: find_schedule(preserving(), "klub", 3), "data="),
     "a unet without levels": (lambda: from_diffusers(Unet("eps")), "scheduler"),
     "a scheduler without rates": (lambda: from_diffusers(Unet("eps"), {"_class_name": "EDMEuler", "sigma_min": 0.1}), "EDMEuler.*sigmas="),
     "rates to no signal": (lambda: from_diffusers(Unet("eps"), SCHEDULER | {"rescale_betas_zero_snr": True}), "rescale_betas_zero_snr"),
@@ -315,3 +318,61 @@ def test_a_run_of_the_repository_is_loaded_with_its_net(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="root"):
         monkeypatch.chdir(tmp_path / "workflow")
         load(name)
+
+
+def test_a_wrapped_net_samples_by_each_solver_of_its_process():
+    """Every solver whose arguments have defaults, on levels of both processes: finite samples, and the calls that its model states."""
+    from difftables.config.solvers import MODELS
+
+    drawn = set()
+    for run in (preserving(), exploding()):
+        for kind, model in MODELS.items():
+            required = {name for name, field in model.model_fields.items() if field.is_required()} - {"kind"}
+            if required - {"order"}:
+                continue
+            solver = model(kind=kind, **dict.fromkeys(required, 2))
+            if solver.process in (None, run.training.process) and solver.walks and not solver.planned and not solver.chooses:
+                found = sample(run, [0, 1], solver=f"{kind}-2" if required else kind, schedule="power-law", steps=6)
+                assert torch.isfinite(found.x).all(), kind
+                assert solver.calls(6) in (None, found.nfe), kind
+                drawn.add(kind)
+    assert {"heun", "lms", "dpmpp", "unipc"} <= drawn
+
+
+DATA = STD * torch.randn(64, *SHAPE, generator=torch.Generator().manual_seed(3))
+SEARCHES = {
+    "klub": {"grid_levels": 15, "curve_samples": 16},
+    "gits": {"grid_levels": 15, "starts": 8},
+    "dmn": {"solver": "lms-3"},
+    "ld3": {"samples": 4, "learned": {"pairs": 4, "batch": 2, "updates": 8, "teacher_steps": 4}},
+}
+
+
+@pytest.mark.parametrize("method", SEARCHES)
+@pytest.mark.parametrize("make", [preserving, exploding])
+def test_a_schedule_is_found_without_the_workflow(method, make):
+    """It falls to the clean level, its cost is stated, and it is sampled like any other."""
+    run = make(data=DATA)
+    found, cost = find_schedule(run, method, 4, **SEARCHES[method])
+    assert len(found) == 5
+    assert bool((found.sigma[1:] < found.sigma[:-1]).all())
+    assert found.std[-1] == 0
+    assert cost["network_evaluations"] >= 0
+    assert (cost["network_evaluations"] == 0) == (method == "dmn")
+    assert sample(run, [0], schedule=found).nfe == 4
+
+
+def test_no_job_depends_on_it():
+    """Neither the package nor the names that the project's root lends it: an edit here runs no job again."""
+    from job_files import every_job
+
+    from difftables.planning import plan
+    from difftables.provenance import fingerprint
+
+    found = plan.read("smoke")
+    jobs = {name[0]: (name[0], found.spec(name[0], *of)) for name, (of, _) in every_job(found).items()}
+    assert len(jobs) > 10
+    for job in jobs.values():
+        walk = fingerprint.walk(*job)
+        assert not [module for module in walk.modules if module.startswith("difftables.api")]
+        assert not [symbol for symbol in walk.numbers if symbol[0] == "difftables"]

@@ -177,6 +177,23 @@ def test_p_predictions_are_exact_for_a_polynomial_of_degree_p_minus_1_and_no_mor
         assert (got == pytest.approx(wanted, rel=1e-11)) == fits
 
 
+@pytest.mark.parametrize(("history", "sigma"), [([149.0, 150.0], 0.0), ([1.0, 3.0, 9.0], 0.0), ([5.0, 9.0, 17.0, 40.0], 2.2)])
+def test_weights_of_deis_in_time_by_adaptive_quadrature(history, sigma):
+    """int l_j(t(s)) ds over the step, divided by its length; down to 0 the time bends at sigma = 8e-4."""
+    from scipy.integrate import quad
+
+    levels = [Level.variance_exploding(torch.tensor([each], dtype=torch.float64)) for each in history]
+    weight = torch.cat(multistep.in_time_of(levels, Level.variance_exploding(torch.tensor([sigma], dtype=torch.float64)), rates=RATES))
+    times = [edm_time(each).item() for each in history]
+
+    def lagrange(s, j):
+        return math.prod((edm_time(s).item() - other) / (times[j] - other) for other in times if other != times[j])
+
+    for j in range(len(history)):
+        integral = quad(lagrange, history[0], sigma, args=(j,), epsabs=1e-12, epsrel=1e-12, limit=500)[0]
+        assert weight[j].item() == pytest.approx(integral / (sigma - history[0]), rel=1e-10)
+
+
 def weights_at(history, sigma, **of):
     return torch.cat(multistep.exponential([levels_of([each], clean=False) for each in history], levels_of([sigma], clean=False), **of))
 

@@ -5,8 +5,9 @@ import torch
 from test_few_step_solvers import FEW, ORIGINS, curved, levels_of, run, solver_of
 
 from difftables.config.sampling import Sampling
+from difftables.diffusion.corruptions import scale
 from difftables.diffusion.level import PROCESSES, Level, concatenate
-from difftables.sampling import solvers
+from difftables.sampling import solvers, stochastic
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}
 STEPS = 8
@@ -149,3 +150,59 @@ def test_pndm(name, skips):
     torch.testing.assert_close(ours, x, **CLOSE)
     other = "plms" if name == "f-pndm" else "f-pndm"
     assert (run(solver_of(other), schedule, ORIGINS) - x).abs().max() > 10 * CLOSE["atol"]
+
+
+@pytest.mark.parametrize("end", ["zero", "sigma_min"])
+@pytest.mark.parametrize(
+    ("settings", "order", "second"),
+    [
+        ({"order": 1}, 1, "midpoint"), ({"order": 2}, 2, "midpoint"), ({"order": 2, "second": "heun"}, 2, "heun"),
+        ({"order": 3, "second_difference": "halved"}, 3, "heun"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_sde_dpmpp(settings, order, second, end, monkeypatch):
+    """The same noise in both. Their order 3 takes the second difference times (J_0 - H) / H^2 - 1/2, where J_2 / 2 has + 1/2.
+
+    Half of the integral J_2 is what their ODE takes, with both signs turned; of the SDE one stayed. Ours with that sign is theirs.
+    """
+    from diffusers import DPMSolverMultistepScheduler
+
+    scheduler = DPMSolverMultistepScheduler(solver_order=order, solver_type=second, final_sigmas_type=end, algorithm_type="sde-dpmsolver++")
+    scheduler.set_timesteps(STEPS)
+    draws = torch.randn(STEPS, *ORIGINS.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    x = ORIGINS
+    for i, t in enumerate(scheduler.timesteps):
+        x = scheduler.step(noise(x, listed(scheduler, i), "vp"), t, x, variance_noise=draws[i]).prev_sample
+
+    def ours(settings):
+        solver = Sampling.model_validate({"solver": {"kind": "sde-dpmpp"} | settings, "schedule": "even"}).solver
+        asked = iter(draws)
+        function, schedule = solvers.bind(solver), schedule_of(scheduler.sigmas, "vp")
+        return function(ORIGINS, schedule, denoise=curved, corrupt=scale, randn=lambda x: next(asked).to(x))
+
+    if order == 3:
+        assert (ours(settings) - x).abs().max() > 0.1
+
+        def slipped(h, count, exact=stochastic.moments):
+            """J_2 / J_0 - 2 / J_0 for the third."""
+            return [each + (2 / torch.expm1(-h) if k == 2 else 0) for k, each in enumerate(exact(h, count))]
+
+        monkeypatch.setattr(stochastic, "moments", slipped)
+    torch.testing.assert_close(ours(settings), x, **CLOSE)
+
+
+def test_euler_ancestral_is_ddim_with_eta_1():
+    """Their noise is drawn by a generator: the one of ours, in the order of the steps."""
+    from diffusers import EulerAncestralDiscreteScheduler
+
+    scheduler = EulerAncestralDiscreteScheduler()
+    scheduler.set_timesteps(STEPS)
+    start, theirs = walked(scheduler, "ve", listed, generator=torch.Generator().manual_seed(4))
+    drawn = torch.Generator().manual_seed(4)
+    solver = Sampling.model_validate({"solver": {"kind": "walk", "rule": "ddim", "eta": 1.0}, "schedule": "even"}).solver
+    ours = solvers.bind(solver)(
+        start, schedule_of(scheduler.sigmas, "ve"), denoise=curved, corrupt=scale,
+        randn=lambda x: torch.randn(x.shape, generator=drawn, dtype=x.dtype),
+    )  # fmt: skip
+    torch.testing.assert_close(ours, theirs, **CLOSE)

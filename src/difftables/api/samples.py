@@ -10,11 +10,11 @@ from torch import Tensor
 
 from difftables.common.errors import nearest
 from difftables.common.seeds import SampleNoise
-from difftables.config.sampling import Sampling, Search
+from difftables.config.sampling import Learned, Sampling, Search
 from difftables.config.solvers import MODELS, Solver
 from difftables.diffusion.level import Level, concatenate, same_process
 from difftables.planning.params import explain
-from difftables.sampling.generate import Generated, generate_samples
+from difftables.sampling.generate import Generated
 from difftables.sampling.loaded_run import LoadedRun
 from difftables.sampling.rules import RULES
 from difftables.sampling.sampling_schedules import SCHEDULES
@@ -37,8 +37,8 @@ def sample(
         run: of `wrap`, `from_diffusers` or `load`.
         seeds: of the samples. A sample depends on its seed only, whatever the others, the batch and the device; a pair (seed, index) is
             the sample of that number in the tables.
-        solver: a kind of config.solvers.MODELS or a step of RULES; the same with arguments, {"kind": ..., ...}; its model; or a
-            function (x, schedule, *, denoise, corrupt, randn) to x.
+        solver: a kind of config.solvers.MODELS, maybe with its order, as lms-3, or a step of RULES; the same with arguments,
+            {"kind": ..., ...}; its model; or a function (x, schedule, *, denoise, corrupt, randn) to x.
         schedule: a name of SCHEDULES, the path of a schedule file, a Level, or sigmas, falling; of the last two it has the steps.
         cond: the condition of each sample, [K, ...], for nets that receive one.
         batch: samples at once, in place of the run's.
@@ -56,10 +56,8 @@ def sample(
     cond = of_data if cond is None else cond
     if cond is not None and len(cond) != len(keys):
         raise ValueError(f"cond has {len(cond)} entries for {len(keys)} seeds; pass one per sample")
-    arguments = run.arguments(sampling, chosen) | ({} if own is None else {"solve": own})
-    return generate_samples(
-        keys, shape, chosen, cond=cond, adapt=run.adjustment(sampling), batch=batch or run.batch, world=run.world, noise=noise, **arguments
-    )
+    further = {"noise": noise} | ({} if batch is None else {"batch": batch}) | ({} if own is None else {"solve": own})
+    return run.generate_at(keys, sampling, chosen, shape, cond, **further)[0]
 
 
 def levels(run: LoadedRun, schedule: AnySchedule = "strided", steps: int | None = None, **settings: Any) -> Level:
@@ -75,38 +73,47 @@ def levels(run: LoadedRun, schedule: AnySchedule = "strided", steps: int | None 
 
 
 def find_schedule(
-    run: LoadedRun, method: str, steps: int, *, solver: str | Mapping[str, Any] | Solver = "ddim", clip: float | None = None,
+    run: LoadedRun, method: str, steps: int, *, solver: str | Mapping[str, Any] | Solver = "ddim",
     score: Callable[[Tensor], float] | None = None, **numbers: Any,
 ) -> tuple[Level, dict[str, Any]]:  # fmt: skip
-    """A schedule found by a search method, N + 1 levels, and what the search cost.
+    """A schedule found by a search method, N + 1 levels, and what the search cost: network evaluations, seconds, ...
 
-    Args: method: a name of METHODS; solver, clip: of `sample`; score: samples as metrics read them to a number, lower is better, for
-        methods that score samples; numbers: of config.sampling.Search, those that the method reads; others have their defaults.
+    Args: method: a name of METHODS; solver: of `sample`; score: samples as metrics read them to a number, lower is better, for methods
+        that score samples; numbers: of config.sampling.Search, those that the method reads, others have their defaults; and settings of
+        `sample`.
     Raises: ValueError, one line, for a name, a number that the method does not read or that is missing, or a search that fails.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}{nearest(method, METHODS)}")
-    found = METHODS[method]
+    found, process = METHODS[method], run.training.process
+    if process not in found.processes:
+        fitting = [name for name, each in METHODS.items() if process in each.processes]
+        raise ValueError(f"method {method} finds no schedule for {process} levels; use {', '.join(fitting)}")
     if found.scored and score is None:
         raise ValueError(f"method {method} scores samples; pass score=, a function of samples to a number")
-    if further := numbers.keys() - set(found.reads):
-        name = sorted(further)[0]
-        raise ValueError(f"method {method} reads no {name!r}{nearest(name, found.reads)}")
-    fields = Search.model_fields
-    defaults = {name: fields[name].get_default() for name in found.reads if name in fields and not fields[name].is_required()}
+    settings = {name: numbers.pop(name) for name in list(numbers) if name not in found.reads and name in Sampling.model_fields}
+    if further := sorted(numbers.keys() - set(found.reads)):
+        raise ValueError(f"method {method} reads no {further[0]!r}{nearest(further[0], [*found.reads, *Sampling.model_fields])}")
+    fields = {name: each for name, each in Search.model_fields.items() if name in found.reads}
+    defaults = {name: each.get_default(call_default_factory=True) for name, each in fields.items() if not each.is_required()}
     full = {"seed": 0} | defaults | numbers
+    if isinstance(full.get("learned"), dict):
+        full["learned"] = _validated(Learned, full["learned"], f"method {method}: learned")
     if missing := [name for name in found.reads if name not in full]:
-        raise ValueError(f"method {method} reads {', '.join(missing)}; pass it as a number of the search")
-    sampling = _sampling(run, solver, "strided", {"clip": clip})
+        raise ValueError(f"method {method} reads {', '.join(missing)}; pass each as a number of the search")
+    sampling = _sampling(run, solver, "strided", settings)
     return found.find(run, sampling, steps, score, **{name: full[name] for name in found.reads})
 
 
 def solver_of(solver: str | Mapping[str, Any] | Solver) -> Solver:
-    """The model of a solver from its kind, the name of a step, or a mapping with arguments.  Raises: ValueError, one line."""
+    """The model of a solver from its kind, maybe with its order, the name of a step, or a mapping.  Raises: ValueError, one line."""
     if isinstance(solver, Solver):
         return solver
     given = {"kind": solver} if isinstance(solver, str) else dict(solver)
     kind = given.get("kind")
+    name, _, order = str(kind).rpartition("-")
+    if kind not in MODELS and order.isdecimal() and name in MODELS and "order" in MODELS[name].model_fields:
+        kind, given = name, given | {"kind": name, "order": int(order)}
     if kind in RULES:
         given |= {"kind": "walk", "rule": kind}
     elif kind not in MODELS:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from difftables.common.errors import nearest
+from difftables.config.data import Images
 from difftables.config.nets import Net
 from difftables.config.run import Schedule
 from difftables.config.run_spec import RunSpec
@@ -127,10 +128,11 @@ def wrap(
 
 
 def run_spec(schedule: Schedule, process: str, variance: bool) -> RunSpec:
-    """What a wrapped net has of a run's spec; pydantic would ask for the rest."""
+    """What a wrapped net has of a spec of a run, whose model would ask for the rest."""
     prior = "standard_normal" if process == "vp" else "noise_alone"
     net = Net.model_construct(kind="wrapped", variance=variance)
-    return RunSpec.model_construct(net=net, schedule=schedule, corruption="scale", prior=prior)
+    data = Images.model_construct(reader="given")
+    return RunSpec.model_construct(data=data, net=net, schedule=schedule, corruption="scale", prior=prior)
 
 
 def _levels(betas: Any, sigmas: tuple[float, float] | None, training: Level | None) -> tuple[Level, Schedule]:

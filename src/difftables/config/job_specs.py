@@ -81,6 +81,7 @@ class SearchNumbers(Frozen):
     jump_cost: str | None = None
     gamma: float | None = None
     lowest_visited: bool | None = None
+    refined_scores: int | None = None
     learned: Learned | None = None
 
 

@@ -160,6 +160,7 @@ class Search(Frozen):
     jump_cost: Annotated[str, OneOf("search.trajectories.COSTS")] = "dev"
     gamma: PositiveFloat = 1.15  # weight of what follows a jump; above 1 it moves levels down
     lowest_visited: bool = False  # whether the lowest level is visited on the way to the clean one, as the power law's is
+    refined_scores: PositiveInt = 65  # candidates that the cheap search scores at most: 1 % of a grid of 9^4
     learned: Learned = Learned()
 
     @model_validator(mode="after")

@@ -49,8 +49,7 @@ def power_law(
     sigma_i = (sigma_max^(1/rho) + i / (M - 1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho,  i = 0 .. M - 1
 
     Args:
-        lowest, highest: of `ends`; clean: whether the clean level follows, with M = N levels before it; else sigma_min is the end, with
-            M = N + 1.
+        lowest, highest: of `ends`; clean: whether the clean level follows M = N levels; else sigma_min is the end, and M = N + 1.
     Raises: ValueError for fewer than two levels, or for bounds that leave no range.
     Source: Karras et al. 2022 (EDM), Eq. 5, and App. D.1 for the bounds, 0.002 and 80.
     """

@@ -115,14 +115,21 @@ class LoadedRun:
         Args: file: of schedules, where the sampler reads one; part: of the data, whose conditions the samples receive; repeats: how
             often the conditions repeat, one after another; keep, span, noise: of `generate_samples`.
         """
-        adapt = self.adjustment(sampler)
         shape, cond = self.medium.shape_and_condition(part, len(keys) // repeats)
+        cond = None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1))
         schedule = self.first_schedule(sampler, steps, file)
-        generated = generate_samples(
-            keys, shape, schedule, adapt=adapt, cond=None if cond is None else cond.repeat(repeats, *[1] * (cond.dim() - 1)),
-            batch=self.batch, world=self.world, keep=keep, span=span, noise=noise, **self.arguments(sampler, schedule),
-            **self._shuffled(sampler, keys),
-        )  # fmt: skip
+        return self.generate_at(keys, sampler, schedule, shape, cond, keep=keep, span=span, noise=noise)
+
+    def generate_at(
+        self, keys: Keys, sampler: Sampling, schedule: Level, shape: tuple[int, ...], cond: Tensor | None, **further: Any
+    ) -> tuple[Generated, FollowEstimate | None]:  # fmt: skip
+        """`generate` at the levels of a schedule, whatever the sampler's, with a condition per sample.
+
+        Args: shape, cond: of `generate_samples`, as are further arguments, in place of the run's and the sampler's.
+        """
+        adapt = self.adjustment(sampler)
+        of_run = {"batch": self.batch, "world": self.world, **self.arguments(sampler, schedule), **self._shuffled(sampler, keys)}
+        generated = generate_samples(keys, shape, schedule, adapt=adapt, cond=cond, **of_run | further)
         if adapt is not None:
             counts = self.world.all_gather(torch.tensor([[adapt.evaluations, adapt.clips]]))
             adapt.evaluations, adapt.clips = counts.sum(dim=0).tolist()

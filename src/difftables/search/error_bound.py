@@ -1,5 +1,6 @@
 """Levels that minimise a multistep solver's own error bound, without a net (DMN)."""
 
+import warnings
 from functools import cache
 
 import torch
@@ -89,10 +90,12 @@ def minimise(ends: Ends, steps: int, order: int, power: int = 1) -> Tensor:
     matrix, floor = np.diff(np.eye(steps + 1), axis=0)[:, 1:-1], np.full(steps, gap)
     floor[0], floor[-1] = gap + low.item(), gap - high.item()
     inside = start[1:-1].numpy()
-    found = scipy_minimize(
-        value, inside, jac=True, method="trust-constr", hess=BFGS(), constraints=[LinearConstraint(matrix, floor, np.inf)],
-        options={"maxiter": 300, "gtol": 1e-7, "xtol": 1e-9},
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of steps that change nothing, once it has converged
+        found = scipy_minimize(
+            value, inside, jac=True, method="trust-constr", hess=BFGS(), constraints=[LinearConstraint(matrix, floor, np.inf)],
+            options={"maxiter": 300, "gtol": 1e-7, "xtol": 1e-9},
+        )  # fmt: skip
     best = min((found.x, inside), key=lambda each: value(each)[0] if (matrix @ each >= floor).all() else float("inf"))
     places = torch.cat([low[None], torch.from_numpy(np.round(best, 6)), high[None]])
     sigma = torch.exp(-places)

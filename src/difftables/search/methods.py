@@ -23,6 +23,7 @@ from difftables.search.by_curve import (
 from difftables.search.frozen import adjusted, frozen, samples_behind_mean
 from difftables.search.grid import samples_of_candidates, searched
 from difftables.search.learned import chains_of_learning, dmn, ld3, ld3_levels, no_samples, s4s
+from difftables.search.refined import refined, samples_of_walk
 
 if TYPE_CHECKING:
     from difftables.config.sampling import Sampler, Search
@@ -77,6 +78,9 @@ def unchanged(row: "Sampler") -> "Sampler":
 METHODS: Variants[Method] = {
     "searched": Method(
         find=searched, samples="samples", generates=samples_of_candidates, sampler=unchanged, scored=True, whole=False,
+    ),
+    "refined": Method(
+        find=refined, samples="samples", generates=samples_of_walk, sampler=unchanged, scored=True, whole=False, data=True,
     ),
     "frozen": Method(
         find=frozen, samples="frozen_samples", generates=samples_behind_mean, sampler=adjusted, scored=False, whole=True,

@@ -66,11 +66,11 @@ def cells_of(sources: Sources, row: dict[str, Any], name: str) -> dict[float, Ce
 def search_cost(sources: Sources, row: dict[str, Any], steps: int) -> float:
     """Network evaluations of the search for a row's schedule of so many steps; 0 for a schedule in closed form.
 
-    Forward ones, those of a teacher and those of backward passes, each pass as one.
+    Forward ones, a teacher's among them, and backward passes, each pass as one.
     """
     record = sources.searches.get((row["run"], row["sampler"]))
     counted = record["records"][str(steps)] if record else {}
-    return float(sum(counted.get(f"{of}_evaluations", 0) for of in ("network", "teacher", "backward")))
+    return float(sum(counted.get(f"{of}_evaluations", 0) for of in ("network", "backward")))
 
 
 def reported(sources: Sources, row: dict[str, Any]) -> dict[float, Cell]:

@@ -84,12 +84,18 @@ def _fits(sources: Sources, points: list[tuple[float, Cell, Cell]]) -> dict[str,
     return {name: fit for name, fit in fits.items() if fit is not None}
 
 
+def power_of_ten(value: float, place: int | None = None) -> str:
+    """A tick's value as a digit times a power of ten.  Args: place: of the tick, which matplotlib passes."""
+    digit, exponent = f"{value:.0e}".split("e")
+    return rf"${digit} \cdot 10^{{{int(exponent)}}}$"
+
+
 def draw_compute(curves: dict[str, list[Any]], metric: str, fits: dict[str, PowerLaw]) -> Any:
     """Frechet distance and bound against multiply-adds of training, a line for each width, and their power laws dotted.
 
     Args: curves: label to (compute, cell of the distance, cell of the bound); fits: of FD and NLL.
     """
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     plt = pyplot()
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.6))
@@ -99,12 +105,15 @@ def draw_compute(curves: dict[str, list[Any]], metric: str, fits: dict[str, Powe
             if shown:
                 x, y, error = zip(*shown, strict=True)
                 axis.errorbar(x, y, error, marker=MARKS[i % 8], markersize=5, linewidth=1.3, capsize=2, color=CYCLE[i % 8], label=label)
-    spent = sorted(point[0] for points in curves.values() for point in points)
+    spent = [point[0] for points in curves.values() for point in points]
+    span = [min(spent) * (max(spent) / min(spent)) ** (i / 60) for i in range(61)]  # a power law bends between few points
     for axis, key in zip(axes, ("FD", "NLL"), strict=True):
         if key in fits:
-            axis.plot(spent, [fits[key].at(each) for each in spent], color="black", linestyle=":", linewidth=1.2, label="power law")
+            axis.plot(span, [fits[key].at(each) for each in span], color="black", linestyle=":", linewidth=1.2, label="power law")
     for axis, name in zip(axes, (metric, "NLL (bits/dim)"), strict=True):
         axis.set(xlabel="multiply-adds of training", ylabel=name, xscale="log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.xaxis.set_major_formatter(FuncFormatter(power_of_ten))
         axis.xaxis.set_minor_formatter(NullFormatter())
     axes[0].set(yscale="log")
     plain_ticks(axes[0])

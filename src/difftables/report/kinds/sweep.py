@@ -56,7 +56,8 @@ def _points(sources: Sources, row: dict[str, Any]) -> dict[float, Cell]:
 def draw_sweep(curves: dict[str, Points], axis_name: str, metric: str, floor: float | None) -> Any:
     """Metric against the number, a line for each sampler and net with bars of one sd; real against real dashed."""
     plt = pyplot()
-    figure, axis = plt.subplots(figsize=(6.4, 3.9))
+    crowded = len(curves) > 4  # too many names for the inside
+    figure, axis = plt.subplots(figsize=(8.6 if crowded else 6.4, 3.9))
     for i, (label, points) in enumerate(curves.items()):
         x, means, errors = zip(*points, strict=True)
         look: dict[str, Any] = {"color": CYCLE[i % 8], "marker": MARKS[i % 8], "markersize": 5, "linewidth": 1.5, "capsize": 2.5}
@@ -70,6 +71,7 @@ def draw_sweep(curves: dict[str, Points], axis_name: str, metric: str, floor: fl
     axis.minorticks_off()
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     plain_ticks(axis)
-    axis.legend(fontsize=8)
+    beside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if crowded else {}
+    axis.legend(fontsize=8, **beside)
     figure.tight_layout()
     return figure
