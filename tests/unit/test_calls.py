@@ -9,7 +9,7 @@ import torch
 from difftables.jobs.measure import compared, measured, read_ends
 from difftables.metrics.image_metrics import Paired, distance_to_ends
 from difftables.planning import plan
-from difftables.planning.ends import ends_of
+from difftables.planning.companions import ends_of
 from difftables.report.kinds.calls import frontier
 
 ROOT = Path(__file__).parents[2]

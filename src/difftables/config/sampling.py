@@ -32,7 +32,7 @@ class Sampling(Frozen):
     """How samples are drawn from a trained net: what a job reads of a row."""
 
     solver: AnySolver
-    schedule: str  # strided, fitted, ..., a search method, or the path of a schedule file
+    schedule: str  # strided, fitted, ..., a search method, transferred from another run, or the path of a schedule file
     adapt: Annotated[str, OneOf("estimation.level_sources.ESTIMATES")] | None = None
     clip: PositiveFloat | None = None  # bound on the predicted clean sample
     estimate_on: Literal["after_noise", "before_noise"] | None = None  # in place of the run's
@@ -65,6 +65,13 @@ class MeanOf(Frozen):
     remaining: Literal["refit", "stretch"] = "refit"
 
 
+class FoundOn(Frozen):
+    """The search behind schedule `transferred`: a run, on whose first training it was done, and the sampler that asked for it."""
+
+    run: str
+    sampler: str
+
+
 def schedules_with_weights() -> list[str]:
     """The search methods whose schedules hold weights of their steps."""
     return [name for name, weights in registry.keywords("search.methods.METHODS", "weights").items() if weights]
@@ -88,10 +95,14 @@ class Sampler(Sampling):
     seeds: Seeds | None = None  # in place of the evaluation's
     ends: str | None = None  # the sampler whose samples of the same noise the row's are compared with, metric `distance`
 
+    found_on: FoundOn | None = None  # of schedule transferred
+
     @model_validator(mode="after")
     def _fits(self) -> "Sampler":
         methods = registry.names("search.methods.METHODS")
-        known = [*registry.names("sampling.sampling_schedules.SCHEDULES"), *methods]
+        known = [*registry.names("sampling.sampling_schedules.SCHEDULES"), *methods, "transferred"]
+        if (self.schedule == "transferred") != (self.found_on is not None):
+            raise ValueError(f"has schedule {self.schedule!r} and found_on: {self.found_on}; set both schedule: transferred and found_on")
         if self.schedule not in known and not self.schedule.endswith(".csv"):
             raise ValueError(f"has schedule {self.schedule!r}, neither a .csv file nor known{nearest(self.schedule, known)}")
         if self.grid is not None and not takes_grid(self.schedule):

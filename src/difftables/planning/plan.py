@@ -15,7 +15,7 @@ from difftables.config.params_file import Table
 from difftables.config.sampling import Sampler
 from difftables.papers.folder import PAPERS
 from difftables.papers.kinds import INPUTS_OF_KIND, STUDIES, has_picture
-from difftables.planning.ends import ends_of
+from difftables.planning.companions import ends_of, found_by
 from difftables.planning.params import Loaded, load
 from difftables.planning.planned_spec import PlannedSpec
 from difftables.planning.result_files import ResultFiles
@@ -112,6 +112,8 @@ class Workflow(ResultFiles):
         found = self.sampler_inputs(run, seed, row)
         if row.schedule in METHODS:
             found["schedules"] = [self.schedules_file(run, seed, sampler)]
+        elif (theirs := found_by(self.params, run, sampler)) is not None:
+            found["schedules"] = [self.schedules_file(theirs[0], self.params.runs[theirs[0]].seeds[0], theirs[1])]
         elif row.schedule.endswith(".csv"):
             found["schedules"] = [row.schedule]
         return found

@@ -12,7 +12,7 @@ from difftables.config.sampling import Sampler
 from difftables.diffusion import timesteps
 from difftables.metrics import catalogue
 from difftables.papers.folder import Paper, at_scale, read_paper
-from difftables.planning.ends import ends_of
+from difftables.planning.companions import companions
 from difftables.planning.params import Loaded
 from difftables.search.methods import METHODS
 
@@ -159,8 +159,7 @@ class TableRows:
             for paper, tables in self.params.tables.items() for name, table in tables.items()
             for row in self.rows(paper, name) if row["run"]
         ]  # fmt: skip
-        compared = [(row, ends) for row in found if "sampler" in row and (ends := ends_of(self.params, row["run"], row["sampler"]))]
-        return found + [row | {"sampler": ends, "steps": self._row_steps({"sampler": ends}, row["run"], [])} for row, ends in compared]
+        return found + companions(self.params, found, self._row_steps)
 
     def sampled_rows(self) -> list[Row]:
         """Run, training seed and sampler of all rows that are sampled, each once."""

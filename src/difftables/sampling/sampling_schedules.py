@@ -10,7 +10,7 @@ from difftables.config.run import Adjustment
 from difftables.config.sampling import PowerLaw, Sampling
 from difftables.diffusion import closed_schedules, subschedules, timesteps
 from difftables.diffusion.beta_families import fitted
-from difftables.diffusion.level import Level
+from difftables.diffusion.level import Level, same_process
 from difftables.diffusion.schedule_file import read_schedules
 
 
@@ -124,4 +124,21 @@ def first_schedule(
     by_steps = read_schedules(path)
     if steps not in by_steps:
         raise ValueError(f"{path} has schedules of {', '.join(map(str, by_steps))} steps, not of {steps}; add one, or ask for those steps")
+    if sampler.schedule == "transferred":
+        return of_other_net(by_steps[steps], training)
     return by_steps[steps]
+
+
+def of_other_net(levels: Level, training: Level) -> Level:
+    """A schedule found on another net as one for this: the same sigma, in the process of this one's training.
+
+    Weights of steps and conditioned levels, which are of the other net, are left out.
+    Raises: ValueError for a schedule that begins above the noisiest level of training.
+    """
+    highest = training.sigma[0].item()
+    if levels.sigma[0].item() > highest * (1 + 1e-9):
+        raise ValueError(
+            f"the schedule of the other net begins at {levels.sigma[0].item():g}, above {highest:g}, the noisiest level of this one's "
+            "training; take one that was found on a net with lower levels"
+        )
+    return same_process(training, levels.sigma)

@@ -28,7 +28,7 @@ def calls(sources: Sources) -> Rendered:
     for place, (name, rows) in enumerate(by_metric.items()):
         named = next((cell.metric for mine in rows.values() for cell in mine.values()), short_name(name))
         lines: list[tuple[str, list[Any], str]] = [
-            (labels[row], [mine.get(number) for number in columns], "own") for row, mine in rows.items() if mine
+            (labels[row], [_shown(mine.get(number)) for number in columns], "own") for row, mine in rows.items() if mine
         ]
         if place == 0:
             lines += [(f"{labels[row]} (not run)", [None] * len(columns), "own") for row, mine in rows.items() if not mine]
@@ -61,6 +61,11 @@ def cells_of(sources: Sources, row: dict[str, Any], name: str) -> dict[float, Ce
             cell.value, cell.sd, cell.values = cost, None, []
         found[calls_of_row] = cell
     return found
+
+
+def _shown(cell: Cell | None) -> Cell | str | None:
+    """A cell as its grid has it: a count of evaluations as a whole number."""
+    return f"{cell.value:.0f}" if cell is not None and cell.metric_id == SEARCH else cell
 
 
 def search_cost(sources: Sources, row: dict[str, Any], steps: int) -> float:
@@ -98,18 +103,17 @@ def draw_calls(by_metric: dict[str, dict[str, dict[float, Cell]]], labels: dict[
     against that cost.
     """
     plt = pyplot()
-    measured = [name for name in by_metric if name != SEARCH]
+    drawn = [name for name in by_metric if name != SEARCH]
+    measured = [name for name in drawn if SEARCH not in by_metric or name != "kid"]
     panels = len(measured) + (SEARCH in by_metric)
-    figure, axes = plt.subplots(1, panels, figsize=(4.4 * panels + 1.6, 4.0), squeeze=False)
-    looks: dict[str, dict[str, Any]] = {
-        row: {"color": CYCLE[i % 8], "marker": MARKS[(i + i // 8) % 8], "markersize": 4, "linewidth": 1.1} for i, row in enumerate(labels)
-    }
+    figure, axes = plt.subplots(1, panels, figsize=(4.4 * panels + 1.6, max(4.0, 0.14 * len(labels))), squeeze=False)
+    looks = _looks(list(labels.values()))
     for axis, name in zip(axes[0], measured, strict=False):
         every = Points()
         for row, cells in by_metric[name].items():
             points = [(number, cell.value) for number, cell in sorted(cells.items()) if cell.value is not None]
             if points:
-                axis.plot(*zip(*points, strict=True), label=labels[row], **looks[row])
+                axis.plot(*zip(*points, strict=True), label=labels[row], **looks[labels[row]])
             every += points
         _frontier(axis, every)
         if floor and name == "fd":
@@ -128,14 +132,33 @@ def draw_calls(by_metric: dict[str, dict[str, dict[float, Cell]]], labels: dict[
             values = by_metric[measured[0]][row]
             points = [(cell.value or 0.0, values[number].value or 0.0) for number, cell in sorted(cells.items()) if number in values]
             if points:
-                axis.plot(*zip(*points, strict=True), label=labels[row], **looks[row] | {"linestyle": ""})
+                axis.plot(*zip(*points, strict=True), label=labels[row], **looks[labels[row]] | {"linestyle": ""})
             every += points
         _frontier(axis, every)
         axis.set(xlabel="network evaluations of the search", ylabel=fd, yscale="log")
         axis.set_xscale("symlog", linthresh=1000)
+        axis.set_xlim(left=-100)
+        axis.minorticks_off()
+        plain_ticks(axis)
     axes[0][-1].legend(fontsize=6, loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.tight_layout()
     return figure
+
+
+def _looks(labels: list[str]) -> dict[str, dict[str, Any]]:
+    """How each row is drawn: where all labels are SCHEDULE: SOLVER, a colour for the schedule and a mark for the solver."""
+    pairs = [label.rpartition(": ") for label in labels]
+    if all(schedule for schedule, _, _ in pairs):
+        schedules, solvers = (list(dict.fromkeys(pair[i] for pair in pairs)) for i in (0, 2))
+        places = [(schedules.index(schedule), solvers.index(solver)) for schedule, _, solver in pairs]
+    else:
+        places = [(i, i + i // len(CYCLE)) for i in range(len(labels))]
+    return {
+        label: {
+            "color": CYCLE[i % len(CYCLE)], "marker": MARKS[k % len(MARKS)], "markersize": 4, "linewidth": 1.1,
+            "linestyle": "-" if i < len(CYCLE) else "--",
+        } for label, (i, k) in zip(labels, places, strict=True)
+    }  # fmt: skip
 
 
 def _frontier(axis: Any, points: Points) -> None:
