@@ -547,3 +547,22 @@ def test_the_right_third_order_is_not_better_at_few_steps():
     assert errors["dpmpp-2m", 20] < errors["dpmpp-3m-released", 20] < errors["dpmpp-3m", 20]
     assert errors["dpmpp-3m-released", 8] < errors["dpmpp-3m", 8]
     assert errors["dpmpp-2m", 80] > errors["dpmpp-3m-released", 80] > errors["dpmpp-3m", 80]
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_the_levels_of_a_schedule_have_a_gradient(name):
+    """Of the sum of the samples with respect to log sigma of its levels, by central differences; after a sample without."""
+
+    def total(log_sigma):
+        schedule = levels_of(log_sigma.exp())
+        return run(solver_of(name), schedule, ORIGINS).sum()
+
+    middle = torch.tensor(GRID, dtype=torch.float64).log()
+    with torch.inference_mode():
+        total(middle)
+    learned = middle.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(total(learned), learned)
+    for i in (1, 3, 5):
+        step = torch.zeros_like(middle)
+        step[i] = 1e-5
+        assert gradient[i].item() == pytest.approx((total(middle + step) - total(middle - step)).item() / 2e-5, rel=1e-5, abs=1e-7)

@@ -11,6 +11,7 @@ from difftables.common.files import read_json, save_tensors
 from difftables.config.job_specs import SearchSpec
 from difftables.config.run_spec import RunSpec
 from difftables.diffusion.schedule_file import read_schedules
+from difftables.metrics import scorers
 from difftables.nets.build import build_net
 from difftables.planning import gpu_hours, params, plan
 from difftables.search.methods import METHODS
@@ -110,3 +111,37 @@ def test_a_row_of_either_process_is_planned_with_what_it_reads(edited, method):
 def test_an_operator_is_refused_in_one_line(edited):
     with pytest.raises(ConfigError, match=r"^[^\n]*searches only noise[^\n]*$"):
         edited(("soft_diffusion/samplers/momentum/schedule", "entropic"))
+
+
+def test_the_cheap_search_scores_few_and_goes_on_after_a_kill(files, monkeypatch):
+    """Of 81 candidates 7 are scored; killed at the fifth, the four that were scored are not scored again."""
+    numbers = {
+        "grid": "ladder", "decades": [-3.0, -1.0], "digits": 9, "groups": 3, "samples": 3, "draws": 1, "budget": 1000,
+        "refined_scores": 7, "curve_samples": 8, "seed": 0,
+    }  # fmt: skip
+    spec = spec_of("searched", (2,), VP)
+    sampler = {"solver": {"kind": "walk", "rule": "ddim"}, "schedule": "refined"}
+    spec = SearchSpec(run=spec.run, sampler=sampler, method="refined", steps=[2], search=numbers, batch=4)
+    scored = list[float]()
+
+    def scorer(inputs):
+        def score(samples):
+            if len(scored) == kill_at:
+                raise KeyboardInterrupt
+            scored.append(samples.double().var().item())
+            return scored[-1]
+
+        return score
+
+    monkeypatch.setitem(scorers.SEARCH, "images", scorer)
+    kill_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        searched(spec, files)
+    kill_at = None
+    schedules, records = searched(spec, files)
+    assert len(scored) == 7 and records["2"]["candidates"] == 7 and records["2"]["grid"] == 81
+    assert records["2"]["network_evaluations"] == 7 * 3 * 2
+    assert records["2"]["best"] == min(scored) == scored[records["2"]["found_at"] - 1]
+    scored.clear()
+    again, _ = searched(spec, files, "b")
+    assert len(scored) == 7 and torch.equal(again[2].std, schedules[2].std)

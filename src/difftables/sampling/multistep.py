@@ -145,11 +145,7 @@ def fitted_rates(highest: float, lowest: float, earliest: float) -> LinearRates:
     return LinearRates(beta_d, top - beta_d / 2)
 
 
-@cache
-def quadrature() -> tuple[Tensor, Tensor]:
-    """Points in [-1, 1] and weights of Gauss and Legendre, [64] each."""
-    points, weight = leggauss(64)
-    return torch.from_numpy(points), torch.from_numpy(weight)
+gauss_legendre = cache(leggauss)  # arrays: a tensor that was made in inference mode could not be kept for a search that takes gradients
 
 
 def in_time_of(levels: list[Level], nxt: Level, *, rates: LinearRates) -> list[Tensor]:
@@ -164,7 +160,7 @@ def in_time_of(levels: list[Level], nxt: Level, *, rates: LinearRates) -> list[T
     nodes = [(vp_time(level.sigma, rates) - begun) / length for level in levels]
     bend = max(abs(rates.beta_min) / (2 * rates.beta_d) ** 0.5, 1e-6)
     first, last = (start / bend).asinh()[..., None], (end / bend).asinh()[..., None]
-    points, weight = (values.to(start.device) for values in quadrature())
+    points, weight = (torch.from_numpy(values).to(start.device) for values in gauss_legendre(64))
     v = first + (last - first) * (1 + points) / 2
     share = v.cosh() * weight
     u = (vp_time(bend * v.sinh(), rates) - begun[..., None]) / length[..., None]

@@ -17,7 +17,7 @@ def jump_levels(levels: list[Level], jumps: list[Jump], rho: float) -> dict[int,
     Args: levels: N + 1 of a schedule, each the same for all samples.
     Raises: ValueError for a schedule without a noisy level after its first, and where the nearest level is not below the jump's end.
     Source: Xu et al. 2023 (Restart), Algorithm 1; the levels as EDM's grid, even in sigma^(1/rho).
-    Departs: two jumps at one level are both made; the released code keeps the last of them.
+    Two jumps at one level are both made.
     """
     inner = [i for i in range(1, len(levels)) if bool((levels[i].std > 0).all())]
     if not inner:
