@@ -130,7 +130,7 @@ def test_the_table_names_the_rules_of_the_plan_the_longest_first(plans, known, s
     rules = {"sample", "measure", "report"} | ({"train"} if plans[scale].trainings() else set())
     assert cells[0] == ["rule", "jobs", "GPU-hours"] and {row[0] for row in cells[1:-1]} == rules
     assert cells[-2] == ["report", "1", "-"]
-    assert cells[-1][:2] == ["total", str(len(jobs(plans[scale])))]
+    assert cells[-1][:2] == ["total", f"{len(jobs(plans[scale])):,}"]
     spent = [found for _, found in gpu_hours.by_rule(plans[scale], jobs(plans[scale]), known).values()]
     assert spent == sorted(spent, reverse=True) and None not in spent
     assert "never measured" in told and "50 TFLOP/s" in told

@@ -9,7 +9,7 @@ from difftables.diffusion import subschedules
 from difftables.diffusion.corruptions import scale
 from difftables.diffusion.denoiser import Counted
 from difftables.diffusion.level import Level, concatenate
-from difftables.diffusion.planned_schedule import PlannedSchedule, between, conditioned
+from difftables.diffusion.planned_schedule import PlannedSchedule, between, with_conditioned_levels
 from difftables.diffusion.schedule_file import numbers_of, read_schedules, write_schedules
 from difftables.diffusion.training_schedules import TRAINING_SCHEDULES
 from difftables.sampling.rules import ddim
@@ -118,16 +118,16 @@ def test_a_conditioned_level_is_what_the_net_receives_and_x_over_alpha_stays(sch
 
     x = torch.randn(1, 3, dtype=torch.float64)
     for i in range(5):
-        conditioned(net, schedule, other)(x, schedule[i])
+        with_conditioned_levels(net, schedule, other)(x, schedule[i])
         torch.testing.assert_close(calls[-1][1].sigma, other.sigma[i : i + 1])
         torch.testing.assert_close(calls[-1][1].alpha, other.alpha[i : i + 1])
         torch.testing.assert_close(calls[-1][0], x / schedule.alpha[i])
-    same = conditioned(net, schedule, schedule[:-1])
+    same = with_conditioned_levels(net, schedule, schedule[:-1])
     same(x, schedule[2])
     assert torch.equal(calls[-1][0], x / schedule.alpha[2]) and torch.equal(calls[-1][1].std, schedule.std[2:3])
     middle = (schedule.sigma[1] * schedule.sigma[2]).sqrt()
     level = Level(torch.ones(1).double(), middle[None])
-    conditioned(net, VE, Level.variance_exploding(sigma))(x, level)
+    with_conditioned_levels(net, VE, Level.variance_exploding(sigma))(x, level)
     # Half way in log sigma: the geometric mean of factors 1.2 and 1.
     torch.testing.assert_close(calls[-1][1].std, 1.2**0.5 * middle[None])
 

@@ -66,6 +66,7 @@ def test_smaller_numbers_are_measured_on_the_first_samples(tmp_path, monkeypatch
     monkeypatch.setitem(scorers.TABLE, "images", scorer)
     images = torch.randint(256, (2, 6, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     counts = {"nfe": 3, "network_evaluations": 36, "estimator_evaluations": 0, "clipped_rates": 0, "v_outside": None}
+    counts |= {"nfe_sd": 0.0, "nfe_max": 3, "level_sd": 0.0, "level_floor": 0.2, "curve_evaluations": 0}
     save_tensors("samples", {"samples/3": images}, {"kind": "samples", "seeds": [0, 1], "n": 6, "counts": {"3": counts}})
     assert load_tensors("samples", "samples")[1]["n"] == 6
     names = {"run": "a", "train_seed": 0, "dataset": "made-up", "sampler": "s"}

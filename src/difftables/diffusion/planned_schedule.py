@@ -35,7 +35,7 @@ class PlannedSchedule(Level):
         return cls(schedule.alpha, schedule.std, schedule.strength, schedule.process, conditioned, weights)
 
 
-def conditioned(denoise: Denoiser, schedule: Level, replaced: Level) -> Denoiser:
+def with_conditioned_levels(denoise: Denoiser, schedule: Level, replaced: Level) -> Denoiser:
     """D whose net receives another level than that of its sample: D(x alpha_c / alpha; level_c), so that x / alpha stays as it is.
 
     log(std_c / std) and log(alpha_c / alpha) are interpolated linearly in log sigma between the levels of the schedule, for solvers that

@@ -9,6 +9,7 @@ from inspect import signature
 import torch
 from torch import Tensor
 
+from difftables.common.arithmetic import sum_in_order
 from difftables.common.parallel import World
 from difftables.common.seeds import SampleNoise
 from difftables.diffusion.denoiser import Counted, Denoiser, KeptPrediction, OfBatch, bind_condition
@@ -132,5 +133,5 @@ def _spread(alpha_bar: Tensor, chosen: Tensor | None, count: int) -> Tensor:
 
 def mean_calls(calls: Sequence[int]) -> float:
     """NFE: the mean over samples."""
-    mean = sum(calls) / len(calls)
+    mean = sum_in_order(calls) / len(calls)
     return int(mean) if mean == int(mean) else mean

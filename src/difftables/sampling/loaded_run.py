@@ -21,7 +21,7 @@ from difftables.diffusion.corruptions import CORRUPTIONS, Corruption
 from difftables.diffusion.denoiser import Denoiser, clipped, run_denoiser, switched
 from difftables.diffusion.level import Level
 from difftables.diffusion.linear_process import SONG, rates_of
-from difftables.diffusion.planned_schedule import PlannedSchedule, conditioned
+from difftables.diffusion.planned_schedule import PlannedSchedule, with_conditioned_levels
 from difftables.diffusion.priors import IMAGES_OF_PRIOR, PRIORS, PriorInputs, Randn
 from difftables.diffusion.training_schedules import training_schedule
 from difftables.estimation.adjustment import FollowEstimate, Stretch, make_adjustment
@@ -96,7 +96,7 @@ class LoadedRun:
         """The denoiser as a sampler calls it.  Args: planned: a schedule that holds the levels passed to the net."""
         denoise = self.denoise
         if planned is not None and planned.conditioned is not None:
-            denoise = conditioned(denoise, planned, planned.conditioned)
+            denoise = with_conditioned_levels(denoise, planned, planned.conditioned)
         return clipped(denoise, sampler.clip) if sampler.clip else denoise
 
     def first_schedule(self, sampler: Sampling, steps: int, file: Path | None = None) -> Level:

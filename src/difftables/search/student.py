@@ -14,7 +14,7 @@ from torch import Tensor
 from difftables.common.clock import Phase
 from difftables.diffusion.denoiser import Denoiser, clipped, split_variance
 from difftables.diffusion.level import PROCESSES, Level, concatenate
-from difftables.diffusion.planned_schedule import PlannedSchedule, conditioned
+from difftables.diffusion.planned_schedule import PlannedSchedule, with_conditioned_levels
 from difftables.sampling.descent import Corrupt
 from difftables.sampling.generate import generate_batch
 from difftables.sampling.solvers import Solve
@@ -166,7 +166,7 @@ class Student:
         """The chain's ends from starts, [B, ...], down a schedule.  Raises: ValueError for a solver that draws noise."""
         denoise, solve = self.denoise, self.solve
         if isinstance(schedule, PlannedSchedule):
-            denoise = denoise if schedule.conditioned is None else conditioned(denoise, schedule, schedule.conditioned)
+            denoise = denoise if schedule.conditioned is None else with_conditioned_levels(denoise, schedule, schedule.conditioned)
             solve = solve if schedule.weights is None else partial(solve, weights=schedule.weights)
         return generate_batch(
             no_noise, len(start), tuple(start.shape[1:]), schedule, solve=solve,
