@@ -200,11 +200,20 @@ def test_chains_without_a_step_are_refused():
         Range(20.0, 0.01, clean=True).even(1)
 
 
-def rendered(kind, rows, **more):
+def rendered(kind, rows, steps=(), **more):
     model = TABLES[kind].model_validate({"title": "t", "kind": kind, "rows": rows, "foot": ["at the foot"], **more})
     layout = {"foot": model.foot} | model.model_dump(exclude_unset=True)
     rows = [row | {"part": None, "run": None, "steps": []} for row in layout["rows"]]
-    spec = {"paper": "p", "table": "E", "layout": layout, "rows": rows, "steps": [], "run": None, "scale": "laptop", "dataset": None}
+    spec = {
+        "paper": "p",
+        "table": "E",
+        "layout": layout,
+        "rows": rows,
+        "steps": list(steps),
+        "run": None,
+        "scale": "laptop",
+        "dataset": None,
+    }
     return KINDS[kind](Sources(spec, ReportedNumbers(None))), model, spec
 
 
@@ -226,6 +235,13 @@ def test_cells_of_distances_are_the_measured_ones_to_three_digits():
     text = markdown(made.grid)
     assert "| Heun | - | 0.704 |" in text
     assert "at the foot" in markdown(made.more[-1])
+    assert made.draw() is not None
+
+
+def test_steps_of_a_scale_choose_columns_and_leave_the_order_out():
+    layout = {"problems": ["gaussian"], "levels": {"highest": 20.0, "lowest": 0.01}, "calls": [5, 6], "order_steps": 8}
+    made, _, _ = rendered("exact-distances", ROWS, steps=[5], **layout)
+    assert [(cell.row, cell.column_id) for cell in made.cells] == [("DDIM", "gaussian-5")]
     assert made.draw() is not None
 
 

@@ -72,7 +72,7 @@ class ExactRow(Row):
 
 
 class OfExactProblems(TableOfRows):
-    """A table of solvers on exact problems, whose columns are network calls."""
+    """A table of solvers on exact problems, whose columns are network calls: a scale's `steps` choose among them, [] is all."""
 
     problems: Annotated[list[Problem], Field(min_length=1)]
     levels: Levels

@@ -15,7 +15,7 @@ from difftables.config.params_file import Table
 from difftables.config.sampling import Sampler
 from difftables.papers.folder import PAPERS
 from difftables.papers.kinds import INPUTS_OF_KIND, STUDIES, has_picture
-from difftables.planning.companions import ends_of, found_by
+from difftables.planning.companions import found_by
 from difftables.planning.params import Loaded, load
 from difftables.planning.planned_spec import PlannedSpec
 from difftables.planning.result_files import ResultFiles
@@ -74,7 +74,7 @@ class Workflow(ResultFiles):
         Of a row with `ends` also the samples that its own are compared with.
         """
         summary = {} if self.medium(run) == "speech" else {"summary": [self.data_file(run, ".summary")]}
-        ends = ends_of(self.params, run, sampler)
+        ends = self.drawn_ends(run, sampler)
         return self.metric_inputs(run) | summary | ({"ends": [self.samples_file(run, seed, ends)]} if ends else {})
 
     def condition_inputs(self, run: str) -> Files:

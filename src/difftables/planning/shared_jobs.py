@@ -12,6 +12,7 @@ from difftables.common.files import canonical
 from difftables.common.names import full, paper_of
 from difftables.config import job_specs as specs
 from difftables.config.run import EstimatorNet
+from difftables.planning.companions import ends_of
 from difftables.planning.specs import JobSpecs
 from difftables.planning.table_rows import Row
 
@@ -97,14 +98,27 @@ class SharedJobs(JobSpecs):
 
     @cached_property
     def _drawn(self) -> dict[Drawn, Drawn]:
-        """By run and sampler of each row that is sampled; two samplers that differ only in `steps` draw the same samples."""
+        """By run and sampler of each row that is sampled; two samplers that differ only in `steps` or `ends` draw the same samples."""
         named = {(run, sampler) for run, _, sampler in self.sampled_rows()}
         known, found, firsts_of = self.params.samplers, dict[Drawn, Drawn](), dict[tuple[str, str], str]()
         places = {name: place for place, name in enumerate(known)}
-        contents = {name: canonical(known[name].model_dump(mode="json", exclude={"steps"})) for _, name in named}
+        contents = {name: canonical(known[name].model_dump(mode="json", exclude={"steps", "ends"})) for _, name in named}
         for run, sampler in sorted(named, key=lambda row: places[row[1]]):
             same = self.same_run(run)
             found[run, sampler] = (same, firsts_of.setdefault((same, contents[sampler]), sampler))
+        return found
+
+    def drawn_ends(self, run: str, sampler: str) -> str | None:
+        """The sampler that a row's samples are compared with: its own `ends`, or that of the first row that draws the same samples."""
+        return self._ends.get(self.drawn_row(run, sampler))
+
+    @cached_property
+    def _ends(self) -> dict[Drawn, str]:
+        found = dict[Drawn, str]()
+        for (run, sampler), drawn in self._drawn.items():
+            ends = ends_of(self.params, run, sampler)
+            if ends is not None:
+                found.setdefault(drawn, ends)
         return found
 
     def drawn_rows(self) -> list[Row]:

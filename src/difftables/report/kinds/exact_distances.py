@@ -21,52 +21,70 @@ def kept_digits(value: float) -> float:
 
 
 def exact_distances(sources: Sources) -> Rendered:
-    """RMS distance of each solver to the probability flow's end at the table's network calls, a grid for each problem, and its order."""
-    from difftables.studies import exact_errors as exact  # torch takes longer to import than most tables to make
-    from difftables.studies.exact_problems import PROBLEMS, TITLES
+    """RMS distance of each solver to the probability flow's end at the table's network calls, a grid for each problem, and its order.
 
-    layout = sources.spec["layout"]
-    span, cells, grids, panels = exact.Range(**layout["levels"]), list[Cell](), list[Grid](), list[Panel]()
+    Step counts of params.yaml, where there are some, choose among the columns; the order is then left out.
+    """
+    from difftables.studies import exact_errors as exact  # torch takes longer to import than most tables to make
+    from difftables.studies.exact_problems import TITLES
+
+    layout, asked = sources.spec["layout"], sources.spec["steps"]
+    columns = [*(str(calls) for calls in layout["calls"] if not asked or calls in asked), *["order"] * (not asked)]
+    cells, grids, panels = list[Cell](), list[Grid](), list[Panel]()
     for problem in layout["problems"]:
-        centred, lines, curves = PROBLEMS[problem]().centred, list[tuple[str, list[Any], str]](), dict[str, list[tuple[int, float]]]()
+        lines, curves = list[tuple[str, list[Any], str]](), dict[str, list[tuple[int, float]]]()
         for row in sources.spec["rows"]:
-            solver = exact.read_solver(row["solver"])
-            mine = list[Cell | None]()
-            for calls in layout["calls"]:
-                steps = exact.steps_of(solver, calls, span.clean)
-                if steps is None:
-                    mine.append(None)
-                    continue
-                value, made = exact.distance(problem, solver, span.even(steps), exact.starts_used(problem))
-                if made != calls:  # a chain too short for its start-up
-                    mine.append(None)
-                    continue
-                cell = _cell(sources, row, problem, str(calls), DISTANCE, centred)
-                cell.value, cell.steps, cell.nfe = kept_digits(value), steps, calls
-                mine.append(cell)
-            measured = exact.order(problem, solver, span, layout["order_steps"])
-            order = _cell(sources, row, problem, "order", ORDER, centred)
-            order.value = None if measured is None else round(measured, 2)
-            mine.append(order)
+            mine = [
+                _order(sources, row, problem) if column == "order" else _distance(sources, row, problem, int(column)) for column in columns
+            ]
             cells += [cell for cell in mine if cell is not None]
             lines.append((row["label"], [shown(cell) for cell in mine], "own"))
-            if row.get("drawn"):
-                curves[row["label"]] = [(int(cell.nfe), cell.value) for cell in mine[:-1] if cell is not None and cell.value is not None]
-        title = TITLES[problem]
-        grids.append(Grid(title, ["", *map(str, layout["calls"]), "order"], lines, []))
-        panels.append(Panel(title, curves))
+            points = [
+                (int(cell.nfe), cell.value) for cell in mine if cell is not None and cell.metric_id == DISTANCE and cell.value is not None
+            ]
+            if row.get("drawn") and points:
+                curves[row["label"]] = points
+        grids.append(Grid(TITLES[problem], [TITLES[problem], *columns], lines, []))
+        panels.append(Panel(TITLES[problem], curves))
     grids[-1].notes += [*_notes(layout, exact.starts_used, exact.ORDER_STARTS, exact.FLOOR, exact.CUTS), *layout["foot"]]
-    grids[0].title = f"{layout['title']}: {grids[0].title}"
-    draw = partial(draw_panels, panels, METRICS[DISTANCE].short) if any(panel.curves for panel in panels) else None
+    grids[0].title = layout["title"]
+    draw = partial(draw_panels, panels, METRICS[DISTANCE].short) if any(row.get("drawn") for row in sources.spec["rows"]) else None
     return Rendered(cells, grids[0], draw, grids[1:])
 
 
-def _cell(sources: Sources, row: dict[str, Any], problem: str, column: str, metric: str, centred: bool) -> Cell:
+def _distance(sources: Sources, row: dict[str, Any], problem: str, calls: int) -> Cell | None:
+    """The cell of a row at so many network calls; None where its solver has no chain of so many."""
+    from difftables.studies import exact_errors as exact
+
+    solver, span = exact.read_solver(row["solver"]), exact.Range(**sources.spec["layout"]["levels"])
+    steps = exact.steps_of(solver, calls, span.clean)
+    if steps is None:
+        return None
+    value, made = exact.distance(problem, solver, span.even(steps), exact.starts_used(problem))
+    if made != calls:  # a chain too short for its start-up
+        return None
+    cell = _cell(sources, row, problem, str(calls), DISTANCE)
+    cell.value, cell.steps, cell.nfe = kept_digits(value), steps, calls
+    return cell
+
+
+def _order(sources: Sources, row: dict[str, Any], problem: str) -> Cell:
+    """The cell of a row's measured order."""
+    from difftables.studies import exact_errors as exact
+
+    layout, cell = sources.spec["layout"], _cell(sources, row, problem, "order", ORDER)
+    measured = exact.order(problem, exact.read_solver(row["solver"]), exact.Range(**layout["levels"]), layout["order_steps"])
+    cell.value = None if measured is None else round(measured, 2)
+    return cell
+
+
+def _cell(sources: Sources, row: dict[str, Any], problem: str, column: str, metric: str) -> Cell:
     from difftables.studies.exact_errors import starts_used
+    from difftables.studies.exact_problems import PROBLEMS
 
     cell = new_cell(sources, row, f"{problem}-{column}", metric, f"{problem}, {column}", dataset="", method=row["label"], sampler=row["id"])
     cell.status, cell.better = "closed-form", METRICS[metric].better
-    if not centred:
+    if not PROBLEMS[problem]().centred:
         cell.status, cell.seeds, cell.n = "estimated", "1x1", starts_used(problem)
         cell.run = fingerprint.job("exact", problem, row["solver"], sources.spec["layout"]["levels"], cell.n)
     return cell

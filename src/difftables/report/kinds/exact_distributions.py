@@ -18,11 +18,12 @@ def exact_distributions(sources: Sources) -> Rendered:
 
     layout = sources.spec["layout"]
     span, cells, grids = exact.Range(**layout["levels"]), list[Cell](), list[Grid]()
+    asked = [calls for calls in layout["calls"] if not sources.spec["steps"] or calls in sources.spec["steps"]]
     for problem in layout["problems"]:
         lines = list[tuple[str, list[Any], str]]()
         for row in sources.spec["rows"]:
             solver, mine = exact.read_solver(row["solver"]), list[Cell | None]()
-            for calls in layout["calls"]:
+            for calls in asked:
                 steps = exact.steps_of(solver, calls, span.clean)
                 result = None if steps is None else exact.closed(PROBLEMS[problem](), solver, span.even(steps))
                 if result is None or result.calls != calls:
@@ -35,8 +36,8 @@ def exact_distributions(sources: Sources) -> Rendered:
                     mine.append(cell)
             cells += [cell for cell in mine if cell is not None]
             lines.append((row["label"], ["-" if cell is None else f"{cell.value:.3g}" for cell in mine], "own"))
-        heads = [f"{head}, {calls}" for calls in layout["calls"] for head in HEADS.values()]
-        grids.append(Grid(TITLES[problem], ["", *heads], lines, []))
+        heads = [f"{head}, {calls}" for calls in asked for head in HEADS.values()]
+        grids.append(Grid(TITLES[problem], [TITLES[problem], *heads], lines, []))
     levels = layout["levels"]
     grids[-1].notes += [
         "Columns: a measure, and network calls. variance: that of the samples over the exact one, mean over dimensions. KL(samples, exact) "
@@ -47,5 +48,5 @@ def exact_distributions(sources: Sources) -> Rendered:
         "solver has no chain of so many calls.",
         *layout["foot"],
     ]
-    grids[0].title = f"{layout['title']}: {grids[0].title}"
+    grids[0].title = layout["title"]
     return Rendered(cells, grids[0], None, grids[1:])
