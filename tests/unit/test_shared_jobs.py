@@ -14,6 +14,7 @@ from difftables.jobs import job as jobs_module
 from difftables.planning import params, params_files, plan
 from difftables.planning.hand_over import hand_over
 from difftables.report.make_page import read_sources
+from difftables.search.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 RUNS = "improved_ddpm/runs"
@@ -48,10 +49,16 @@ def test_no_two_jobs_do_the_same(monkeypatch, scale):
     monkeypatch.chdir(ROOT)
     found = plan.read(scale)
     contents = Counter()
+    searching = [row for row in found.drawn_rows() if found.params.samplers[row[2]].schedule in METHODS]
+    # A searched schedule is what its search does and reads, whatever its file is called.
+    searches = {}
+    for row in searching:
+        spec = {key: value for key, value in found.written_spec("search", row[0], row[2]).items() if key != "steps"}
+        searches[found.schedules_file(*row)] = [spec, found.search_inputs(*row)]
     for (verb, *_), (spec, files) in jobs(found).items():
         if verb not in ("data", "listen", "levels"):  # data and levels hold no result of a job, and audio bears the names of its run
             kept = {key: value for key, value in spec.items() if key not in ("names", "steps")}
-            schedules = [path for path in files.get("schedules", []) if path.startswith("workflow/")]
+            schedules = [searches.get(path, path) for path in files.get("schedules", [])]
             contents[canonical([verb, kept, files | {"schedules": schedules}])] += verb in ("train", "train_estimator", "sample", "measure")
     assert len(contents) > 30
     assert max(contents.values()) == 1
