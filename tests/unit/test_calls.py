@@ -45,7 +45,9 @@ def test_each_seed_is_compared_with_its_own_ends_and_its_first_samples():
 
 
 class _Job:
-    """A job whose only file is that of the ends."""
+    """A job whose only file is that of the ends, those of 100 steps."""
+
+    spec = SimpleNamespace(ends=100)
 
     def __init__(self, path):
         self.path = path

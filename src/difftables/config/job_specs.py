@@ -127,6 +127,7 @@ class MeasureSpec(Frozen):
     medium: Literal["images", "speech"]
     speech: Speech | None = None
     features: Features | None = None
+    ends: PositiveInt | None = None  # the step count of the samples that these are compared with
 
 
 class ErrorLevels(Frozen):

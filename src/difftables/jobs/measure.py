@@ -50,6 +50,7 @@ def of_size(evaluation: Measures, n: int) -> Measures:
 def read_ends(job: Job, seeds: list[int]) -> Any:
     """The samples that a row's are compared with, [seeds, n, ...]; None where there are none.
 
+    Their file may have other step counts: those of a row with the same solver and schedule.
     Raises: ValueError for a seed that they do not have.
     """
     from difftables.common.files import load_tensors
@@ -58,7 +59,7 @@ def read_ends(job: Job, seeds: list[int]) -> Any:
     if file is None:
         return None
     tensors, meta = load_tensors(file, "samples")
-    (ends,) = (value for key, value in tensors.items() if key.startswith("samples/"))
+    ends = tensors[f"samples/{job.spec.ends}"]
     if missing := [seed for seed in seeds if seed not in meta["seeds"]]:
         raise ValueError(f"{file} has no samples of seed {missing[0]}, which the row has; let both have the same seeds")
     return ends[[meta["seeds"].index(seed) for seed in seeds]]
