@@ -1,6 +1,7 @@
 """The distance of samples to those of the same noise, and tables of metrics against network calls."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -56,14 +57,13 @@ class _Job:
         return self.path if name == "ends" else None
 
 
-def test_ends_are_taken_by_seed_not_by_place(tmp_path):
+def test_ends_are_taken_by_step_count_and_by_seed(tmp_path):
     from difftables.common.files import save_tensors
 
     path = tmp_path / "ends.safetensors"
     samples = torch.arange(3, dtype=torch.uint8)[:, None].expand(3, 4).contiguous()
-    save_tensors(
-        path, {"samples/100": samples, "levels/100": torch.zeros(1)}, {"kind": "samples", "seeds": [0, 1, 2], "n": 4, "counts": {}}
-    )
+    shared = {"samples/2": samples + 9, "samples/100": samples, "levels/100": torch.zeros(1)}
+    save_tensors(path, shared, {"kind": "samples", "seeds": [0, 1, 2], "n": 4, "counts": {}})
     assert read_ends(_Job(path), [2, 0])[:, 0].tolist() == [2, 0]
     assert read_ends(_Job(None), [0]) is None
     with pytest.raises(ValueError, match="seed 5"):
@@ -85,6 +85,7 @@ def test_rows_with_ends_are_planned_with_them(monkeypatch):
     for row in ours:
         run, _, name = row
         assert found.measure_inputs(*row)["ends"][0] in planned
+        assert found.measure_spec(*row).ends in found.sample_spec(run, ends_of(found.params, run, name)).steps
         ends, own = found.sample_spec(run, ends_of(found.params, run, name)), found.sample_spec(run, name)
         assert ends.seeds == own.seeds and ends.n >= own.n and ends.run.data == own.run.data
         assert ends.sampler.clip is None and own.sampler.clip is None

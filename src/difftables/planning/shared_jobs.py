@@ -161,8 +161,8 @@ class SharedJobs(JobSpecs):
         found, sizes = super().measure_spec(run, seed, sampler), self.drawn_sizes(run, sampler)
         own = found.evaluation.model_copy(update={"n": sizes[-1], "smaller": sizes[:-1]}) if sizes else found.evaluation
         ends = self.drawn_ends(run, sampler)
-        steps = (self.params.samplers[ends].steps or [None])[0] if ends else None
-        return found.model_copy(update={"evaluation": own, "ends": steps})
+        counts = (self.params.samplers[ends].steps or []) if ends else []
+        return found.model_copy(update={"evaluation": own, "ends": next(iter(counts), None)})
 
     def search_spec(self, run: str, sampler: str) -> specs.SearchSpec:
         """Of rule search, with the step counts of all rows that it serves."""
