@@ -27,7 +27,7 @@ def specs(found):
 @pytest.mark.parametrize(
     ("place", "value", "wanted"),
     [
-        ("noise_estimation/runs/digits/adjust/first_beta", 2e-4, {"search": 1, "sample": 4, "robustness": 1}),
+        ("noise_estimation/runs/digits/adjust/first_beta", 2e-4, {"search": 1, "sample": 5, "robustness": 1}),
         ("smoke:search/images/budget", 700, {"search": 1}),
         ("smoke:search/speech/budget", 300, {"search": 1}),
         ("improved_ddpm/runs/cosine-simple/sigma_data", 0.4, {"train": 1, "sample": 1, "likelihood": 1}),
@@ -44,7 +44,7 @@ def test_a_number_re_runs_what_reads_it(smoke, rewritten, monkeypatch, place, va
 @pytest.mark.parametrize(
     ("module", "name", "wanted"),
     [
-        ("sampling.rules", "ddim", {"search": 2, "sample": 17, "robustness": 1, "table": 1}),  # nine rows by the rule, eight by Heun
+        ("sampling.rules", "ddim", {"search": 2, "sample": 19, "robustness": 1, "table": 6}),  # also the exact problems
         ("nets.tasnet", "TasNet", {"train_estimator": 1, "errors": 1, "robustness": 1, "search": 1, "sample": 3}),
         ("estimation.oracle", "Oracle", {"sample": 1, "errors": 1}),
     ],

@@ -183,7 +183,7 @@ def test_every_claim_finds_its_cells_at_scale_laptop(monkeypatch):
                 assert all(row["run"] for row in own) or table.kind == "gaussian", claim
                 if claim.column is not None and claim.column.isdigit():
                     shown = {n for row in own for n in row["steps"]}
-                    if table.kind in ("sweep", "calls"):  # of its numbers, or of network calls
+                    if table.kind in ("sweep", "against-calls"):  # of its numbers, or of network calls
                         points = [(row, n) for row in own for n in row["steps"]]
                         calls = [found.params.samplers[row["sampler"]].solver.calls(n) for row, n in points]
                         shown = {row.get("at", made) for (row, _), made in zip(points, calls, strict=True)}

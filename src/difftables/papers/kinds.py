@@ -30,7 +30,7 @@ INPUTS_OF_KIND: Variants[tuple[str, ...]] = {
     "references": (),
     "progress": ("records", "floor"),
     "sweep": ("records", "floor"),
-    "calls": ("records", "floor", "searches"),
+    "against-calls": ("records", "floor", "searches"),
     "exact-distances": (),
     "exact-distributions": (),
     "exact-schedules": (),

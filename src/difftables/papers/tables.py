@@ -243,7 +243,7 @@ class Calls(TableOfRows):
 
     METRICS = (*catalogue.IMAGE_METRICS, *catalogue.PAIRED_METRICS, "search-evaluations")
 
-    kind: Literal["calls"]
+    kind: Literal["against-calls"]
     about: bool = False
     metrics: Annotated[list[MetricId], Field(min_length=1)]
     rows: list[SampledRow]
@@ -256,5 +256,5 @@ TABLES: dict[str, type[Table]] = {
     "learning": Learning, "gradients": Gradients, "course": Course, "gaussian": Gaussian, "variance": Variance, "phases": Phases,
     "progress": Progress, "sweep": Sweep, "gradient-course": GradientCourse,
     "references": References, "exact-distances": ExactDistances, "exact-distributions": ExactDistributions,
-    "exact-schedules": ExactSchedules, "exact-searches": ExactSearches, "calls": Calls,
+    "exact-schedules": ExactSchedules, "exact-searches": ExactSearches, "against-calls": Calls,
 }  # fmt: skip

@@ -36,5 +36,5 @@ KINDS: Variants[Callable[[Sources], Rendered]] = {
     "learning": learning, "gradients": gradients, "gaussian": gaussian, "course": course,
     "variance": variance, "phases": phases, "progress": progress, "sweep": sweep, "gradient-course": gradient_course,
     "references": references, "exact-distances": exact_distances, "exact-distributions": exact_distributions,
-    "exact-schedules": exact_schedules, "exact-searches": exact_searches, "calls": calls,
+    "exact-schedules": exact_schedules, "exact-searches": exact_searches, "against-calls": calls,
 }  # fmt: skip

@@ -140,7 +140,8 @@ def draw_calls(by_metric: dict[str, dict[str, dict[float, Cell]]], labels: dict[
         axis.set_xlim(left=-100)
         axis.minorticks_off()
         plain_ticks(axis)
-    axes[0][-1].legend(fontsize=6, loc="center left", bbox_to_anchor=(1.02, 0.5))
+    handles, names = axes[0][0].get_legend_handles_labels()  # rows with noise have no distance, and are in the first panels only
+    axes[0][-1].legend(handles, names, fontsize=6, loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.tight_layout()
     return figure
 
@@ -156,7 +157,7 @@ def _looks(labels: list[str]) -> dict[str, dict[str, Any]]:
     return {
         label: {
             "color": CYCLE[i % len(CYCLE)], "marker": MARKS[k % len(MARKS)], "markersize": 4, "linewidth": 1.1,
-            "linestyle": "-" if i < len(CYCLE) else "--",
+            "linestyle": ("-", "--", ":", "-.")[i // len(CYCLE) % 4],
         } for label, (i, k) in zip(labels, places, strict=True)
     }  # fmt: skip
 
