@@ -19,6 +19,8 @@ import psutil
 
 KINDS = [(who, number) for who in ("driver", "job") for number in (signal.SIGKILL, signal.SIGTERM)]
 STEP = re.compile(r"(resuming|stopped)[ \w]* at step (\d+)")
+FORCED = ["--forcerun", "train", "train_estimator"]  # at its end, a run makes its trainings again: the same bits, if all is well
+AGAIN = 10  # times at most
 TRAININGS = 2  # so many kills come first that hit a training which has saved a state, each another one
 
 
@@ -35,14 +37,15 @@ class Run:
         self.interrupted: set[str] = set()  # states that killed jobs left
         self.told: dict[str, list[tuple[str, int]]] = {}  # where a training stopped and resumed, by its log
         self.shown: dict[str, list[tuple[str, int]]] = {}  # the same of its last attempt
+        self.again = 0  # times that it was at its end before the last kill
         self.start()
 
-    def start(self) -> None:
-        """A new driver."""
+    def start(self, forced: list[str] | None = None) -> None:
+        """A new driver.  Args: forced: words of its command line that make it run what is made."""
         self.locks += any((self.folder / ".snakemake/locks").glob("*.lock"))
         environment = os.environ | {"PYTHONPATH": str(self.folder.resolve() / "src")}
         with open(self.log, "a") as log:
-            self.driver = subprocess.Popen(self.command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            self.driver = subprocess.Popen([*self.command, *(forced or [])], cwd=self.folder, env=environment, stdout=log, stderr=log)
         self.began, self.wounded = time.monotonic(), False  # whether a job of it was killed
         self.seen, self.marks = set[int](), [self.began]  # its jobs, and when it and each of them began
 
@@ -63,14 +66,18 @@ class Run:
     def kill(self, who: str, number: signal.Signals, drawn: random.Random, training: bool) -> None:
         """One signal: within a startup of a driver, or two seconds of its first or second job; or to a training that has saved a state.
 
-        Few jobs end between two signals, or all would be made before the last.  Raises: RuntimeError when all is made.
+        A run that is at its end by then makes its trainings again.  Raises: RuntimeError when that was too often.
         """
         begun = drawn.choice((0, 1, 1, 2) if who == "driver" else (1, 1, 1, 2))
         wait = drawn.random() * (2 if begun else self.startup)
         while not self.hit(who, number, begun, wait, drawn, training):
-            time.sleep(0.1)
+            time.sleep(0.02)  # a training at smoke has a state for a few tenths of a second
             if self.over():
-                raise RuntimeError(f"at its end after {len(self.kills)} kills; see {self.log}")
+                self.again += 1
+                if self.again > AGAIN:
+                    raise RuntimeError(f"{self.again} times at its end after {len(self.kills)} kills; see {self.log}")
+                self.say(f"at its end after {len(self.kills)} kills: its trainings again")
+                self.start(FORCED)
         try:
             self.driver.wait(None if who == "driver" else 2 * self.startup)
         except subprocess.TimeoutExpired:  # the other jobs take their time, or this one was at its end
