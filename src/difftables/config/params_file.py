@@ -12,7 +12,7 @@ from difftables.config.nets import CheckpointFile, Net
 from difftables.config.run import Run, Schedule
 from difftables.config.sampling import Sampler, Searches
 
-SCALES = ("smoke", "laptop", "gpu", "paper", "released")
+SCALES = ("smoke", "laptop", "study", "paper", "released")
 BASES = {"released": "paper"}  # a scale that is another one but for what its files change
 # Keys of a paper's params files; all others are shared.
 OF_PAPER = ("page", "schedules", "nets", "checkpoints", "runs", "samplers", "tables")
@@ -85,6 +85,7 @@ class Table(Frozen):
     steps: Annotated[list[PositiveInt], Once]
     n: Annotated[int, Field(ge=2)] | None = None  # samples per seed, in place of the evaluation's
     foot: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)  # notes below those of tables.yaml
+    lengths: bool = False  # whether it is made for each of the scale's shorter lengths of training too
 
 
 class Resources(Frozen):
@@ -103,7 +104,8 @@ class Resources(Frozen):
 class Params(Frozen):
     """params.yaml with the overrides of one scale applied."""
 
-    scale: Literal["smoke", "laptop", "gpu", "paper", "released"]
+    scale: Literal["smoke", "laptop", "study", "paper", "released"]
+    lengths: dict[str, Annotated[int, Field(gt=1)]] = Field(default_factory=dict)  # of shorter training: name and divisor, shortest first
     downloads: dict[str, Download] = Field(default_factory=dict)
     data: dict[str, Data]
     features: dict[str, Features]
@@ -158,8 +160,9 @@ class Params(Frozen):
                 raise ValueError(f"samplers.{name}.schedule: {sampler.schedule} does not exist")
         for medium in ("images", "speech"):
             # Whoever has nets of others spends hours on the papers' many samples, not on seeds.
-            if len(getattr(self.evaluation, medium).seeds) < 3 and self.scale not in ("smoke", "released"):
-                raise ValueError(f"evaluation.{medium}.seeds needs at least three seeds for error bars")
+            few = min((len(run.seeds) for run in self.runs.values() if self.data[run.data].medium == medium), default=0) < 3
+            if few and len(getattr(self.evaluation, medium).seeds) < 3 and self.scale not in ("smoke", "released"):
+                raise ValueError(f"evaluation.{medium}.seeds needs at least three seeds for error bars, or each run three of training")
         return self
 
     def net_of(self, run: str) -> Net:

@@ -9,6 +9,7 @@ from difftables.common.errors import ConfigError, nearest
 from difftables.config.data import Images, Speech
 from difftables.config.params_file import Params
 from difftables.config.solvers import MODELS
+from difftables.planning.lengths import Place, expand
 from difftables.planning.params_files import NAMED, Files, read_files
 
 MEDIA: dict[Any, type[BaseModel]] = {"images": Images, "speech": Speech}
@@ -18,11 +19,20 @@ class Loaded(Params):
     """Params with the files that they come from."""
 
     _files: Files = PrivateAttr()  # private: no key that a user could write
+    _shorter: dict[Place, Place] = PrivateAttr(default_factory=dict)  # tables that `lengths` adds: which they repeat, and the length
 
     @property
     def files(self) -> Files:
         """The files of this scale."""
         return self._files
+
+    def repeated(self, paper: str, table: str) -> str:
+        """The table that a shorter length repeats; any other is its own."""
+        return self._shorter.get((paper, table), (table, ""))[0]
+
+    def length(self, paper: str, table: str) -> str:
+        """The name of the length of training at which a table repeats another; "" for any other."""
+        return self._shorter.get((paper, table), (table, ""))[1]
 
     @property
     def everywhere(self) -> dict[str, set[str]]:
@@ -46,12 +56,13 @@ def load(path: Path | str = "params.yaml", scale: str | None = None) -> Loaded:
         for section in NAMED:
             if isinstance(raw.get(section), dict):
                 raw[section] = files.entries(section)
+        raw, shorter = expand(raw)
         found = Loaded.model_validate(raw)
     except ConfigError as error:
         raise ConfigError(files.located(str(error))) from None
     except ValidationError as error:
         raise ConfigError(files.located(explain(error, Params))) from None
-    found._files = files
+    found._files, found._shorter = files, shorter
     return found
 
 

@@ -32,10 +32,23 @@ class TableRows:
         self.layouts = {
             name: {table: at_scale(layout, params.scale) for table, layout in paper.layouts.items()} for name, paper in self.papers.items()
         }
+        for name, bound in params.tables.items():
+            self.layouts[name] |= {table: self._repeat(name, table) for table in bound if params.length(name, table)}
         try:
             self._check()
         except ConfigError as error:
             raise ConfigError(params.files.located(str(error))) from None
+
+    def _repeat(self, paper: str, table: str) -> dict[str, Any]:
+        """The layout of a table at a shorter length of training: that of the table that it repeats, without the paper's numbers."""
+        layout, params = self.layouts[paper].get(self.params.repeated(paper, table)), self.params
+        if layout is None:  # params.yaml binds a table that tables.yaml has not: `_check_names` says so
+            return {"kind": "", "rows": []}
+        divisor = params.lengths[params.length(paper, table)]
+        title = f"{layout['title']}: 1/{divisor} of the training"
+        rows = [{key: value for key, value in row.items() if key != "paper"} for row in layout.get("rows", [])]
+        kept = {key: value for key, value in layout.items() if key not in ("literature", "quotes")}
+        return kept | {"title": title} | ({"rows": rows} if "rows" in layout else {})
 
     def _check(self) -> None:
         """Raise ConfigError where tables, runs and samplers do not fit together."""
@@ -77,7 +90,7 @@ class TableRows:
     def _check_names(self, paper: Paper) -> None:
         """Raise ConfigError for a name in a paper's files that its params do not have."""
         where, bound = paper.file("tables.yaml"), self.params.tables[paper.name]
-        for name in bound:
+        for name in (self.params.repeated(paper.name, each) for each in bound):
             if name not in paper.tables:
                 raise ConfigError(f"tables.{paper.name}.{name} is not in {where}{nearest(name, paper.tables)}")
         # Of all scales: a row whose run or sampler this scale leaves out is not run; one that no scale has is a mistake.
