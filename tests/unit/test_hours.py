@@ -10,7 +10,7 @@ from difftables.config.nets import Net
 from difftables.planning import count_costs, gpu_hours, net_costs, params, plan
 
 ROOT = Path(__file__).parents[2]
-SCALES = ("gpu", "paper", "released")
+SCALES = ("paper", "released")
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_net_that_nobody_counted_is_told(plans, known):
 
 def test_without_the_file_all_nets_are_unknown(plans, tmp_path):
     assert net_costs.read_costs(tmp_path / "costs.csv") == {}
-    assert gpu_hours.by_rule(plans["gpu"], jobs(plans["gpu"]), {})["train"][1] is None
+    assert gpu_hours.by_rule(plans["paper"], jobs(plans["paper"]), {})["train"][1] is None
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -159,11 +159,10 @@ def test_every_net_of_a_scale_with_a_gpu_is_counted(plans, known, scale):
 @pytest.mark.parametrize(
     ("scale", "name"),
     [
-        ("gpu", "noise_estimation/unet-digits"),
-        ("gpu", "noise_estimation/digits estimator"),
-        ("gpu", "noise_estimation/voice estimator"),
-        ("gpu", "edm/ncsnpp"),
-        ("gpu", "noise_estimation/wavegrad-voice"),
+        ("paper", "noise_estimation/unet-celeba"),
+        ("paper", "noise_estimation/celeba estimator"),
+        ("paper", "noise_estimation/ljspeech estimator"),
+        ("paper", "edm/ncsnpp"),
         ("paper", "improved_ddpm/cifar-cosine"),
     ],
 )
@@ -192,16 +191,16 @@ def test_a_changed_net_or_shape_has_another_key(monkeypatch):
 
 def test_the_rate_is_in_no_spec(plans, known, rewritten, monkeypatch):
     monkeypatch.chdir(ROOT)
-    found = plans["gpu"]
-    faster = plan.Workflow(params.load(rewritten(("resources/teraflops", 100.0)), "gpu"))
-    assert faster.train_spec("noise_estimation/digits", "0") == found.train_spec("noise_estimation/digits", "0")
+    found = plans["paper"]
+    faster = plan.Workflow(params.load(rewritten(("resources/teraflops", 100.0)), "paper"))
+    assert faster.train_spec("noise_estimation/celeba", "0") == found.train_spec("noise_estimation/celeba", "0")
     before, after = (gpu_hours.by_rule(each, jobs(each), known)["train"][1] for each in (found, faster))
     assert after == pytest.approx(before / 2)
 
 
 def test_the_verb_writes_what_it_counts(monkeypatch, tmp_path, plans, known, capsys):
     monkeypatch.setattr(net_costs, "COSTS", tmp_path / "costs.csv")
-    monkeypatch.setattr(plan, "read", lambda scale: plans["gpu"])
+    monkeypatch.setattr(plan, "read", lambda scale: plans["paper"])
     monkeypatch.setattr(count_costs, "count_cost", lambda net, data: (1, known[net_costs.cost_key(net, data)]))
     assert multiply_adds.command([]) == 0
     written = net_costs.read_costs(tmp_path / "costs.csv")

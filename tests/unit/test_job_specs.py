@@ -21,7 +21,7 @@ from difftables.config.nets import Net
 from difftables.planning import plan
 
 ROOT = Path(__file__).parents[2]
-SCALES = ("smoke", "laptop", "gpu", "paper", "released")
+SCALES = ("smoke", "laptop", "study", "paper", "released")
 NEW = "brand_new"  # a key that no model has
 GROWN = {  # by module
     params_file: ["ImageEvaluation", "Table"], config_data: ["Images", "Speech", "Features"],

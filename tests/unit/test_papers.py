@@ -20,7 +20,7 @@ from difftables.report.sources import Sources
 ROOT = Path(__file__).parents[2]
 PAPERS = ROOT / "workflow/papers"
 NOISE, IMPROVED, SOFT, EDM = "noise_estimation", "improved_ddpm", "soft_diffusion", "edm"
-SCALES = ("smoke", "laptop", "gpu", "paper")
+SCALES = ("smoke", "laptop", "study", "paper")
 
 
 @pytest.fixture

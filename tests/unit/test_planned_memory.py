@@ -51,7 +51,7 @@ def test_the_plan_knows_what_metrics_hold_at_once():
 
 
 def test_all_rules_at_every_scale_and_what_is_too_much_is_said(read):
-    for scale in ("laptop", "gpu", "paper"):
+    for scale in ("laptop", "study", "paper"):
         found = read(scale)
         rows = [{"run": run, "seed": str(seed), "sampler": sampler} for run, seed, sampler in found.drawn_rows()]
         jobs = [(rule, row) for row in rows for rule in ("train", "sample", "measure")]

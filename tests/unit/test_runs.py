@@ -37,8 +37,8 @@ def test_overrides_of_a_scale_reach_the_runs_that_are_like_another(edited):
 
 def test_rows_of_a_sampler_that_a_scale_leaves_out_are_not_run(edited):
     left_out = {"noise_estimation/ddim-frozen", "noise_estimation/ddpm-adjusted", "noise_estimation/wavegrad-adjusted"}
-    changes = [(f"gpu:{name.replace('/', '/samplers/')}", None) for name in left_out]
-    found, before = edited(*changes, scale="gpu"), edited(scale="gpu")
+    changes = [(f"study:{name.replace('/', '/samplers/')}", None) for name in left_out]
+    found, before = edited(*changes, scale="study"), edited(scale="study")
     rows = found.rows("noise_estimation", "T2")
     assert {row["sampler"] for row in rows if row["run"] is None} == left_out - {"noise_estimation/wavegrad-adjusted"}
     assert [row["sampler"] for row in rows] == [row["sampler"] for row in before.rows("noise_estimation", "T2")]
@@ -61,11 +61,11 @@ def test_rows_of_a_sampler_that_a_scale_leaves_out_are_not_run(edited):
 
 
 def test_a_sampler_left_out_is_told_from_one_that_is_not_there(edited):
-    change = ("gpu:noise_estimation/samplers/ddim-frozen", None)
+    change = ("study:noise_estimation/samplers/ddim-frozen", None)
     with pytest.raises(ConfigError, match=r"T2, row ddim-oracle: .*'ddim-oracle'; did you mean"):
-        edited(change, ("noise_estimation/samplers/ddim-oracle", KeyError), scale="gpu")
-    with pytest.raises(ConfigError, match=r"params\.gpu\.yaml: samplers\.ddim-frozn is null, but .*; did you mean 'ddim-frozen'\?$"):
-        edited(("gpu:noise_estimation/samplers/ddim-frozn", None), scale="gpu")
+        edited(change, ("noise_estimation/samplers/ddim-oracle", KeyError), scale="study")
+    with pytest.raises(ConfigError, match=r"params\.study\.yaml: samplers\.ddim-frozn is null, but .*; did you mean 'ddim-frozen'\?$"):
+        edited(("study:noise_estimation/samplers/ddim-frozn", None), scale="study")
     with pytest.raises(ConfigError, match=r"samplers\.ddim-frozen is null"):
         edited(("noise_estimation/samplers/ddim-frozen", None))
 
@@ -156,7 +156,7 @@ def test_only_a_conditional_run_is_told_of_classes(edited):
 
 def test_every_row_has_a_run_where_its_table_is_run(edited):
     """A part that no run plays shows as `not run`; at laptop F10's narrow nets have one point, EDM's sweep fewer amounts and no ADM."""
-    for scale in ("laptop", "gpu"):
+    for scale in ("laptop", "study"):
         found = edited(scale=scale)
         for paper, tables in found.params.tables.items():
             for name, table in tables.items():

@@ -43,7 +43,7 @@ def jobs(found):
     }
 
 
-@pytest.mark.parametrize("scale", ["smoke", "laptop", "gpu", "paper", "released"])
+@pytest.mark.parametrize("scale", ["smoke", "laptop", "study", "paper", "released"])
 def test_no_two_jobs_do_the_same(monkeypatch, scale):
     """But for names and for the step counts, of which one job can do those of both."""
     monkeypatch.chdir(ROOT)
