@@ -1,7 +1,8 @@
 """The same tables after shorter training: runs and tables that a scale's `lengths` adds to those of its files.
 
 A claim that compares trainings means little at one length of training: its outcome may turn with more of it. At a scale with
-`lengths: {quarter: 4}` each table with `lengths: true` exists again as TABLE-at-quarter, of runs RUN-at-quarter with a quarter of the steps.
+`lengths: {quarter: 4}` each table with `lengths: true` exists again as TABLE-at-quarter, of runs RUN-at-quarter with a quarter of the
+steps.
 """
 
 from typing import Any
@@ -50,7 +51,7 @@ def _add(entries: Raw, added: Raw, section: str) -> None:
 
 
 def shortened(name: str, run: Any, divisor: int, length: str) -> Any:
-    """A run with its training shortened: steps, warm-up and checkpoints divided and rounded, and the average over as large a part of the steps.
+    """A run with its training shortened: steps, warm-up and checkpoints divided and rounded; the average is over as large a part of them.
 
     An average of decay a has the length 1 / (1 - a); a^divisor has about 1 / divisor of it.
     """
