@@ -55,7 +55,7 @@ def test_rows_have_likelihood_and_distance_or_say_that_they_were_not_run(finishe
             assert all(row["paper_value"] for row in mine)
             assert all((row["value"] == "") == (row["status"] == "not-run") for row in mine)
     assert {row["column"] for row in cells(finished, "T4") if row["status"] == "measured"} == {
-        "FD", "precision (k=5)", "recall (k=5)", "precision (k=3)", "recall (k=3)",
+        "FD", "KID", "precision (k=5)", "recall (k=5)", "precision (k=3)", "recall (k=3)",
     }  # fmt: skip
 
 

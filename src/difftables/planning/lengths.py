@@ -77,3 +77,15 @@ def shortened(name: str, run: Any, divisor: int, length: str) -> Any:
 
 def _divided(number: int, divisor: int) -> int:
     return max(1, round(number / divisor))
+
+
+def repeated_layout(layout: Raw | None, divisor: int) -> Raw:
+    """The layout of a table after a part of the training: that of the table that it repeats, without the paper's numbers.
+
+    Args: layout: None where tables.yaml lacks the table, which the check of names says.
+    """
+    if layout is None:
+        return {"kind": "", "rows": []}
+    rows = [{key: value for key, value in row.items() if key != "paper"} for row in layout.get("rows", [])]
+    kept = {key: value for key, value in layout.items() if key not in ("literature", "quotes")}
+    return kept | {"title": f"{layout['title']}: 1/{divisor} of the training"} | ({"rows": rows} if "rows" in layout else {})

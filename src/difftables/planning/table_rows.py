@@ -13,6 +13,7 @@ from difftables.diffusion import timesteps
 from difftables.metrics import catalogue
 from difftables.papers.folder import Paper, at_scale, read_paper
 from difftables.planning.companions import companions
+from difftables.planning.lengths import repeated_layout
 from difftables.planning.params import Loaded
 from difftables.search.methods import METHODS
 
@@ -33,22 +34,13 @@ class TableRows:
             name: {table: at_scale(layout, params.scale) for table, layout in paper.layouts.items()} for name, paper in self.papers.items()
         }
         for name, bound in params.tables.items():
-            self.layouts[name] |= {table: self._repeat(name, table) for table in bound if params.length(name, table)}
+            for table in (table for table in bound if params.length(name, table)):
+                divisor = params.lengths[params.length(name, table)]
+                self.layouts[name][table] = repeated_layout(self.layouts[name].get(params.repeated(name, table)), divisor)
         try:
             self._check()
         except ConfigError as error:
             raise ConfigError(params.files.located(str(error))) from None
-
-    def _repeat(self, paper: str, table: str) -> dict[str, Any]:
-        """The layout of a table at a shorter length of training: that of the table that it repeats, without the paper's numbers."""
-        layout, params = self.layouts[paper].get(self.params.repeated(paper, table)), self.params
-        if layout is None:  # params.yaml binds a table that tables.yaml has not: `_check_names` says so
-            return {"kind": "", "rows": []}
-        divisor = params.lengths[params.length(paper, table)]
-        title = f"{layout['title']}: 1/{divisor} of the training"
-        rows = [{key: value for key, value in row.items() if key != "paper"} for row in layout.get("rows", [])]
-        kept = {key: value for key, value in layout.items() if key not in ("literature", "quotes")}
-        return kept | {"title": title} | ({"rows": rows} if "rows" in layout else {})
 
     def _check(self) -> None:
         """Raise ConfigError where tables, runs and samplers do not fit together."""
