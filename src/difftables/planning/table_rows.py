@@ -1,7 +1,6 @@
 """Which run, sampler and step counts stand behind each row of each table. No torch in here."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from difftables.common import registry
@@ -15,6 +14,7 @@ from difftables.papers.folder import Paper, at_scale, read_paper
 from difftables.planning.companions import companions
 from difftables.planning.lengths import repeated_layout
 from difftables.planning.params import Loaded
+from difftables.planning.row_checks import check_operator, check_schedule
 from difftables.search.methods import METHODS
 
 Row = tuple[str, int, str]  # run, training seed, sampler
@@ -61,7 +61,7 @@ class TableRows:
                         f"samplers.{row['adjusted']} has no adapt, but a table studies what adjusting it does; set its adapt: estimator"
                     )
         for run in self.net_runs():
-            self._check_operator(run)
+            check_operator(params, run)
             fit.check_run(params, run)
         for paper, tables in params.tables.items():
             for name, table in tables.items():
@@ -259,45 +259,6 @@ class TableRows:
         estimated = used.adapt == "estimator"
         self._require(run, f"samplers.{name}", *["estimator"] * estimated, *["oracle"] * (used.adapt == "oracle"), *["adjust"] * fitted)
         try:
-            self._check_schedule(row, name, longest, steps)
+            check_schedule(row, name, longest, steps)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-
-    def _check_operator(self, name: str) -> None:
-        """An operator must grow with its schedule, fit into the image if it is measured in pixels, and start from what is there."""
-        run, data = self.params.runs[name], self.params.data[self.params.runs[name].data]
-        strongest = (self.params.schedules[run.schedule].model_extra or {}).get("strongest", 0.0)
-        if (run.corruption == "scale") != (strongest == 0):
-            grows = "operator grows" if strongest else "operator stays the identity"
-            raise ConfigError(
-                f"runs.{name} has corruption {run.corruption!r}, but the {grows} with its schedule {run.schedule!r}; change one of them"
-            )
-        if data.medium != "images" and run.prior in registry.names("diffusion.priors.IMAGES_OF_PRIOR"):
-            raise ConfigError(f"runs.{name}.prior is {run.prior}, which is made from images, but data.{run.data} has none")
-        if data.medium == "images" and run.corruption in ("blur", "mask") and strongest > data.size:
-            raise ConfigError(
-                f"schedules.{run.schedule}.strongest is {strongest:g} px, but the images of run {name!r} are {data.size} px wide; lower it"
-            )
-
-    @staticmethod
-    def _check_schedule(row: Sampler, name: str, longest: int, steps: list[int]) -> None:
-        """Raise ValueError unless the sampler has a schedule for each step count."""
-        path = row.schedule
-        strided = {"even": timesteps.even, "whole-stride": timesteps.whole, "trailing": timesteps.trailing}
-        try:
-            if path in strided and not row.sections:
-                for count in steps:
-                    strided[path](longest, count)
-            if row.sections:
-                timesteps.sections(longest, row.sections)
-        except ValueError as error:
-            raise ValueError(f"samplers.{name}: {error}") from None
-        # Those shipped in workflow/ are read by the tests; reading takes torch, and torch takes two seconds to import.
-        if not path.endswith(".csv") or path.startswith("workflow/"):
-            return
-        from difftables.diffusion.schedule_file import read_schedules
-
-        found = read_schedules(Path(path))
-        for count in steps:
-            if count not in found:
-                raise ValueError(f"samplers.{name}.schedule: {path} has no schedule of {count} steps, which a table asks for")
