@@ -40,6 +40,7 @@ rule report:
     output:
         readme=f"{TABLES}/README.md",
         cells=f"{TABLES}/cells.csv",
+        values=f"{TABLES}/values.csv",
         metrics=f"{TABLES}/metrics.json",
         cost=f"{ROOT}/cost.csv",
         png=f"{TABLES}/curves.png",

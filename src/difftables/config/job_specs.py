@@ -266,6 +266,7 @@ class ReportSpec(Frozen):
     scale: str
     claims: dict[str, Any]
     tables: list[tuple[str, list[str]]]  # pairs, not a mapping: a page has an order
+    lengths: list[str] = Field(default_factory=list)  # of shorter training, the shortest first
 
 
 SPECS: Verbs[type[Frozen]] = {

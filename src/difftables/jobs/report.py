@@ -8,13 +8,14 @@ from difftables.report import index, job_costs
 
 
 def run(job: Job) -> None:
-    """spec: of Workflow.report_spec.  In: tables (json), curves, costs.  Out: readme, cells, metrics, plots, png, svg, cost."""
+    """spec: of Workflow.report_spec.  In: tables (json), curves, costs.  Out: readme, cells, values, metrics, plots, png, svg, cost."""
     from difftables.common.files import write_text
     from difftables.report import figures
     from difftables.report.page import read_page
 
     plots = {f"plots/{path.name}": path for path in job.outputs.get("plots", [])}
     files = {"README.md": job.output("readme"), "cells.csv": job.output("cells"), "metrics.json": job.output("metrics"), **plots}
+    files["values.csv"] = job.output("values")
     texts = index.texts(job.spec, [read_page(path) for path in job.inputs["tables"]], [path.stem for path in plots.values()])
     for name, text in texts.items():
         write_text(files[name], text)

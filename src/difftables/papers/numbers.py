@@ -3,7 +3,7 @@
 from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from difftables.common.errors import nearest
 from difftables.config.data import Frozen
@@ -23,6 +23,12 @@ class Claim(Frozen):
     metric: MetricId | None = None  # the table's first metric, unless given
     column: Text | None = None  # all columns, unless given
     direction: Literal["lower", "higher"] | None = None  # which way is better, where the metric does not say
+    between: Literal["trainings", "samplers"] = "samplers"  # what the rows differ in; training seeds are the unit of the first
+    kind: Literal["better", "equivalent"] = "better"  # equivalent: the rows are claimed to be about the same
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.1  # within which two values are equivalent, as a part of the second
+    primary: Text | None = None  # the column that decides; the middle one, unless given
+    asked_by: Literal["paper", "ours"] = "paper"
+    reported: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None  # the paper's values of the two rows
 
 
 def _number(text: Any) -> Any:

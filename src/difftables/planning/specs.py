@@ -297,4 +297,5 @@ class JobSpecs(TableRows):
     def report_spec(self) -> specs.ReportSpec:
         """Of rule report."""
         claims = {name: [claim.model_dump(exclude_unset=True) for claim in paper.claims] for name, paper in self.papers.items()}
-        return specs.ReportSpec(scale=self.params.scale, claims=claims, tables=[(p, list(t)) for p, t in self.params.tables.items()])
+        tables = [(paper, list(each)) for paper, each in self.params.tables.items()]
+        return specs.ReportSpec(scale=self.params.scale, claims=claims, tables=tables, lengths=list(self.params.lengths))

@@ -18,6 +18,7 @@ HEADER = [
     "better",
     "value",
     "sd",
+    "spread_kind",
     "seeds",
     "n",
     "paper_value",
@@ -64,7 +65,7 @@ class Cell:
     metric_id: str = ""  # a key of METRICS, with its variant
     paper_metric: str = ""  # what paper_value is of, and on which data
     paper_dataset: str = ""
-    verdict: str = ""  # best, same (not distinguishable from the best) or empty
+    verdict: str = ""  # best (told from all others), same (equivalent to the lowest mean) or empty
 
     @property
     def series(self) -> str:
@@ -73,7 +74,9 @@ class Cell:
 
     def line(self) -> list[str]:
         """The cell as a line of cells.csv."""
-        fields = asdict(self)
+        from difftables.report.units import spread_kind  # which knows cells
+
+        fields = asdict(self) | {"spread_kind": spread_kind(self)}
         return [_number(fields[name]) for name in HEADER]
 
 

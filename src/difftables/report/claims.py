@@ -1,54 +1,219 @@
-"""Whether the cells of two rows of a table bear out a claim."""
+"""What the cells of two rows of a table say of a claim: the effect first, then a word for it."""
 
+from dataclasses import dataclass, replace
+from typing import Any
+
+from difftables.evidence import effects, families
+from difftables.evidence.effects import Effect
+from difftables.evidence.outcomes import (
+    CONTRADICTED,
+    EQUIVALENT,
+    HOLDS,
+    OPPOSITE,
+    OUTCOMES,
+    SAME,
+    UNTESTED,
+    UNTOLD,
+    could_be,
+    outcome,
+    tested,
+)  # fmt: skip
 from difftables.metrics.catalogue import fits, short_name
 from difftables.report.cells import Cell
-from difftables.report.statistics import interval
+from difftables.report.units import TRAININGS, units
 
-VERDICTS = ("holds", "contradicted", "not distinguishable")
-
-
-def _measured(claim: dict[str, str], cells: list[Cell]) -> list[Cell]:
-    status = ("measured", "closed-form")
-    return [c for c in cells if c.table == claim["table"] and c.status in status and claim.get("column", c.column_id) == c.column_id]
+Claim = dict[str, Any]
+MARGIN = 0.1  # within which two values are equivalent, unless a claim states another one
+OWN_SETTING = ("paper", "released")  # scales whose data, nets, training and calls are the papers'
 
 
-def _subject(claim: dict[str, str], cells: list[Cell]) -> Cell | None:
+@dataclass(frozen=True)
+class Place:
+    """A claim at one column.  Args: why: what stands in the way of a test; p: adjusted; lengths: outcomes after shorter training."""
+
+    claim: Claim
+    column: str
+    first: Cell
+    second: Cell
+    effect: Effect | None
+    kind: str  # of the units
+    why: str = ""
+    primary: bool = False
+    p: float = 1.0
+    outcome: str = UNTESTED
+    lengths: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def lower(self) -> bool:
+        """Whether lower values are better."""
+        return (self.claim.get("direction") or self.first.better) == "lower"
+
+
+def judge(claims: list[Claim], cells: list[Cell], scale: str, lengths: tuple[str, ...] = ()) -> list[Place]:
+    """All claims of a paper at all their columns, with adjusted p and outcomes.
+
+    Primary columns of the paper's claims are a family under Holm; those of our own questions another one; all other columns of either are
+    corrected after Benjamini and Hochberg. A claim between trainings is settled where a quarter of the training has the same outcome.
+    Args: cells: of the paper; lengths: names of shorter trainings, the shortest first.
+    """
+    found = _decided([place for claim in claims for place in _places(claim, cells, "")])
+    shorter = {
+        length: {(place.claim["id"], place.column): place.outcome for place in _decided(
+            [place for claim in claims if claim.get("between") == "trainings" for place in _places(claim, cells, f"-at-{length}")]
+        )}
+        for length in lengths
+    }  # fmt: skip
+    out = []
+    for place in found:
+        at = tuple((length, known[place.claim["id"], place.column]) for length, known in shorter.items()
+                   if (place.claim["id"], place.column) in known)  # fmt: skip
+        place = replace(place, lengths=at)
+        if place.outcome != UNTESTED and place.claim.get("between") == "trainings" and scale not in OWN_SETTING:
+            if not at:
+                place = replace(place, outcome=UNTESTED, why="one length of training") if lengths else place
+            elif at[-1][1] != place.outcome:
+                place = replace(place, outcome=UNTESTED, why="not settled at this training")
+        if scale in OWN_SETTING:
+            place = replace(place, outcome={SAME: HOLDS, OPPOSITE: CONTRADICTED}.get(place.outcome, place.outcome))
+        out.append(place)
+    return out
+
+
+def _decided(places: list[Place]) -> list[Place]:
+    """Places with adjusted p and an outcome, family by family."""
+    out = dict(enumerate(places))
+    for primary in (True, False):
+        for ours in (True, False):
+            mine = [i for i, each in enumerate(places) if each.primary == primary and _ours(each.claim) == ours and _open(each)]
+            adjust = families.holm if primary else families.benjamini_hochberg
+            raw = [tested(effect, places[i].claim.get("kind", "better")) for i in mine if (effect := places[i].effect) is not None]
+            for i, p in zip(mine, adjust(raw), strict=True):
+                out[i] = replace(places[i], p=p)
+    return [replace(each, outcome=_word(each)) for each in out.values()]
+
+
+def _open(place: Place) -> bool:
+    return place.effect is not None and not place.why and not place.effect.exact
+
+
+def _word(place: Place) -> str:
+    if place.effect is None or place.why:
+        return UNTESTED
+    kind = place.claim.get("kind", "better")
+    return outcome(place.effect, tested(place.effect, kind) if place.effect.exact else place.p, place.lower, kind)
+
+
+def _ours(claim: Claim) -> bool:
+    return bool(claim.get("asked_by") == "ours")
+
+
+# -- one claim ---------------------------------------------------------------------------------------------------
+
+
+def _measured(claim: Claim, cells: list[Cell], suffix: str = "") -> list[Cell]:
+    table, status = claim["table"] + suffix, ("measured", "closed-form")
+    return [c for c in cells if c.table == table and c.status in status and claim.get("column", c.column_id) == c.column_id]
+
+
+def _subject(claim: Claim, cells: list[Cell], suffix: str = "") -> Cell | None:
     """The first measured cell of the claim's metric, or of any where it names none."""
-    return next((c for c in _measured(claim, cells) if "metric" not in claim or fits(c.metric_id, claim["metric"])), None)
+    return next((c for c in _measured(claim, cells, suffix) if "metric" not in claim or fits(c.metric_id, claim["metric"])), None)
 
 
-def metric_of(claim: dict[str, str], cells: list[Cell]) -> str:
+def metric_of(claim: Claim, cells: list[Cell]) -> str:
     """The name of the metric a claim is about: of the first measured variant of the one it names, or else the table's first."""
     found = _subject(claim, cells)
     return found.metric if found is not None else short_name(claim["metric"]) if "metric" in claim else ""
 
 
-def places(claim: dict[str, str], cells: list[Cell]) -> dict[str, list[str]]:
-    """Columns in which `better` beats `than`, loses to it, or is not distinguishable from it, with both values."""
+def _places(claim: Claim, cells: list[Cell], suffix: str) -> list[Place]:
+    """A claim at each column in which both rows have values, the primary one marked."""
     rows: dict[str, dict[str, Cell]] = {}
-    first = _subject(claim, cells)
-    for cell in _measured(claim, cells):
+    first = _subject(claim, cells, suffix)
+    for cell in _measured(claim, cells, suffix):
         if first is not None and cell.metric_id == first.metric_id:
             rows.setdefault(cell.row_id, {})[cell.column_id] = cell
     a, b = rows.get(claim["better"], {}), rows.get(claim["than"], {})
-    seen: dict[str, list[str]] = {word: [] for word in VERDICTS}
-    for column in (column for column in a if column in b):
-        found, sign = _gap(a[column], b[column]), 1 if (claim.get("direction") or a[column].better) == "lower" else -1
-        differs = found is not None and not found[0] <= 0 <= found[1]
-        word = "not distinguishable" if not differs or found is None else "holds" if found[1] * sign < 0 else "contradicted"
-        interval = f"; {found[0]:+.2g} to {found[1]:+.2g}" if found is not None and found[0] < found[1] else ""
-        seen[word].append(f"{a[column].column} ({(a[column].value or 0):.3g} against {(b[column].value or 0):.3g}{interval})")
-    return seen
+    columns = [column for column in a if column in b and a[column].value is not None and b[column].value is not None]
+    named = claim.get("primary") if claim.get("primary") in columns else columns[(len(columns) - 1) // 2] if columns else None
+    return [replace(_place(claim, column, a[column], b[column]), primary=column == named) for column in columns]
 
 
-def _gap(a: Cell, b: Cell) -> tuple[float, float] | None:
-    """Interval of value(a) - value(b): from paired seeds, or the difference itself of two closed forms."""
-    if a.status == b.status == "closed-form" and a.value is not None and b.value is not None:
-        return a.value - b.value, a.value - b.value
-    return interval(a, b)
+def _place(claim: Claim, column: str, a: Cell, b: Cell) -> Place:
+    margin = float(claim.get("margin", MARGIN))
+    if a.status == b.status == "closed-form":
+        ratio = (a.value or 0.0) / b.value if b.value else None
+        return Place(claim, column, a, b, None if ratio is None else effects.exact(ratio, margin), "closed form")
+    (first, kind), (second, other) = units(a), units(b)
+    effect = (effects.drawn if a.draws else effects.paired)(first, second, margin) if kind == other else None
+    why = "" if effect is not None else "too few repetitions"
+    if claim.get("between") == "trainings" and kind != TRAININGS:
+        why = "one training"
+    return Place(claim, column, a, b, effect, kind, why)
 
 
-def verdict(claim: dict[str, str], cells: list[Cell]) -> str:
-    """In which columns a claim holds, is contradicted or is undecided, in words."""
-    seen = places(claim, cells)
-    return "; ".join(f"**{word}** at {', '.join(where)}" for word, where in seen.items() if where) or "not run"
+# -- in words ----------------------------------------------------------------------------------------------------
+
+
+def counts(places: list[Place], claims: list[Claim], ours: bool = False) -> dict[str, int]:
+    """How many claims came out how, at their primary columns; ours: of our own questions.  A claim without cells is not tested."""
+    asked = [claim["id"] for claim in claims if _ours(claim) == ours]
+    primary = {place.claim["id"]: place.outcome for place in places if place.primary}
+    found = [primary.get(name, UNTESTED) for name in asked]
+    return {word: found.count(word) for word in (*OUTCOMES, HOLDS, CONTRADICTED) if word in OUTCOMES or word in found}
+
+
+def lines(places: list[Place], claims: list[Claim], cells: list[Cell], ours: bool) -> list[str]:
+    """A Markdown table of claims at their primary columns, and one of the other columns, folded."""
+    out = ["| claim | where | effect | paper | outcome | p, adjusted | units |", "|---|---|---|---|---|---|---|"]
+    asked = [claim for claim in claims if _ours(claim) == ours]
+    primary = {place.claim["id"]: place for place in places if place.primary}
+    for claim in asked:
+        place = primary.get(claim["id"])
+        where = ", ".join(each for each in (claim["table"], metric_of(claim, cells), place and place.first.column) if each)
+        source = "" if ours else f" *({claim['source']})*"
+        rest = _line(place) if place is not None else f" | {_reported(claim)} | {UNTESTED}: not run | | "
+        out.append(f"| {claim['claim']}{source} | {where} | {rest} |")
+    others = [place for place in places if not place.primary and _ours(place.claim) == ours]
+    if others:
+        out += ["", "<details><summary>The other columns, corrected after Benjamini and Hochberg</summary>", ""]
+        out += ["| claim | column | effect | paper | outcome | p, adjusted | units |", "|---|---|---|---|---|---|---|"]
+        out += [f"| `{place.claim['id']}` | {place.first.column} | {_line(replace(place, claim=_bare(place.claim)))} |" for place in others]
+        out += ["", "</details>"]
+    return out
+
+
+def _bare(claim: Claim) -> Claim:
+    return {key: value for key, value in claim.items() if key != "reported"}
+
+
+def _line(place: Place) -> str:
+    effect, number = place.effect, f"{place.first.value or 0:.3g} / {place.second.value or 0:.3g}"
+    shown = number
+    if effect is not None:
+        shown = f"{effect.ratio:.3g}" + ("" if effect.exact else f" ({effect.low:.3g} to {effect.high:.3g})") + f"; {number}"
+    if place.first.nfe != place.second.nfe and "" not in (place.first.nfe, place.second.nfe):
+        shown += f"; **calls differ: {place.first.nfe} and {place.second.nfe}**"
+    word = f"**{place.outcome}**" if place.outcome not in (UNTESTED, UNTOLD) else place.outcome
+    if place.outcome == EQUIVALENT:
+        word += f" within {float(place.claim.get('margin', MARGIN)):.0%}"
+    elif place.outcome == UNTOLD and effect is not None:
+        word += f" ({could_be(effect)})"
+    elif place.outcome == UNTESTED:
+        word += f": {place.why or 'not run'}"
+    if place.lengths:
+        word += "; " + ", ".join(f"{length}: {known}" for length, known in place.lengths)
+    tests = effect is not None and not effect.exact and not place.why
+    p = f"{tested(effect, place.claim.get('kind', 'better')):.2g}, {place.p:.2g}" if effect is not None and tests else ""
+    number_of = f"{effect.units} " if effect is not None and not effect.exact else ""
+    kind = f"{place.kind} draws" if place.first.draws else place.kind
+    return f"{shown} | {_reported(place.claim, place)} | {word} | {p} | {number_of}{kind}"
+
+
+def _reported(claim: Claim, place: Place | None = None) -> str:
+    if "reported" not in claim:
+        return ""
+    first, second = claim["reported"]
+    doubtful = place is not None and any("unverified" in cell.paper_source for cell in (place.first, place.second))
+    doubtful = doubtful or "unverified" in claim["source"]
+    return f"{first / second:.3g}; {first:g} / {second:g}" + (" (unverified)" if doubtful else "")

@@ -5,9 +5,17 @@ from typing import Any
 from difftables.common.files import csv_text, json_text
 from difftables.config.job_specs import ReportSpec
 from difftables.report.cells import Cell
-from difftables.report.claims import VERDICTS, metric_of, places, verdict
+from difftables.report.claims import counts, judge, lines
 from difftables.report.page import Page
 from difftables.report.printing import cells_csv
+from difftables.report.units import shape
+
+READING = """How to read the claims. The effect is the first row's value over the second's, with its 95 % interval; both values follow. The
+outcome is that of one primary column per claim, stated beforehand. Units are trainings where a net has several: a claim that compares
+trainings is tested by nothing else. p is corrected after Holm within a paper for primary columns, after Benjamini and Hochberg for the
+others. Equivalence is shown by two one-sided tests. `holds` and `contradicted` are kept for the papers' own data, nets, training and calls,
+at scales `paper` and `released`; here none of these is the paper's.
+"""
 
 
 def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, str]:
@@ -16,7 +24,9 @@ def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, st
     Args: pages: all of the scale, in its order; plots: names of those with step counts, paper-table.
     """
     cells = [cell for page in pages for cell in page.cells]
-    found = {"README.md": readme(spec, pages), "cells.csv": cells_csv(cells), "metrics.json": json_text(metrics(cells, spec.claims))}
+    numbers = metrics(cells, spec.claims, spec.scale, tuple(spec.lengths))
+    found = {"README.md": readme(spec, pages), "cells.csv": cells_csv(cells), "metrics.json": json_text(numbers)}
+    found["values.csv"] = csv_text(*values(cells))
     for name in plots:
         found[f"plots/{name}.csv"] = csv_text(*wide([cell for cell in cells if f"{cell.paper}-{cell.table}" == name]))
     return found
@@ -32,18 +42,15 @@ def readme(spec: ReportSpec, pages: list[Page]) -> str:
         f"What each job cost is in `results/{spec.scale}/cost.csv`, which git does not keep.\n",
         f"{count(cells, 'measured')} cells measured, {count(cells, 'literature')} quoted, {count(cells, 'not-run')} not run.\n",
     ]
+    out.append(READING)
     for paper, tables in spec.tables:
-        out.append(f"# {paper}\n\n## What the paper claims, and what we saw at this scale\n")
-        out.append(
-            "Columns of the table named, first value against second, in the metric named or the table's first, and the 95 % interval "
-            "of their difference by paired seeds, column by column, not corrected for their number; closed forms as they are.\n"
-        )
-        out.append("| claim | source | table | what we saw |\n|---|---|---|---|")
-        mine = [cell for cell in cells if cell.paper == paper]
-        for claim in spec.claims[paper]:
-            where = claim["table"] + (f", {metric_of(claim, mine)}" if "metric" in claim else "")
-            out.append(f"| {claim['claim']} | {claim['source']} | {where} | {verdict(claim, mine)} |")
-        out.append("")
+        mine, claims = [cell for cell in cells if cell.paper == paper], spec.claims[paper]
+        judged = judge(claims, mine, spec.scale, tuple(spec.lengths))
+        for ours, title in ((False, "What is claimed, and what we saw at this scale"), (True, "Our own questions")):
+            if any((claim.get("asked_by") == "ours") == ours for claim in claims):
+                known = ", ".join(f"{number} {word}" for word, number in counts(judged, claims, ours).items() if number)
+                out.append(f"# {paper}\n\n## {title}\n\n{known}.\n" if not ours else f"## {title}\n\n{known}.\n")
+                out += [*lines(judged, claims, mine, ours), ""]
         for table in tables:
             text = shown[paper, table].markdown()
             out.append(text.replace("](../", "](").replace("](" + table, f"]({paper}/{table}"))
@@ -52,13 +59,26 @@ def readme(spec: ReportSpec, pages: list[Page]) -> str:
     return "\n".join(out)
 
 
+def values(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of values.csv: the value of each training and sampling seed behind every cell that has several."""
+    header = ["paper", "table", "row_id", "column_id", "metric_id", "training", "sampling", "value"]
+    out = list[list[str]]()
+    for cell in cells:
+        trainings, samplings = shape(cell)
+        if cell.draws or len(cell.values) < 2 or len(cell.values) != trainings * samplings:
+            continue
+        ids = [cell.paper, cell.table, cell.row_id, cell.column_id, cell.metric_id]
+        out += [[*ids, str(i // samplings), str(i % samplings), f"{value:.6g}"] for i, value in enumerate(cell.values)]
+    return header, out
+
+
 def count(cells: list[Cell], status: str) -> int:
     """Cells of a status."""
     return sum(cell.status == status for cell in cells)
 
 
-def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[str, Any]:
-    """The numbers that `dvc metrics` and `dvc exp show` compare: each sampler's mean in the table's first metric, and how many claims hold.
+def metrics(cells: list[Cell], claims: dict[str, Any], scale: str = "", lengths: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The numbers that `dvc metrics` and `dvc exp show` compare: each sampler's mean in the table's first metric, and how claims came out.
 
     A value shown in two tables is listed once, under the first.
     """
@@ -74,8 +94,8 @@ def metrics(cells: list[Cell], claims: dict[str, list[dict[str, str]]]) -> dict[
             row = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.series), {})
             row[_plain(cell.column)] = float(f"{cell.value:.6g}")
     for paper, entries in claims.items():
-        found_at = [places(entry, [cell for cell in cells if cell.paper == paper]) for entry in entries]
-        found.setdefault(paper, {})["claims"] = {_plain(word): sum(len(place[word]) for place in found_at) for word in VERDICTS}
+        judged = judge(entries, [cell for cell in cells if cell.paper == paper], scale, lengths)
+        found.setdefault(paper, {})["claims"] = {_plain(word): number for word, number in counts(judged, entries).items()}
     return found
 
 

@@ -12,7 +12,7 @@ from difftables.papers.reported import ReportedNumbers
 from difftables.report.kinds import KINDS
 from difftables.report.page import Page
 from difftables.report.sources import Sources, machines
-from difftables.report.statistics import mark_best
+from difftables.report.statistics import detectable, mark_best
 
 Inputs = Mapping[str, list[Path]]  # files by name, as Workflow.table_inputs lists them
 
@@ -25,6 +25,8 @@ def make_page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] 
     plain = spec.model_dump() | {"data": {"medium": "images"} if spec.speech is None else spec.speech.model_dump()}
     rendered = KINDS[spec.layout["kind"]](read_sources(plain, inputs))
     mark_best(rendered.cells)
+    if (least := detectable(rendered.cells)) is not None:
+        rendered.grid.notes.append(f"Two rows have to differ by about {least:.0%}, to be told apart with 80 % (first metric, unadjusted).")
     grids = [rendered.grid, *rendered.more]
     drawn = rendered.draw is not None
     return Page(spec.paper, spec.table, spec.layout["title"], banner(plain), drawn, rendered.cells, grids), rendered.draw

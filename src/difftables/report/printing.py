@@ -57,7 +57,7 @@ def steps_grid(title: str, metric_id: str, steps: list[int], cells: list[Cell], 
 
 
 def markdown(grid: Grid) -> str:
-    """A grid as a Markdown table with its notes; the best of a column is bold, † is not distinguishable from it."""
+    """A grid as a Markdown table with its notes; the best of a column is bold, † is equivalent to it."""
     out = [f"| {' | '.join(grid.head)} |", f"|{'---|' * len(grid.head)}"]
     for label, cells, kind in grid.lines:
         texts = []

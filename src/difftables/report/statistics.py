@@ -1,7 +1,17 @@
-"""Means, intervals of paired differences, and which cells of a column are best."""
+"""Means, and which cells of a column are best."""
+
+from itertools import pairwise
 
 from difftables.common.arithmetic import sum_in_order
+from difftables.evidence.effects import LEVEL, Effect, drawn, paired
+from difftables.evidence.families import holm
 from difftables.report.cells import Cell
+from difftables.report.units import units
+
+MARGIN = 0.1  # within which a cell is equivalent to the best
+MARKS_READ = (
+    "Bold: best of a column, told from every other (Holm, 5 %); †: equivalent to the best mean within 10 % (more than three units)."
+)
 
 
 def mean_sd(values: list[float]) -> tuple[float, float | None]:
@@ -12,36 +22,37 @@ def mean_sd(values: list[float]) -> tuple[float, float | None]:
     return mean, (sum_in_order((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
 
 
-def interval(a: Cell, b: Cell) -> tuple[float, float] | None:
-    """95 % interval of value(a) - value(b) from paired seeds: Student's t, or percentiles of bootstrap draws.
-
-    Returns: None for fewer than two pairs, or different numbers of values.
-    """
-    from scipy.special import stdtrit  # scipy.stats takes a second to import
-
-    if len(a.values) != len(b.values) or len(a.values) < 2:
-        return None
-    gaps = sorted(x - y for x, y in zip(a.values, b.values, strict=True))
-    if a.draws:
-        return gaps[int(0.025 * len(gaps))], gaps[min(len(gaps) - 1, int(0.975 * len(gaps)))]
-    mean, sd = mean_sd(gaps)
-    half = float(stdtrit(len(gaps) - 1, 0.975)) * (sd or 0.0) / len(gaps) ** 0.5
-    return mean - half, mean + half
-
-
-def differ(a: Cell, b: Cell) -> bool:
-    """Whether zero lies outside the interval of the difference; False without an interval."""
-    bounds = interval(a, b)
-    return bounds is not None and not bounds[0] <= 0 <= bounds[1]
-
-
 def mark_best(cells: list[Cell]) -> None:
-    """Mark, in each column and metric, the best measured cell and those not distinguishable from it."""
+    """Mark, in each column and metric, the best cell where it is told from every other (Holm), and cells equivalent to the best mean.
+
+    Equivalent: within 10 %, by two one-sided tests of more than three units. Three are too few for any dagger.
+    """
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         if cell.status == "measured" and cell.better and len(cell.values) > 1:
             groups.setdefault((cell.column_id, cell.metric_id), []).append(cell)
     for group in (group for group in groups.values() if len(group) > 1):
-        best = (min if group[0].better == "lower" else max)(group, key=lambda cell: cell.value or 0.0)
-        for cell in group:
-            cell.verdict = "best" if cell is best else "" if differ(cell, best) else "same"
+        first = (min if group[0].better == "lower" else max)(group, key=lambda cell: cell.value or 0.0)
+        others = [cell for cell in group if cell is not first]
+        gaps = [_effect(cell, first) for cell in others]
+        told = holm([gap.p for gap in gaps if gap is not None])
+        first.verdict = "best" if len(told) == len(others) and max(told) < LEVEL else ""
+        for cell, gap in zip(others, gaps, strict=True):
+            cell.verdict = "same" if gap is not None and gap.units > 3 and gap.p_outside < LEVEL else ""
+
+
+def _effect(cell: Cell, other: Cell) -> Effect | None:
+    (first, kind), (second, theirs) = units(cell), units(other)
+    return (drawn if cell.draws else paired)(first, second, MARGIN) if kind == theirs else None
+
+
+def detectable(cells: list[Cell]) -> float | None:
+    """The smallest difference that a table's first metric can tell, as a part of the value: the median over its pairs of neighbours."""
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.status == "measured" and cell.better and len(cell.values) > 1 and not cell.draws:
+            groups.setdefault((cell.metric_id, cell.column_id), []).append(cell)
+    first = next(iter(groups), ("", ""))[0]
+    pairs = [pair for (metric, _), group in groups.items() if metric == first for pair in pairwise(group)]
+    found = sorted(gap.detectable - 1 for pair in pairs if (gap := _effect(*pair)) is not None and gap.detectable is not None)
+    return found[len(found) // 2] if found else None

@@ -9,6 +9,7 @@ from difftables.report.figures import image_rows
 from difftables.report.kinds.steps import cells_of
 from difftables.report.printing import steps_grid
 from difftables.report.sources import Rendered, Sources, net_notes, quoted_numbers
+from difftables.report.statistics import MARKS_READ
 
 SHOWN = 16  # images of a row in a sample grid
 
@@ -21,7 +22,7 @@ def images(sources: Sources) -> Rendered:
     cells = cells_of(sources, metric) + extra
     notes = [
         f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
-        "Bold: best of a column; †: not distinguishable from it (95 % paired-seed t interval, not corrected for the number of pairs).",
+        MARKS_READ,
         *([f"Machine: {sources.machine}."] if sources.records else []),
         *net_notes(sources),
         *spec["layout"]["foot"],

@@ -8,7 +8,7 @@ from difftables.report.cells import Cell
 from difftables.report.kinds import likelihood
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, fill, net_notes, new_cell, quote, quoted_numbers, sampler_name
-from difftables.report.statistics import mean_sd
+from difftables.report.statistics import MARKS_READ, mean_sd
 
 
 def names_of(sources: Sources, column: dict[str, Any]) -> str:
@@ -101,8 +101,8 @@ def measured_notes(sources: Sources) -> list[str]:
     learned_note = [f"While sampling, the learned v lies outside [0, 1] {100 * max(outside):.2g} % of the time at most."] if outside else []
     return [
         f"{name} (FD), N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, mean ± sd over "
-        f"{spec['seeds']} sampling seeds. Real against real at {at}: {floor:.2f} ± {sd or 0:.2f}. Bold: best of a column; †: not "
-        "distinguishable from it (95 % paired t interval, each pair by itself, not corrected for the number of pairs). "
+        f"{spec['seeds']} sampling seeds. Real against real at {at}: {floor:.2f} ± {sd or 0:.2f}. "
+        f"{MARKS_READ} "
         f"Machine: {sources.machine}.",
         *learned_note,
     ]

@@ -45,7 +45,9 @@ def _fill(cell: Cell, files: list[Any], place: int, key: str, unit: Callable[[di
     means, errors = zip(*(record[key] for record in here), strict=True)
     # Of several nets the mean of their standard errors: no less than that of their mean, since they share their samples.
     cell.value, cell.sd = (scale * sum_in_order(each) / len(each) for each in (means, errors))
-    if key in here[0]["parts"]:
+    if len(files) > 1:
+        cell.values = [scale * mean for mean in means]
+    elif key in here[0]["parts"]:
         cell.values = [scale * sum_in_order(each) / len(each) for each in zip(*(record["parts"][key] for record in here), strict=True)]
     cell.status, cell.seeds, cell.n = "measured", f"{len(files)}x1", files[0]["shared"]["samples"]
     cell.run = " ".join(file["shared"]["fingerprint"] for file in files)
