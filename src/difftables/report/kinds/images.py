@@ -22,7 +22,7 @@ def images(sources: Sources) -> Rendered:
     cells = cells_of(sources, metric) + extra
     notes = [
         f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
-        MARKS_READ,
+        f"{MARKS_READ}",
         *([f"Machine: {sources.machine}."] if sources.records else []),
         *net_notes(sources),
         *spec["layout"]["foot"],
