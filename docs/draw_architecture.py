@@ -14,7 +14,7 @@ GROUPS = {
     "shared": ("common", "provenance"),
     "what people ask for": ("config", "papers", "planning"),
     "mathematics": ("nets", "checkpoints", "data", "diffusion", "training", "estimation", "sampling", "metrics", "search", "studies"),
-    "from a plan to a page": ("report", "jobs", "commands", "api", "warm"),
+    "from a plan to a page": ("evidence", "report", "jobs", "commands", "api", "warm"),
 }
 
 

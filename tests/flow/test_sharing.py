@@ -204,7 +204,13 @@ def test_dvc_shows_metrics_and_plots(clone, tmp_path):
     rows = cells((clone.path / TABLES / "cells.csv").read_text())
     row = next(row for row in rows if row["table"] == "T2" and row["sampler"] == "ddim-adjusted" and row["steps"] == "3")
     assert shown["noise_estimation"]["T2"]["ddim-adjusted"]["3"] == pytest.approx(float(row["value"]))
-    assert set(shown["noise_estimation"]["claims"]) == {"holds", "contradicted", "not_distinguishable"}
+    assert set(shown["noise_estimation"]["claims"]) == {
+        "same_sign_here",
+        "opposite_sign_here",
+        "equivalent",
+        "cannot_be_told",
+        "not_tested",
+    }
     assert "index.html" in clone.run("dvc", "plots", "show", "-o", tmp_path / "plots").text
 
 

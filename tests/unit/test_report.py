@@ -3,12 +3,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+from scipy import stats
+
 from difftables.report import job_costs
 from difftables.report.cells import Cell
-from difftables.report.claims import metric_of, verdict
+from difftables.report.claims import judge, lines, metric_of
 from difftables.report.index import metrics, wide
 
-CLAIM = {"claim": "a beats b", "table": "T", "better": "a", "than": "b"}
+CLAIM = {"id": "a-b", "claim": "a beats b", "source": "T", "table": "T", "better": "a", "than": "b"}
+SAME, OPPOSITE, UNTOLD = "same sign here", "opposite sign here", "cannot be told"
+
+
+def outcomes(claim, found):
+    """Outcomes by column."""
+    return {place.first.column: place.outcome for place in judge([claim], found, "laptop")}
 
 
 def cell(row, column, values, **more):
@@ -40,18 +50,25 @@ def cells():
 
 
 def test_a_claim_is_told_column_by_column():
-    assert verdict(CLAIM, cells()) == (
-        "**holds** at 3 (1.1 against 2.1; -1 to -1); **contradicted** at 5 (2.1 against 1.1; +1 to +1); "
-        "**not distinguishable** at 10 (2 against 2; -5 to +5)"
-    )
-    assert verdict(CLAIM | {"than": "c"}, cells()) == "not run"
+    assert outcomes(CLAIM, cells()) == {"3": SAME, "5": OPPOSITE, "10": UNTOLD}
+    assert outcomes(CLAIM | {"than": "c"}, cells()) == {}
+    assert "not run" in lines([], [CLAIM], cells(), ours=False)[-1]
 
 
-def test_higher_is_better_turns_the_verdict():
+def test_one_column_is_the_claims_own():
+    """The named one, or else the middle one; the other columns are corrected apart."""
+    for named, primary in (({"primary": "3"}, "3"), ({}, "5"), ({"primary": "4"}, "5")):
+        assert [place.first.column for place in judge([CLAIM | named], cells(), "laptop") if place.primary] == [primary]
+    (place,) = [place for place in judge([CLAIM], cells(), "laptop") if place.primary]
+    assert place.effect.ratio == pytest.approx(stats.gmean([2.0, 2.1, 2.2]) / stats.gmean([1.0, 1.1, 1.2001]))
+    assert place.p == pytest.approx(stats.ttest_rel(np.log([2.0, 2.1, 2.2]), np.log([1.0, 1.1, 1.2001])).pvalue)
+
+
+def test_higher_is_better_turns_the_outcome():
     turned = cells()
     for each in turned:
         each.better = "higher"
-    assert verdict(CLAIM, turned).startswith("**holds** at 5")
+    assert outcomes(CLAIM, turned)["5"] == SAME
 
 
 def test_metrics_list_each_value_once_and_count_claims():
@@ -60,7 +77,7 @@ def test_metrics_list_each_value_once_and_count_claims():
     found = metrics(cells() + again, {"p": [CLAIM]})
     assert found["p"]["T"]["a"] == {"3": 1.1, "5": 2.1, "10": 2.0}
     assert "F" not in found["p"]
-    assert found["p"]["claims"] == {"holds": 1, "contradicted": 1, "not_distinguishable": 1}
+    assert {word: number for word, number in found["p"]["claims"].items() if number} == {"opposite_sign_here": 1}
 
 
 def test_wide_has_a_column_for_each_sampler():
@@ -75,8 +92,8 @@ def test_a_claim_names_its_metric_by_id():
     rows += [cell("a", "6", [9.0, 9.1, 9.2]), cell("b", "6", [7.0, 7.1, 7.2001])]
     rows[2].metric_id = rows[3].metric_id = "mcd"
     for wanted in ("pesq", "pesq-nb"):
-        assert verdict(CLAIM | {"metric": wanted}, rows).startswith("**holds** at 6")
-    assert verdict(CLAIM | {"metric": "mcd"}, rows).startswith("**contradicted** at 6")
+        assert outcomes(CLAIM | {"metric": wanted}, rows) == {"6": SAME}
+    assert outcomes(CLAIM | {"metric": "mcd"}, rows) == {"6": OPPOSITE}
     assert metric_of(CLAIM | {"metric": "pesq"}, rows) == "PESQ-nb@8k"
     assert metric_of(CLAIM | {"metric": "recall-k5"}, rows) == "recall (k=5)"
 
@@ -85,7 +102,7 @@ def test_names_join_nothing():
     renamed = cells()
     for each in renamed:
         each.row, each.metric = "one name for all", f"{each.metric} of {each.row_id}"
-    assert verdict(CLAIM, renamed) == verdict(CLAIM, cells())
+    assert outcomes(CLAIM, renamed) == outcomes(CLAIM, cells())
 
 
 def test_rows_with_other_step_counts_leave_gaps_in_the_plots_table():
@@ -96,20 +113,20 @@ def test_rows_with_other_step_counts_leave_gaps_in_the_plots_table():
 
 def test_a_column_may_have_brackets_in_its_name():
     rows = [cell("a", "recall (k=5)", [0.9, 0.91, 0.92]), cell("b", "recall (k=5)", [0.5, 0.51, 0.52])]
-    assert verdict(CLAIM, rows).startswith("**contradicted** at recall (k=5) (0.91 against 0.51")
+    assert outcomes(CLAIM, rows) == {"recall (k=5)": OPPOSITE}
 
 
 def test_a_claim_may_say_which_way_is_better():
     rows = [cell("a", "NFE", [137.0] * 3), cell("b", "NFE", [152.0] * 3)]
     for each in rows:
         each.better = ""
-    assert verdict(CLAIM | {"direction": "lower"}, rows) == "**holds** at NFE (137 against 152)"
+    assert outcomes(CLAIM | {"direction": "lower"}, rows) == {"NFE": SAME}
 
 
 def test_closed_forms_are_compared_as_they_are():
     rows = [cell("a", "10", [0.1], status="closed-form"), cell("b", "10", [0.3], status="closed-form")]
-    assert verdict(CLAIM, rows) == "**holds** at 10 (0.1 against 0.3)"
-    assert verdict(CLAIM | {"better": "b", "than": "a"}, rows) == "**contradicted** at 10 (0.3 against 0.1)"
+    assert outcomes(CLAIM, rows) == {"10": SAME}
+    assert outcomes(CLAIM | {"better": "b", "than": "a"}, rows) == {"10": OPPOSITE}
 
 
 def test_most_tables_are_made_without_torch():

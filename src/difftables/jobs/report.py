@@ -1,6 +1,7 @@
 """Rule report: all cells in one file, the claims, the index page, what DVC compares and plots, and what everything cost."""
 
 import csv
+import re
 from pathlib import Path
 
 from difftables.jobs.job import Job
@@ -19,8 +20,18 @@ def run(job: Job) -> None:
     texts = index.texts(job.spec, [read_page(path) for path in job.inputs["tables"]], [path.stem for path in plots.values()])
     for name, text in texts.items():
         write_text(files[name], text)
-    figures.save(figures.loss_curves({_named(path): _curve(path) for path in job.inputs["curves"]}), job.output("png").with_suffix(""))
+    curves = {_named(path): _curve(path) for path in _first(job.inputs["curves"], job.spec.lengths)}
+    figures.save(figures.loss_curves(curves), job.output("png").with_suffix(""))
     write_text(job.output("cost"), job_costs.text(job.inputs.get("costs", [])))
+
+
+def _first(curves: list[Path], lengths: list[str]) -> list[Path]:
+    """Curves of whole trainings, of each net's first seed: five of each are a carpet."""
+    whole = [path for path in curves if not any(f"-at-{length}-" in path.name for length in lengths)]
+    found: dict[str, Path] = {}
+    for path in whole:
+        found.setdefault(f"{path.parent.name}/{re.sub(r'-s[0-9]+-', '-', path.name)}", path)
+    return list(found.values())
 
 
 def _named(path: Path) -> str:

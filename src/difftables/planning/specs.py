@@ -60,8 +60,7 @@ class JobSpecs(TableRows):
             own["adjust"] = adjust.model_copy(update={"family": family}) if sampler.refits else fitted
         if sampler.prior is not None:
             own["prior"] = sampler.prior
-        if sampler.adapt == "oracle":
-            own["oracle"] = run.oracle
+        own |= {"oracle": run.oracle} if sampler.adapt == "oracle" else {}
         if sampler.adapt == "estimator" and run.estimator is not None:
             own["estimator"] = EstimatorNet(net=run.estimator.net)
         return self.evaluated_run(name, **own)
@@ -297,5 +296,5 @@ class JobSpecs(TableRows):
     def report_spec(self) -> specs.ReportSpec:
         """Of rule report."""
         claims = {name: [claim.model_dump(exclude_unset=True) for claim in paper.claims] for name, paper in self.papers.items()}
-        tables = [(paper, list(each)) for paper, each in self.params.tables.items()]
-        return specs.ReportSpec(scale=self.params.scale, claims=claims, tables=tables, lengths=list(self.params.lengths))
+        tables, lengths = [(paper, list(each)) for paper, each in self.params.tables.items()], list(self.params.lengths)
+        return specs.ReportSpec(scale=self.params.scale, claims=claims, tables=tables, lengths=lengths)
