@@ -1,6 +1,7 @@
 """What a newcomer does: set up, add a row, read the README."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -73,6 +74,16 @@ def test_the_committed_table_has_all_rows_of_its_layout():
         table = (ROOT / f"results/laptop/tables/noise_estimation/{name}.md").read_text()
         for row in layout["rows"]:
             assert f"| {row['label']}{mark}" in table
+
+
+def test_the_readmes_counts_of_claims_are_those_of_the_study():
+    found = json.loads((ROOT / "results/study/tables/metrics.json").read_text())
+    printed = re.findall(
+        r"^\| [A-Z][\w ]+ \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    papers = ("noise_estimation", "improved_ddpm", "soft_diffusion", "stable_target_field", "edm")
+    words = ("same_sign_here", "opposite_sign_here", "equivalent", "cannot_be_told", "not_tested")
+    assert [[int(number) for number in line] for line in printed] == [[found[paper]["claims"][word] for word in words] for paper in papers]
 
 
 @pytest.fixture(scope="module")
