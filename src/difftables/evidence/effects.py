@@ -64,9 +64,14 @@ def drawn(first: list[float], second: list[float], margin: float) -> Effect | No
         return None
     gaps, total = sorted(log(a) - log(b) for a, b in zip(first, second, strict=True)), len(first)
     low, high, edge = gaps[int(LEVEL / 2 * total)], gaps[min(total - 1, int((1 - LEVEL / 2) * total))], log(1 + margin)
-    beyond = [(1 + sum(each <= 0 for each in gaps)) / (total + 1), (1 + sum(each >= 0 for each in gaps)) / (total + 1)]
-    outside = [(1 + sum(each <= -edge for each in gaps)) / (total + 1), (1 + sum(each >= edge for each in gaps)) / (total + 1)]
+    beyond = [_share([each <= 0 for each in gaps]), _share([each >= 0 for each in gaps])]
+    outside = [_share([each <= -edge for each in gaps]), _share([each >= edge for each in gaps])]
     return Effect(exp(gaps[total // 2]), exp(low), exp(high), min(1.0, 2 * min(beyond)), max(outside), None, total)
+
+
+def _share(hits: list[bool]) -> float:
+    """The share of draws that hit, never zero: one more than was drawn, of which one more hits."""
+    return (1 + hits.count(True)) / (len(hits) + 1)
 
 
 def exact(ratio: float, margin: float) -> Effect:
