@@ -100,6 +100,8 @@ def test_variance_over_training_seeds_is_their_mean_and_no_surer_than_one():
     assert (cells["D"].value, cells["D"].seeds, cells["D"].run) == (3.0, "2x1", "f-dsm-0 f-dsm-1")
     assert cells["D"].values == pytest.approx([2.0, 4.0])
     assert cells["V"].sd == pytest.approx(0.8)
+    # The variance of a target asks no net: two trainings are no two measurements of it.
+    assert (cells["V"].seeds, cells["V"].values) == ("1x1", pytest.approx([7.2, 8.0, 8.8]))
 
 
 def test_variance_without_runs_has_no_figure():

@@ -5,7 +5,7 @@ from typing import Any
 from difftables.common.files import csv_text, json_text
 from difftables.config.job_specs import ReportSpec
 from difftables.report.cells import Cell
-from difftables.report.claims import counts, judge, lines
+from difftables.report.claims import OWN_SETTING, counts, judge, lines
 from difftables.report.page import Page
 from difftables.report.printing import cells_csv
 from difftables.report.units import shape
@@ -13,8 +13,9 @@ from difftables.report.units import shape
 READING = """How to read the claims. The effect is the first row's value over the second's, with its 95 % interval; both values follow. The
 outcome is that of one primary column per claim, stated beforehand. Units are trainings where a net has several: a claim that compares
 trainings is tested by nothing else. p is corrected after Holm within a paper for primary columns, after Benjamini and Hochberg for the
-others. Equivalence is shown by two one-sided tests. `holds` and `contradicted` are kept for the papers' own data, nets, training and calls,
-at scales `paper` and `released`; here none of these is the paper's.
+others. Equivalence is shown by two one-sided tests.
+"""
+ELSEWHERE = """`holds` and `contradicted` are kept for the papers' own data and nets, at scales `paper` and `released`; neither is the paper's here.
 """
 
 
@@ -42,7 +43,7 @@ def readme(spec: ReportSpec, pages: list[Page]) -> str:
         f"What each job cost is in `results/{spec.scale}/cost.csv`, which git does not keep.\n",
         f"{count(cells, 'measured')} cells measured, {count(cells, 'literature')} quoted, {count(cells, 'not-run')} not run.\n",
     ]
-    out.append(READING)
+    out.append(READING if spec.scale in OWN_SETTING else READING + ELSEWHERE)
     for paper, tables in spec.tables:
         mine, claims = [cell for cell in cells if cell.paper == paper], spec.claims[paper]
         judged = judge(claims, mine, spec.scale, tuple(spec.lengths))

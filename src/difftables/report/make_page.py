@@ -26,7 +26,8 @@ def make_page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] 
     rendered = KINDS[spec.layout["kind"]](read_sources(plain, inputs))
     mark_best(rendered.cells)
     if (least := detectable(rendered.cells)) is not None:
-        rendered.grid.notes.append(f"Two rows have to differ by about {least:.0%}, to be told apart with 80 % (first metric, unadjusted).")
+        apart = f"a factor of {1 + least:.3g}" if least > 1 else f"about {100 * least:.2g} %"
+        rendered.grid.notes.append(f"Two rows must differ by {apart} to be told apart with 80 % power (first metric, p not corrected).")
     grids = [rendered.grid, *rendered.more]
     drawn = rendered.draw is not None
     return Page(spec.paper, spec.table, spec.layout["title"], banner(plain), drawn, rendered.cells, grids), rendered.draw

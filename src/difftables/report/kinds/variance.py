@@ -39,7 +39,11 @@ def _cell(sources: Sources, row: dict[str, Any], column: str, metric_id: str) ->
 
 
 def _fill(cell: Cell, files: list[Any], place: int, key: str, unit: Callable[[dict[str, Any]], float]) -> Cell:
-    """Put an entry of the records at one level into a cell: its mean over the training seeds, whose nets see the same noisy samples."""
+    """Put an entry of the records at one level into a cell: its mean over the training seeds, whose nets see the same noisy samples.
+
+    What asks no net has the same value in each training's record: copies, of which one counts, with its batches.
+    """
+    files = files if key == "denoiser" else files[:1]
     here = [file["records"][place] for file in files]
     scale = unit(here[0])
     means, errors = zip(*(record[key] for record in here), strict=True)
