@@ -15,7 +15,8 @@ outcome is that of one primary column per claim, stated beforehand. Units are tr
 trainings is tested by nothing else. p is corrected after Holm within a paper for primary columns, after Benjamini and Hochberg for the
 others. Equivalence is shown by two one-sided tests.
 """
-ELSEWHERE = """`holds` and `contradicted` are kept for the papers' own data and nets, at scales `paper` and `released`; neither is the paper's here.
+ELSEWHERE = """`holds` and `contradicted` are kept for the papers' own data and nets, at scales `paper` and `released`; neither is
+the paper's here.
 """
 
 
