@@ -4,6 +4,7 @@ rule table:
         unpack(lambda w: plan.table_inputs(w.paper, w.table)),
     output:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json", png=".png", svg=".svg"),
+        notes=f"{TABLES}/{{paper}}/notes/{{table}}.tex",
         made=made("table", "paper", "table"),
     log:
         f"{LOGS}/table/{{paper}}-{{table}}.log",
@@ -27,6 +28,7 @@ rule table:
 use rule table as plain_table with:
     output:
         multiext(f"{TABLES}/{{paper}}/{{table}}", md=".md", tex=".tex", csv=".csv", json=".json"),
+        notes=f"{TABLES}/{{paper}}/notes/{{table}}.tex",
         made=made("table", "paper", "table"),
     wildcard_constraints:
         paper=plan.paper_pattern(figure=False),
@@ -46,6 +48,7 @@ rule report:
         png=f"{TABLES}/curves.png",
         svg=f"{TABLES}/curves.svg",
         plots=plan.plot_files(),
+        pages=plan.page_files(),
         made=made("report"),
     log:
         f"{LOGS}/report.log",

@@ -4,14 +4,15 @@ from typing import Literal
 
 from difftables.evidence.effects import LEVEL, Effect
 
-SAME, OPPOSITE, EQUIVALENT, UNTOLD, UNTESTED = "same sign here", "opposite sign here", "equivalent", "cannot be told", "not tested"
+SAME, OPPOSITE, EQUIVALENT, DIFFERS = "same sign here", "opposite sign here", "equivalent", "differs here"
+UNTOLD, UNTESTED = "cannot be told", "not tested"
 HOLDS, CONTRADICTED = "holds", "contradicted"  # of runs at the paper's own setting
-OUTCOMES = (SAME, OPPOSITE, EQUIVALENT, UNTOLD, UNTESTED)
+OUTCOMES = (SAME, OPPOSITE, EQUIVALENT, DIFFERS, UNTOLD, UNTESTED)
 Kind = Literal["better", "equivalent"]
 
 
 def outcome(effect: Effect | None, p: float, lower: bool, kind: Kind, p_outside: float | None = None) -> str:
-    """The outcome of a claim.
+    """The outcome of a claim: a claim of a difference has a sign; one of equivalence is shown, or a difference beyond the margin is.
 
     Args: p: adjusted, of what the claim's kind tests: no effect for `better`, a ratio outside the margin for `equivalent`; lower: whether
         lower values are better; p_outside: in place of the effect's own.
@@ -21,8 +22,8 @@ def outcome(effect: Effect | None, p: float, lower: bool, kind: Kind, p_outside:
     outside = effect.p_outside if p_outside is None else p_outside
     if kind == "equivalent":
         if p < LEVEL:
-            return SAME
-        return OPPOSITE if outside > 1 - LEVEL / 2 else UNTOLD
+            return EQUIVALENT
+        return DIFFERS if outside > 1 - LEVEL / 2 else UNTOLD
     if p < LEVEL and effect.ratio != 1:
         return SAME if (effect.ratio < 1) == lower else OPPOSITE
     return EQUIVALENT if outside < LEVEL else UNTOLD

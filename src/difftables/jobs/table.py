@@ -4,7 +4,7 @@ from difftables.jobs.job import Job
 
 
 def run(job: Job) -> None:
-    """spec: TableSpec.  In: of Workflow.table_inputs.  Out: md, tex, csv, json, and png, svg where Workflow.has_figure.
+    """spec: TableSpec.  In: of Workflow.table_inputs.  Out: md, tex, notes, csv, json, and png, svg where Workflow.has_figure.
 
     Raises: ValueError where the table's renderer and the plan differ about the picture.
     """
@@ -20,5 +20,5 @@ def run(job: Job) -> None:
         )
     if draw is not None:
         figures.save(draw(), job.output("png").with_suffix(""))
-    for suffix, text in made.texts().items():
-        write_text(job.output(suffix), text)
+    for name, text in made.texts().items():
+        write_text(job.output(name), text)

@@ -29,6 +29,7 @@ class Claim(Frozen):
     primary: Text | None = None  # the column that decides; the middle one, unless given
     asked_by: Literal["paper", "ours"] = "paper"
     reported: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None  # the paper's values of the two rows
+    would_need: Text | None = None  # where ours has the other sign: what would have to be true for both to be right
 
 
 def _number(text: Any) -> Any:

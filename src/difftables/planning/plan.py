@@ -199,7 +199,10 @@ class Workflow(ResultFiles):
     def paper_pattern(self, figure: bool) -> str:
         """A pattern for the wildcard `paper` that matches tables with a picture, or without: it looks ahead at the table's name."""
         found = {paper: [name for name in tables if self.has_figure(paper, name) == figure] for paper, tables in self.params.tables.items()}
-        return "|".join(f"{paper}(?=/(?:{'|'.join(map(re.escape, names))})[.])" for paper, names in found.items() if names) or "(?!)"
+        return (
+            "|".join(f"{paper}(?=/(?:notes/)?(?:{'|'.join(map(re.escape, names))})[.])" for paper, names in found.items() if names)
+            or "(?!)"
+        )
 
     def plot_files(self) -> list[str]:
         """Tables by steps as wide CSV, which `dvc plots` can draw."""
@@ -207,6 +210,12 @@ class Workflow(ResultFiles):
             f"{self.tables}/plots/{paper}-{name}.csv"
             for paper, tables in self.params.tables.items() for name in tables if self.layouts[paper][name]["kind"] in ("steps", "speech")
         ]  # fmt: skip
+
+    def page_files(self) -> list[str]:
+        """Pages made from all tables but the index: one of each paper's folder, how numbers are made, and an example in LaTeX."""
+        return [
+            f"{self.tables}/{name}" for name in (*(f"{paper}/README.md" for paper in self.params.tables), "how-it-is-made.md", "paper.tex")
+        ]
 
     def curve_files(self) -> list[str]:
         """Loss curves of all trainings that some table uses."""

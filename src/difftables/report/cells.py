@@ -29,6 +29,7 @@ HEADER = [
     "row_id",
     "column_id",
     "metric_id",
+    "paper_nfe",
 ]
 
 
@@ -65,6 +66,7 @@ class Cell:
     metric_id: str = ""  # a key of METRICS, with its variant
     paper_metric: str = ""  # what paper_value is of, and on which data
     paper_dataset: str = ""
+    paper_nfe: int | str = ""  # steps or network calls of paper_value, where its source says
     verdict: str = ""  # best (told from all others), same (equivalent to the lowest mean) or empty
 
     @property

@@ -5,26 +5,14 @@ from typing import Any
 
 from difftables.evidence import effects, families
 from difftables.evidence.effects import Effect
-from difftables.evidence.outcomes import (
-    CONTRADICTED,
-    EQUIVALENT,
-    HOLDS,
-    OPPOSITE,
-    OUTCOMES,
-    SAME,
-    UNTESTED,
-    UNTOLD,
-    could_be,
-    outcome,
-    tested,
-)  # fmt: skip
+from difftables.evidence.outcomes import CONTRADICTED, DIFFERS, EQUIVALENT, HOLDS, OPPOSITE, OUTCOMES, SAME, UNTESTED, outcome, tested
 from difftables.metrics.catalogue import fits, short_name
 from difftables.report.cells import Cell
+from difftables.report.setting import OWN_SETTING
 from difftables.report.units import TRAININGS, units
 
 Claim = dict[str, Any]
 MARGIN = 0.1  # within which two values are equivalent, unless a claim states another one
-OWN_SETTING = ("paper", "released")  # scales whose data, nets, training and calls are the papers'
 
 
 @dataclass(frozen=True)
@@ -74,7 +62,7 @@ def judge(claims: list[Claim], cells: list[Cell], scale: str, lengths: tuple[str
             elif at[-1][1] != place.outcome:
                 place = replace(place, outcome=UNTESTED, why="not settled at this training")
         if scale in OWN_SETTING:
-            place = replace(place, outcome={SAME: HOLDS, OPPOSITE: CONTRADICTED}.get(place.outcome, place.outcome))
+            place = replace(place, outcome=_at_home(place))
         out.append(place)
     return out
 
@@ -84,12 +72,18 @@ def _decided(places: list[Place]) -> list[Place]:
     out = dict(enumerate(places))
     for primary in (True, False):
         for ours in (True, False):
-            mine = [i for i, each in enumerate(places) if each.primary == primary and _ours(each.claim) == ours and _open(each)]
+            mine = [i for i, each in enumerate(places) if each.primary == primary and is_ours(each.claim) == ours and _open(each)]
             adjust = families.holm if primary else families.benjamini_hochberg
             raw = [tested(effect, places[i].claim.get("kind", "better")) for i in mine if (effect := places[i].effect) is not None]
             for i, p in zip(mine, adjust(raw), strict=True):
                 out[i] = replace(places[i], p=p)
     return [replace(each, outcome=_word(each)) for each in out.values()]
+
+
+def _at_home(place: Place) -> str:
+    """The word for an outcome at the paper's own setting."""
+    as_said = EQUIVALENT if place.claim.get("kind") == "equivalent" else SAME
+    return {as_said: HOLDS, OPPOSITE: CONTRADICTED, DIFFERS: CONTRADICTED}.get(place.outcome, place.outcome)
 
 
 def _open(place: Place) -> bool:
@@ -103,7 +97,7 @@ def _word(place: Place) -> str:
     return outcome(place.effect, tested(place.effect, kind) if place.effect.exact else place.p, place.lower, kind)
 
 
-def _ours(claim: Claim) -> bool:
+def is_ours(claim: Claim) -> bool:
     return bool(claim.get("asked_by") == "ours")
 
 
@@ -152,68 +146,9 @@ def _place(claim: Claim, column: str, a: Cell, b: Cell) -> Place:
     return Place(claim, column, a, b, effect, kind, why)
 
 
-# -- in words ----------------------------------------------------------------------------------------------------
-
-
 def counts(places: list[Place], claims: list[Claim], ours: bool = False) -> dict[str, int]:
     """How many claims came out how, at their primary columns; ours: of our own questions.  A claim without cells is not tested."""
-    asked = [claim["id"] for claim in claims if _ours(claim) == ours]
+    asked = [claim["id"] for claim in claims if is_ours(claim) == ours]
     primary = {place.claim["id"]: place.outcome for place in places if place.primary}
     found = [primary.get(name, UNTESTED) for name in asked]
     return {word: found.count(word) for word in (*OUTCOMES, HOLDS, CONTRADICTED) if word in OUTCOMES or word in found}
-
-
-def lines(places: list[Place], claims: list[Claim], cells: list[Cell], ours: bool) -> list[str]:
-    """A Markdown table of claims at their primary columns, and one of the other columns, folded."""
-    out = ["| claim | where | effect | paper | outcome | p, adjusted | units |", "|---|---|---|---|---|---|---|"]
-    asked = [claim for claim in claims if _ours(claim) == ours]
-    primary = {place.claim["id"]: place for place in places if place.primary}
-    for claim in asked:
-        place = primary.get(claim["id"])
-        where = ", ".join(each for each in (claim["table"], metric_of(claim, cells), place and place.first.column) if each)
-        source = "" if ours else f" *({claim['source']})*"
-        rest = _line(place) if place is not None else f" | {_reported(claim)} | {UNTESTED}: not run | | "
-        out.append(f"| {claim['claim']}{source} | {where} | {rest} |")
-    others = [place for place in places if not place.primary and _ours(place.claim) == ours]
-    if others:
-        out += ["", "<details><summary>The other columns, corrected after Benjamini and Hochberg</summary>", ""]
-        out += ["| claim | column | effect | paper | outcome | p, adjusted | units |", "|---|---|---|---|---|---|---|"]
-        out += [f"| `{place.claim['id']}` | {place.first.column} | {_line(replace(place, claim=_bare(place.claim)))} |" for place in others]
-        out += ["", "</details>"]
-    return out
-
-
-def _bare(claim: Claim) -> Claim:
-    return {key: value for key, value in claim.items() if key != "reported"}
-
-
-def _line(place: Place) -> str:
-    effect, number = place.effect, f"{place.first.value or 0:.3g} / {place.second.value or 0:.3g}"
-    shown = number
-    if effect is not None:
-        shown = f"{effect.ratio:.3g}" + ("" if effect.exact else f" ({effect.low:.3g} to {effect.high:.3g})") + f"; {number}"
-    if place.first.nfe != place.second.nfe and "" not in (place.first.nfe, place.second.nfe):
-        shown += f"; **calls differ: {place.first.nfe} and {place.second.nfe}**"
-    word = f"**{place.outcome}**" if place.outcome not in (UNTESTED, UNTOLD) else place.outcome
-    if place.outcome == EQUIVALENT:
-        word += f" within {float(place.claim.get('margin', MARGIN)):.0%}"
-    elif place.outcome == UNTOLD and effect is not None:
-        word += f" ({could_be(effect)})"
-    elif place.outcome == UNTESTED:
-        word += f": {place.why or 'not run'}"
-    if place.lengths:
-        word += "; " + ", ".join(f"{length}: {known}" for length, known in place.lengths)
-    tests = effect is not None and not effect.exact and not place.why
-    p = f"{tested(effect, place.claim.get('kind', 'better')):.2g}, {place.p:.2g}" if effect is not None and tests else ""
-    number_of = f"{effect.units} " if effect is not None and not effect.exact else ""
-    kind = f"{place.kind} draws" if place.first.draws else place.kind
-    return f"{shown} | {_reported(place.claim, place)} | {word} | {p} | {number_of}{kind}"
-
-
-def _reported(claim: Claim, place: Place | None = None) -> str:
-    if "reported" not in claim:
-        return ""
-    first, second = claim["reported"]
-    doubtful = place is not None and any("unverified" in cell.paper_source for cell in (place.first, place.second))
-    doubtful = doubtful or "unverified" in claim["source"]
-    return f"{first / second:.3g}; {first:g} / {second:g}" + (" (unverified)" if doubtful else "")

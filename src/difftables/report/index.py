@@ -1,23 +1,19 @@
-"""All tables of a scale as one: cells.csv, the index page with its claims, and what DVC compares and plots."""
+"""All tables of a scale as one: cells.csv, the index and the pages of papers, and what DVC compares and plots."""
 
 from typing import Any
 
 from difftables.common.files import csv_text, json_text
 from difftables.config.job_specs import ReportSpec
+from difftables.evidence.outcomes import CONTRADICTED, HOLDS, OUTCOMES
 from difftables.report.cells import Cell
-from difftables.report.claims import OWN_SETTING, counts, judge, lines
+from difftables.report.claims import Place, counts, judge
+from difftables.report.how_made import how_it_is_made
+from difftables.report.latex import document
 from difftables.report.page import Page
+from difftables.report.paper_page import paper_page, said
 from difftables.report.printing import cells_csv
+from difftables.report.setting import OWN_SETTING
 from difftables.report.units import shape
-
-READING = """How to read the claims. The effect is the first row's value over the second's, with its 95 % interval; both values follow. The
-outcome is that of one primary column per claim, stated beforehand. Units are trainings where a net has several: a claim that compares
-trainings is tested by nothing else. p is corrected after Holm within a paper for primary columns, after Benjamini and Hochberg for the
-others. Equivalence is shown by two one-sided tests.
-"""
-ELSEWHERE = """`holds` and `contradicted` are kept for the papers' own data and nets, at scales `paper` and `released`; neither is
-the paper's here.
-"""
 
 
 def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, str]:
@@ -26,39 +22,52 @@ def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, st
     Args: pages: all of the scale, in its order; plots: names of those with step counts, paper-table.
     """
     cells = [cell for page in pages for cell in page.cells]
-    numbers = metrics(cells, spec.claims, spec.scale, tuple(spec.lengths))
-    found = {"README.md": readme(spec, pages), "cells.csv": cells_csv(cells), "metrics.json": json_text(numbers)}
+    judged = {paper: judge(claims, [cell for cell in cells if cell.paper == paper], spec.scale, tuple(spec.lengths))
+              for paper, claims in spec.claims.items()}  # fmt: skip
+    found = {"README.md": readme(spec, pages, judged), "cells.csv": cells_csv(cells)}
+    found["metrics.json"] = json_text(metrics(cells, spec.claims, judged))
+    for paper, _ in spec.tables:
+        mine = [page for page in pages if page.paper == paper]
+        found[f"{paper}/README.md"] = paper_page(paper, spec.scale, mine, judged[paper], spec.claims[paper], spec.lengths)
+    found["how-it-is-made.md"] = how_it_is_made(spec.scale, spec.lengths)
+    found["paper.tex"] = document([(f"{page.paper}/{page.table}", f"{page.paper}-{page.table}", page.title) for page in pages])
     found["values.csv"] = csv_text(*values(cells))
     for name in plots:
         found[f"plots/{name}.csv"] = csv_text(*wide([cell for cell in cells if f"{cell.paper}-{cell.table}" == name]))
     return found
 
 
-def readme(spec: ReportSpec, pages: list[Page]) -> str:
-    """The index page: what became of each claim, and all tables."""
-    cells = [cell for page in pages for cell in page.cells]
-    shown = {(page.paper, page.table): page for page in pages}
-    out = [
-        f"# Tables at scale `{spec.scale}`\n",
-        "Made by `snakemake`; do not edit. One line per cell: [cells.csv](cells.csv). "
-        f"What each job cost is in `results/{spec.scale}/cost.csv`, which git does not keep.\n",
-        f"{count(cells, 'measured')} cells measured, {count(cells, 'literature')} quoted, {count(cells, 'not-run')} not run.\n",
-    ]
-    out.append(READING if spec.scale in OWN_SETTING else READING + ELSEWHERE)
+def readme(spec: ReportSpec, pages: list[Page], judged: dict[str, list[Place]]) -> str:
+    """The index page: counts of claims and cells by paper, with links."""
+    words = (*OUTCOMES, *([HOLDS, CONTRADICTED] if spec.scale in OWN_SETTING else []))
+    head = ["| | tables | cells measured |" + "".join(f" {word} |" for word in words), "|---" * (3 + len(words)) + "|"]
+    out = [f"# Results at scale `{spec.scale}`", "", f"Made by `snakemake`; do not edit. {_size(pages)}", "", *head]
     for paper, tables in spec.tables:
-        mine, claims = [cell for cell in cells if cell.paper == paper], spec.claims[paper]
-        judged = judge(claims, mine, spec.scale, tuple(spec.lengths))
-        for ours, title in ((False, "What is claimed, and what we saw at this scale"), (True, "Our own questions")):
-            if any((claim.get("asked_by") == "ours") == ours for claim in claims):
-                known = ", ".join(f"{number} {word}" for word, number in counts(judged, claims, ours).items() if number)
-                out.append(f"# {paper}\n\n## {title}\n\n{known}.\n" if not ours else f"## {title}\n\n{known}.\n")
-                out += [*lines(judged, claims, mine, ours), ""]
-        for table in tables:
-            text = shown[paper, table].markdown()
-            out.append(text.replace("](../", "](").replace("](" + table, f"]({paper}/{table}"))
-            out.append(f"As LaTeX: [{table}.tex]({paper}/{table}.tex), as CSV: [{table}.csv]({paper}/{table}.csv).\n")
-    out += ["# Training\n", "![curves](curves.png)\n"]
-    return "\n".join(out)
+        found = counts(judged[paper], spec.claims[paper])
+        mine = [cell for page in pages if page.paper == paper for cell in page.cells]
+        numbers = [len(tables), distinct(mine), *(found.get(word, 0) for word in words)]
+        out.append(f"| [{paper}]({paper}/README.md) |" + "".join(f" {number} |" for number in numbers))
+    out += ["", "Claims are sentences of the papers, each at one column that was chosen beforehand. Our own questions, counted apart:", ""]
+    for paper, _ in spec.tables:
+        if asked := said(counts(judged[paper], spec.claims[paper], ours=True)):
+            out.append(f"- {paper}: {asked}")
+    out += ["", "- [How it is made](how-it-is-made.md): what a number, a mark, an outcome and a p mean",
+            "- [cells.csv](cells.csv): a line a cell; [values.csv](values.csv): the value of each seed; [metrics.json](metrics.json)",
+            "- [paper.tex](paper.tex): all tables in a LaTeX document",
+            f"- `results/{spec.scale}/cost.csv`: what each job cost; git does not keep it",
+            "", "## Training", "", "![loss curves of all nets](curves.png)"]  # fmt: skip
+    return "\n".join(out) + "\n"
+
+
+def _size(pages: list[Page]) -> str:
+    cells = [cell for page in pages for cell in page.cells]
+    return f"{distinct(cells)} cells measured, {count(cells, 'literature')} quoted, {count(cells, 'not-run')} not run."
+
+
+def distinct(cells: list[Cell]) -> int:
+    """Measured cells, each measurement once, though several tables may show it."""
+    measured = [cell for cell in cells if cell.status == "measured"]
+    return len({(cell.run, cell.sampler, cell.column_id, cell.metric_id, cell.value) if cell.run else id(cell) for cell in measured})
 
 
 def values(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
@@ -79,7 +88,7 @@ def count(cells: list[Cell], status: str) -> int:
     return sum(cell.status == status for cell in cells)
 
 
-def metrics(cells: list[Cell], claims: dict[str, Any], scale: str = "", lengths: tuple[str, ...] = ()) -> dict[str, Any]:
+def metrics(cells: list[Cell], claims: dict[str, Any], judged: dict[str, list[Place]]) -> dict[str, Any]:
     """The numbers that `dvc metrics` and `dvc exp show` compare: each sampler's mean in the table's first metric, and how claims came out.
 
     A value shown in two tables is listed once, under the first.
@@ -96,8 +105,7 @@ def metrics(cells: list[Cell], claims: dict[str, Any], scale: str = "", lengths:
             row = found.setdefault(cell.paper, {}).setdefault(cell.table, {}).setdefault(_plain(cell.series), {})
             row[_plain(cell.column)] = float(f"{cell.value:.6g}")
     for paper, entries in claims.items():
-        judged = judge(entries, [cell for cell in cells if cell.paper == paper], scale, lengths)
-        found.setdefault(paper, {})["claims"] = {_plain(word): number for word, number in counts(judged, entries).items()}
+        found.setdefault(paper, {})["claims"] = {_plain(word): number for word, number in counts(judged[paper], entries).items()}
     return found
 
 

@@ -11,7 +11,7 @@ from difftables.papers.kinds import INPUTS_OF_KIND
 from difftables.papers.reported import ReportedNumbers
 from difftables.report.kinds import KINDS
 from difftables.report.page import Page
-from difftables.report.sources import Sources, machines
+from difftables.report.sources import Sources, machines, net_notes, quoted_numbers
 from difftables.report.statistics import detectable, mark_best
 
 Inputs = Mapping[str, list[Path]]  # files by name, as Workflow.table_inputs lists them
@@ -23,12 +23,17 @@ def make_page(spec: TableSpec, inputs: Inputs) -> tuple[Page, Callable[[], Any] 
     Raises: ValueError naming a file that is damaged or holds something else.
     """
     plain = spec.model_dump() | {"data": {"medium": "images"} if spec.speech is None else spec.speech.model_dump()}
-    rendered = KINDS[spec.layout["kind"]](read_sources(plain, inputs))
+    sources = read_sources(plain, inputs)
+    rendered = KINDS[spec.layout["kind"]](sources)
     mark_best(rendered.cells)
     if (least := detectable(rendered.cells)) is not None:
         apart = f"a factor of {1 + least:.3g}" if least > 1 else f"about {100 * least:.2g} %"
         rendered.grid.notes.append(f"Two rows must differ by {apart} to be told apart with 80 % power (first metric, p not corrected).")
     grids = [rendered.grid, *rendered.more]
+    aside = {*spec.layout["foot"], *net_notes(sources), *quoted_numbers(sources)[1]}
+    for grid in grids:
+        grid.details = [note for note in grid.notes if note in aside]
+        grid.notes = [note for note in grid.notes if note not in aside]
     drawn = rendered.draw is not None
     return Page(spec.paper, spec.table, spec.layout["title"], banner(plain), drawn, rendered.cells, grids), rendered.draw
 

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from difftables.common.files import json_text, read_json
+from difftables.report import latex
 from difftables.report.cells import Cell
-from difftables.report.printing import Grid, cells_csv, latex, markdown
+from difftables.report.printing import Grid, cells_csv, markdown
+
+PLACES = {"md": "{}.md", "tex": "{}.tex", "notes": "notes/{}.tex", "csv": "{}.csv", "json": "{}.json"}  # files of a table, by output
 
 
 @dataclass
@@ -22,22 +25,18 @@ class Page:
     grids: list[Grid]  # they show the cells of `cells`, or text
 
     def texts(self) -> dict[str, str]:
-        """What the files of the table hold, by suffix."""
-        return {"md": self.markdown(), "tex": self.latex(), "csv": cells_csv(self.cells), "json": json_text(self.plain())}
+        """What the files of the table hold, by output of rule table; PLACES says where each lies."""
+        plain, title = json_text(self.plain()), f"{self.paper} {self.table}: {self.title}"
+        written = {"md": self.markdown(), "tex": latex.tabulars(title, self.grids), "notes": latex.notes(title, self.banner, self.grids)}
+        return written | {"csv": cells_csv(self.cells), "json": plain}
 
     def markdown(self) -> str:
         """The page in Markdown, with its picture."""
         first, *more = self.grids
         below = "".join(f"\n### {grid.title}\n\n{markdown(grid)}" for grid in more)
         picture = f"\n![{self.table}]({self.table}.png)\n" if self.figure else ""
-        return f"## {self.paper} {self.table}: {self.title}\n\n{self.banner}\n\n{markdown(first)}{below}{picture}"
-
-    def latex(self) -> str:
-        """The page in LaTeX; what it was measured on becomes a note, since a paper shows the table without this page."""
-        first, *more = self.grids
-        noted = Grid(first.title, first.head, first.lines, [self.banner.replace("**", "").replace("`", ""), *first.notes])
-        label = f"tab:{self.paper}-{self.table}"
-        return "\n".join([latex(noted, label), *(latex(grid, f"{label}-{i}") for i, grid in enumerate(more, 2))])
+        links = f"[{self.paper}](README.md) · [how it is made](../how-it-is-made.md) · [CSV]({self.table}.csv) · [LaTeX]({self.table}.tex)"
+        return f"# {self.paper} {self.table}: {self.title}\n\n{links}\n\n{self.banner}\n\n{markdown(first)}{below}{picture}"
 
     def plain(self) -> dict[str, Any]:
         """The page as JSON, which `from_plain` reads; a cell in a grid is its index in `cells`."""
@@ -47,7 +46,7 @@ class Page:
             "cells": [vars(cell) for cell in self.cells],
             "grids": [
                 {
-                    "title": grid.title, "head": grid.head, "notes": grid.notes,
+                    "title": grid.title, "head": grid.head, "notes": grid.notes, "details": grid.details,
                     "lines": [[name, [places[id(each)] if isinstance(each, Cell) else each for each in line], kind]
                               for name, line, kind in grid.lines],
                 }
@@ -63,7 +62,7 @@ def from_plain(plain: dict[str, Any]) -> Page:
         Grid(
             grid["title"], grid["head"],
             [(name, [cells[each] if isinstance(each, int) else each for each in line], kind) for name, line, kind in grid["lines"]],
-            grid["notes"],
+            grid["notes"], grid["details"],
         )
         for grid in plain["grids"]
     ]  # fmt: skip

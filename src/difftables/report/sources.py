@@ -64,7 +64,7 @@ def new_cell(sources: Sources, row: dict[str, Any], column: str, metric_id: str,
 def quote(cell: Cell, number: Number) -> Cell:
     """Write a reported number into a cell; its source starts with [metric, data set]."""
     cell.paper_value, cell.paper_metric, cell.paper_dataset = number.value, number.metric, number.dataset
-    cell.paper_source = f"[{number.metric}, {number.dataset}] {source_of(number)}"
+    cell.paper_source, cell.paper_nfe = f"[{number.metric}, {number.dataset}] {source_of(number)}", number.steps_or_nfe or ""
     return cell
 
 

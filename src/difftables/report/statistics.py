@@ -9,9 +9,6 @@ from difftables.report.cells import Cell
 from difftables.report.units import units
 
 MARGIN = 0.1  # within which a cell is equivalent to the best
-MARKS_READ = (
-    "Bold: best of a column, told from every other (Holm, 5 %); †: equivalent to the best mean within 10 % (more than three units)."
-)
 
 
 def mean_sd(values: list[float]) -> tuple[float, float | None]:

@@ -9,7 +9,6 @@ from difftables.report.figures import image_rows
 from difftables.report.kinds.steps import cells_of
 from difftables.report.printing import steps_grid
 from difftables.report.sources import Rendered, Sources, net_notes, quoted_numbers
-from difftables.report.statistics import MARKS_READ
 
 SHOWN = 16  # images of a row in a sample grid
 
@@ -21,8 +20,7 @@ def images(sources: Sources) -> Rendered:
     extra, quoted_notes = quoted_numbers(sources)
     cells = cells_of(sources, metric) + extra
     notes = [
-        f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps. "
-        f"{MARKS_READ}",
+        f"{metric} by step count, N = {spec['n']} samples a seed, mean ± sd over seeds; the picture has samples after {count} steps.",
         *([f"Machine: {sources.machine}."] if sources.records else []),
         *net_notes(sources),
         *spec["layout"]["foot"],

@@ -10,7 +10,7 @@ from difftables.report.cells import Cell
 from difftables.report.figures import STYLES, plain_ticks, pyplot
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, new_cell
-from difftables.report.statistics import MARKS_READ, mean_sd
+from difftables.report.statistics import mean_sd
 
 
 def _quantile(q: float) -> Callable[[list[float]], float]:
@@ -67,8 +67,7 @@ def robustness(sources: Sources) -> Rendered:
     notes = [
         *([f"{failed} samples could not be scored; they are in no mean."] if failed else []),
         f"{shared['metric']} at {shared['steps']} steps over {len(entries) // len(groups)} random schedules, N = {shared['n']} samples "
-        "each; ± is the bootstrap standard error; spread is the standard deviation over schedules. "
-        f"{MARKS_READ}",
+        "each; ± is the bootstrap standard error; spread is the standard deviation over schedules.",
         *spec["layout"]["foot"],
     ]
     grid = Grid(spec["layout"]["title"], ["", *heads], lines, notes)

@@ -9,7 +9,6 @@ from difftables.report.figures import STYLES, Line, pyplot
 from difftables.report.kinds.steps import style_of
 from difftables.report.printing import Grid, steps_grid
 from difftables.report.sources import Rendered, Sources, fill, literature_cells, new_cell, quote, sampler_name
-from difftables.report.statistics import MARKS_READ
 
 
 def steps_of(row: dict[str, Any], files: list[Any], asked: list[int]) -> list[int]:
@@ -92,16 +91,12 @@ def how_measured(sources: Sources) -> list[str]:
     )
     length = f"{data['excerpt']:g} s from the middle of each" if data["excerpt"] else "whole utterances"
     return [
+        f"N = {spec['n']} held-out utterances a seed, mean ± sd over sampling seeds (one seed where no sd is shown). "
+        f"Machine: {sources.machine}.",
         f"{source}; {data['rate']} Hz, {length}, {data['bands']} mel bands from {data['lowest']:g} to {data['highest']:g} Hz, "
         f"hop {data['hop']}. In brackets: steps, which equal the measured NFE.",
         f"Backbone: {model['steps']} training steps with {model['batch']} segments of {data['segment'] * data['hop'] / data['rate']:.2g} s "
         f"each.{own}",
-        f"N = {spec['n']} held-out utterances a seed, mean ± sd over sampling seeds (one seed where no sd is shown). "
-        f"{MARKS_READ} 'k/n failed': utterances that a metric could not score; they are in no mean.",
-        "PESQ: package pesq (ITU-T P.862), after SciPy's polyphase resampling where the rate is neither 8 nor 16 kHz; nb and wb are "
-        "narrow and wide band. STOI, ESTOI: package pystoi. MCD-13: c1 to c13 of the data's own mel bands, frame by frame, in dB. "
-        "log-mel distance: mean absolute difference of log10 mel power.",
-        f"Machine: {sources.machine}.",
     ]
 
 

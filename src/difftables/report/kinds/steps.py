@@ -9,7 +9,7 @@ from difftables.report.cells import Cell
 from difftables.report.figures import STYLES, Line, colours_of, plain_ticks, pyplot
 from difftables.report.printing import steps_grid
 from difftables.report.sources import Rendered, Sources, fill, literature_cells, net_notes, new_cell, quote, quoted_numbers, sampler_name
-from difftables.report.statistics import MARKS_READ, mean_sd
+from difftables.report.statistics import mean_sd
 
 
 def cells_of(sources: Sources, metric: str) -> list[Cell]:
@@ -46,10 +46,7 @@ def steps(sources: Sources) -> Rendered:
         floor, floor_sd = mean_sd(sources.floor["values"])
         notes = [
             f"{metric}, N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, "
-            "mean ± sd over seeds; columns: steps, which equal the measured NFE. "
-            f"{MARKS_READ} "
-            "Values at this N do not compare with values at another.",
-            "KID, precision, recall and inception score of the same samples are in the CSV.",
+            "mean ± sd over seeds; columns: steps, which equal the measured NFE.",
             f"Real against real at the same N: {floor:.2f} ± {floor_sd or 0:.2f} ({len(sources.floor['values'])} splits). "
             f"Machine: {sources.machine}.",
             *net_notes(sources),

@@ -8,7 +8,7 @@ from difftables.report.cells import Cell
 from difftables.report.kinds import likelihood
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, fill, net_notes, new_cell, quote, quoted_numbers, sampler_name
-from difftables.report.statistics import MARKS_READ, mean_sd
+from difftables.report.statistics import mean_sd
 
 
 def names_of(sources: Sources, column: dict[str, Any]) -> str:
@@ -102,7 +102,6 @@ def measured_notes(sources: Sources) -> list[str]:
     return [
         f"{name} (FD), N = {spec['n']} samples a seed against {sources.floor['reference']['samples']} training samples, mean ± sd over "
         f"{spec['seeds']} sampling seeds. Real against real at {at}: {floor:.2f} ± {sd or 0:.2f}. "
-        f"{MARKS_READ} "
         f"Machine: {sources.machine}.",
         *learned_note,
     ]
