@@ -192,6 +192,10 @@ class Workflow(ResultFiles):
         """All tables of this scale."""
         return [f"{self.tables}/{paper}/{name}{suffix}" for paper, tables in self.params.tables.items() for name in tables]
 
+    def notes_files(self) -> list[str]:
+        """The notes of all tables of this scale, as LaTeX."""
+        return [f"{self.tables}/{paper}/notes/{name}.tex" for paper, tables in self.params.tables.items() for name in tables]
+
     def has_figure(self, paper: str, table: str) -> bool:
         """Whether a table has a picture at this scale."""
         return has_picture(self.layouts[paper][table], self.params.tables[paper][table].run, self.rows(paper, table))
