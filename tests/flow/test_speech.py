@@ -55,10 +55,10 @@ def test_a_failed_utterance_is_shown_and_in_no_mean(checkout):
     assert "(2/4 failed)" in (checkout.path / TABLES / "noise_estimation/T1.md").read_text()
 
 
-def test_index_links_wav_files_that_play(finished):
-    text = (finished.path / TABLES / "README.md").read_text()
-    assert "](audio/noise_estimation/voice/wavegrad-adjusted-6-0.wav)" in text
-    assert "](noise_estimation/F4-speech.png)" in text
+def test_a_page_links_wav_files_that_play(finished):
+    text = (finished.path / TABLES / "noise_estimation/F4-speech.md").read_text()
+    assert "](../audio/noise_estimation/voice/wavegrad-adjusted-6-0.wav)" in text
+    assert "](F4-speech.png)" in text
     for name in ("reference-0", "wavegrad-full-1000-0", "wavegrad-adjusted-shipped-25-0"):
         with wave.open(str(finished.path / TABLES / f"audio/noise_estimation/voice/{name}.wav")) as file:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth(), file.getnframes()) == (8000, 1, 2, 8000)

@@ -66,8 +66,8 @@ def written(tmp_path_factory):
                 made = recompute.recomputed_page(plan, paper, name) or page(paper, name, plan.has_figure(paper, name))
                 pages.append(made)
                 stem = TABLES / paper / name
-                for suffix, text in made.texts().items():
-                    write_text(f"{stem}.{suffix}", text)
+                for path, text in made.files(TABLES).items():
+                    write_text(path, text)
                 for suffix in ("png", "svg") if made.figure else ():
                     write_text(f"{stem}.{suffix}", f"picture of {name}")
         for name, text in recompute.texts_of_all(plan, pages).items():
@@ -124,7 +124,11 @@ EDITS = {
     "a note in Markdown": (f"{T2}.md", "50 % and more", "60 % and more", ["line "]),
     "LaTeX": (f"{T2}.tex", r"\textbf{1.10}", r"\textbf{0.10}", ["row 'a'", "column '3'", "0.10"]),
     "a table's CSV": (f"{T2}.csv", "a,3,,,a,3,,FD,,lower,1.1", "a,3,,,a,3,,FD,,lower,0.1", ["noise_estimation/T2/a/3/FD: value", "'0.1'"]),
-    "the index": (TABLES / "README.md", "cells measured", "cells invented", ["line 5"]),
+    "a note in LaTeX": (T2.parent / "notes/T2.tex", r"50 \% and more", r"60 \% and more", ["line "]),
+    "the index": (TABLES / "README.md", "not run.", "not invented.", ["line 3"]),
+    "a paper's page": (TABLES / "edm/README.md", "not tested", "tested", ["line "]),
+    "how it is made": (TABLES / "how-it-is-made.md", "It is not FID", "It is FID", ["line "]),
+    "the LaTeX document": (TABLES / "paper.tex", "{article}", "{book}", ["line 2"]),
     "metrics.json": (TABLES / "metrics.json", '"3": 1.1', '"3": 0.1', ["/a: 3 is 0.1, should be 1.1"]),
     "a plot": (TABLES / "plots/noise_estimation-T2.csv", "3,1.1", "3,0.1", ["3: a is '0.1', should be '1.1'"]),
     "a picture": (f"{T2}.png", "picture", "painting", ["job table"]),
@@ -144,7 +148,7 @@ def test_an_edited_json_contradicts_all_that_is_printed_from_it(folder):
     edit(f"{T2}.json", "1.1,\n    1.2", "1.1,\n    9.2")
     edit(f"{T2}.json", '"value": 1.0999999999999999', '"value": 3.0')
     found = wrong()
-    for path in (f"{T2}.md", f"{T2}.tex", f"{T2}.csv", TABLES / "cells.csv", TABLES / "README.md", TABLES / "metrics.json"):
+    for path in (f"{T2}.md", f"{T2}.tex", f"{T2}.csv", TABLES / "cells.csv", TABLES / "metrics.json"):
         assert any(line.startswith(str(path)) for line in found), path
 
 
@@ -157,8 +161,8 @@ def test_a_table_is_made_again_from_its_record(folder):
     """An edit that agrees in all files of a table, and in the index, is no measurement."""
     write_json(ERRORS, record(shift=0.5))
     plan = read("smoke")
-    for suffix, text in recompute.recomputed_page(plan, "noise_estimation", "F2-images").texts().items():
-        write_text(TABLES / f"noise_estimation/F2-images.{suffix}", text)
+    for path, text in recompute.recomputed_page(plan, "noise_estimation", "F2-images").files(TABLES).items():
+        write_text(path, text)
     write_json(ERRORS, record())
     found = [line for line in wrong() if line.startswith(str(TABLES / "noise_estimation/F2-images.csv"))]
     assert any(

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from difftables.evidence import effects, families
-from difftables.evidence.outcomes import EQUIVALENT, OPPOSITE, SAME, UNTESTED, UNTOLD, outcome
+from difftables.evidence.outcomes import DIFFERS, EQUIVALENT, OPPOSITE, SAME, UNTESTED, UNTOLD, outcome
 from difftables.report.cells import Cell
 from difftables.report.claims import counts, judge
 from difftables.report.statistics import detectable, mark_best
@@ -64,10 +64,15 @@ def test_holm_and_benjamini_hochberg_by_hand():
 
 
 def test_outcomes_of_closed_forms_are_those_of_their_values():
-    for ratio, kind, word in ((0.5, "better", SAME), (2.0, "better", OPPOSITE), (1.0, "better", EQUIVALENT), (1.05, "equivalent", SAME)):
+    for ratio, kind, word in (
+        (0.5, "better", SAME),
+        (2.0, "better", OPPOSITE),
+        (1.0, "better", EQUIVALENT),
+        (1.05, "equivalent", EQUIVALENT),
+    ):
         found = effects.exact(ratio, 0.1)
         assert outcome(found, found.p_outside if kind == "equivalent" else found.p, lower=True, kind=kind) == word
-    assert outcome(effects.exact(2.0, 0.1), 1.0, lower=True, kind="equivalent") == OPPOSITE
+    assert outcome(effects.exact(2.0, 0.1), 1.0, lower=True, kind="equivalent") == DIFFERS
     assert outcome(effects.exact(2.0, 0.1), 0.0, lower=False, kind="better") == SAME
     assert outcome(None, 1.0, lower=True, kind="better") == UNTESTED
 

@@ -18,8 +18,9 @@ from difftables.planning import params, plan
 from difftables.report.kinds import KINDS
 from difftables.report.kinds.phases import CLEAN, SHARE
 from difftables.report.kinds.progress import LAST, SELECTED
+from difftables.report.latex import tabular
 from difftables.report.make_page import banner
-from difftables.report.printing import latex, markdown
+from difftables.report.printing import markdown
 from difftables.report.sources import Sources
 from difftables.report.statistics import mark_best
 from difftables.studies.target_by_level import mean_and_error, part_means, sigmas
@@ -90,7 +91,7 @@ def test_variance_is_in_units_of_the_noise_and_in_scores():
     assert "| STF: bias², source included | 0.000 ± 10.000 | 0.000 ± 0.125 |" in text
     assert "| gone: variance of the target | not run | not run |" in text
     assert "all 40 training images, never flipped; 32 noisy samples" in text
-    assert r"\toprule" in latex(rendered.grid, "tab:x")
+    assert r"\toprule" in tabular(rendered.grid)
     assert rendered.draw() is not None
 
 

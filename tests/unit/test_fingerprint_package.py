@@ -103,7 +103,7 @@ def test_the_vocoder_re_runs_jobs_of_speech(codes, jobs):
 
 
 def test_an_escape_of_latex_re_runs_tables_and_pages_alone(codes, jobs):
-    assert changed(codes, jobs, "difftables.report.printing", 'r"\\%"', 'r"\\percent"').keys() == {"table", "report"}
+    assert changed(codes, jobs, "difftables.report.latex", 'r"\\%"', 'r"\\percent"').keys() == {"table", "report"}
 
 
 def test_a_new_rule_of_sampling_re_runs_nothing(codes, jobs):

@@ -9,8 +9,9 @@ from scipy import stats
 
 from difftables.report import job_costs
 from difftables.report.cells import Cell
-from difftables.report.claims import judge, lines, metric_of
+from difftables.report.claims import judge, metric_of
 from difftables.report.index import metrics, wide
+from difftables.report.paper_page import lines
 
 CLAIM = {"id": "a-b", "claim": "a beats b", "source": "T", "table": "T", "better": "a", "than": "b"}
 SAME, OPPOSITE, UNTOLD = "same sign here", "opposite sign here", "cannot be told"
@@ -52,7 +53,7 @@ def cells():
 def test_a_claim_is_told_column_by_column():
     assert outcomes(CLAIM, cells()) == {"3": SAME, "5": OPPOSITE, "10": UNTOLD}
     assert outcomes(CLAIM | {"than": "c"}, cells()) == {}
-    assert "not run" in lines([], [CLAIM], cells(), ours=False)[-1]
+    assert "not run" in lines([], [CLAIM], cells(), ours=False, scale="laptop")[-1]
 
 
 def test_one_column_is_the_claims_own():
@@ -74,7 +75,7 @@ def test_higher_is_better_turns_the_outcome():
 def test_metrics_list_each_value_once_and_count_claims():
     again = [cell("a", "3", [1.0, 1.1, 1.2])]
     again[0].table = "F"
-    found = metrics(cells() + again, {"p": [CLAIM]})
+    found = metrics(cells() + again, {"p": [CLAIM]}, {"p": judge([CLAIM], cells() + again, "laptop")})
     assert found["p"]["T"]["a"] == {"3": 1.1, "5": 2.1, "10": 2.0}
     assert "F" not in found["p"]
     assert {word: number for word, number in found["p"]["claims"].items() if number} == {"opposite_sign_here": 1}

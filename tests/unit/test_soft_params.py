@@ -16,7 +16,8 @@ from difftables.report.cells import Cell
 from difftables.report.figures import STYLES, Line, colours_of
 from difftables.report.kinds.steps import elsewhere, steps
 from difftables.report.kinds.summary import summary
-from difftables.report.printing import latex, markdown
+from difftables.report.latex import tabular
+from difftables.report.printing import markdown
 from difftables.report.sources import Sources
 
 ROOT = Path(__file__).parents[2]
@@ -302,4 +303,4 @@ def test_a_second_hand_number_is_unverified_wherever_it_stands(edited):
     (cell,) = [cell for cell in rendered.cells if cell.paper_value]
     assert cell.paper_source.startswith("[FID, CIFAR-10] unverified: second-hand")
     assert "*3.86 (unverified)*" in markdown(rendered.grid)
-    assert r"\textit{3.86 (unverified)}" in latex(rendered.grid, "tab:x")
+    assert r"\textit{3.86 (unverified)}" in tabular(rendered.grid)

@@ -14,7 +14,7 @@ from difftables.planning import params, plan
 from difftables.report.kinds import KINDS
 from difftables.report.kinds.compute import power_law
 from difftables.report.kinds.gradients import noise
-from difftables.report.printing import latex
+from difftables.report.latex import tabular
 from difftables.report.sources import Sources
 from difftables.sampling.sampling_schedules import first_schedule
 from difftables.studies.target_phases import by_references, sigmas
@@ -98,7 +98,7 @@ def test_a_table_without_columns_has_as_many_cells_as_heads(kind):
     rows = [row("a", "x", run=None), row("b", "x", run=None)]
     grid = KINDS[kind](sources({"kind": kind, "axis": "amount"}, rows, run=None)).grid
     assert {1 + len(cells) for _, cells, _ in grid.lines} == {len(grid.head)} == {2}
-    assert latex(grid, "tab:x").count("&") == 3
+    assert tabular(grid).count("&") == 3
 
 
 def test_the_numbers_of_shipped_sweeps_are_those_of_their_samplers(monkeypatch):

@@ -6,7 +6,8 @@ from difftables.common.errors import ConfigError
 from difftables.papers.numbers import Number
 from difftables.papers.reported import ReportedNumbers, source_of
 from difftables.report.cells import HEADER, Cell
-from difftables.report.printing import cells_csv, latex, markdown, short, steps_grid, tex
+from difftables.report.latex import notes, tabular, tex
+from difftables.report.printing import cells_csv, markdown, short, steps_grid
 from difftables.report.statistics import mark_best, mean_sd
 
 
@@ -19,8 +20,8 @@ def cell(row, column, values, **more):
 def test_header_is_the_promised_one():
     lines = cells_csv([cell("a", "3", [1.0, 2.0, 3.0], paper_value="17.33", run="f00")]).splitlines()
     assert lines[0] == (
-        "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,spread_kind,seeds,n,paper_value,paper_source,status,run,"
-        "failed,row_id,column_id,metric_id"
+        "paper,table,row,column,dataset,method,sampler,steps,nfe,metric,unit,better,value,sd,spread_kind,seeds,n,paper_value,paper_nfe,"
+        "paper_source,status,run,failed,row_id,column_id,metric_id"
     )
     assert lines[0].split(",") == HEADER
     (row,) = csv.DictReader(lines)
@@ -91,17 +92,16 @@ def test_markdown_shows_ours_the_papers_and_what_was_not_run():
 
 
 def test_latex_is_booktabs_and_escaped():
-    text = latex(grid(), "tab:x")
+    text = tabular(grid())
     for part in (
         r"\toprule",
         r"\bottomrule",
         r"DDIM\_a & \textbf{1.00 $\pm$ 0.10} \\",
-        r"50 \% \& more",
-        r"\label{tab:x}",
         r"\textit{17.33}",
     ):
         assert part in text
     assert text.count(r"\begin{tabular}{lr}") == 1
+    assert r"50 \% \& more" in notes("T", "banner", [grid()])
     assert tex("a_b") == r"a\_b"
 
 

@@ -22,6 +22,7 @@ HEADER = [
     "seeds",
     "n",
     "paper_value",
+    "paper_nfe",
     "paper_source",
     "status",
     "run",
@@ -29,7 +30,6 @@ HEADER = [
     "row_id",
     "column_id",
     "metric_id",
-    "paper_nfe",
 ]
 
 

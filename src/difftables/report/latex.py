@@ -1,6 +1,7 @@
 """Grids of cells as LaTeX: tabulars alone, so that a paper chooses float, caption and size; their notes are texts of their own."""
 
 import re
+import unicodedata
 
 from difftables.report.printing import Grid, named, shown
 
@@ -10,23 +11,35 @@ ESCAPES = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
     "±": r"$\pm$", "†": r"$^\dagger$", "×": r"$\times$", "·": r"$\cdot$", "≤": r"$\leq$", "≥": r"$\geq$", "≈": r"$\approx$",
     "−": "$-$", "–": "--", "—": "---", "…": r"\ldots{}", "‘": "`", "’": "'", "“": "``", "”": "''", "√": r"$\surd$", "∞": r"$\infty$",
-    "→": r"$\to$", "°": r"$^\circ$", "²": "$^2$", "³": "$^3$", "⁻": "$^-$", "¹": "$^1$", "ã": r"\~a", "é": r"\'e", "ö": r'\"o', "ü": r'\"u',
-    "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$", "ε": r"$\epsilon$", "η": r"$\eta$", "θ": r"$\theta$",
+    "→": r"$\to$", "°": r"$^\circ$", "∈": r"$\in$", "′": "$'$", "\u00a0": "~",
+    "ᾱ": r"$\bar\alpha$", "α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "δ": r"$\delta$", "ε": r"$\epsilon$", "η": r"$\eta$", "θ": r"$\theta$",
     "λ": r"$\lambda$", "μ": r"$\mu$", "µ": r"$\mu$", "π": r"$\pi$", "ρ": r"$\rho$", "σ": r"$\sigma$", "τ": r"$\tau$", "φ": r"$\phi$",
-    "ω": r"$\omega$", "Δ": r"$\Delta$", "Σ": r"$\Sigma$", "Φ": r"$\Phi$", "\u0304": "", "\u00a0": "~",
+    "ω": r"$\omega$", "Δ": r"$\Delta$", "Σ": r"$\Sigma$", "Φ": r"$\Phi$",
 }  # fmt: skip
-NO_FORMULA = re.compile(r"`([^`]*)`")
+ACCENTS = {"0300": "`", "0301": "'", "0302": "^", "0303": "~", "0304": "=", "0308": '"', "030C": "v", "0327": "c"}  # combining marks
+NAMES = re.compile(r"`([^`]*)`")
 
 
 def tex(text: str) -> str:
     """Text of a page as LaTeX: special characters escaped, names between backticks in typewriter, links as their words."""
+    text = unicodedata.normalize("NFC", text)
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("**", "").replace("&nbsp;", " ")
-    parts = NO_FORMULA.split(text)
+    parts = NAMES.split(text)
     return "".join(rf"\texttt{{{_escaped(part)}}}" if i % 2 else _escaped(part) for i, part in enumerate(parts))
 
 
 def _escaped(text: str) -> str:
-    return "".join(ESCAPES.get(character, character) for character in text)
+    return "".join(ESCAPES.get(character) or _accented(character) for character in text)
+
+
+def _accented(character: str) -> str:
+    """A raised or lowered character as a formula, a letter with an accent as LaTeX writes it, any other as it is."""
+    kind, _, code = unicodedata.decomposition(character).rpartition(" ")
+    if kind in ("<super>", "<sub>"):
+        return f"${'^' if kind == '<super>' else '_'}{chr(int(code, 16)).replace(chr(0x2212), '-')}$"
+    if code in ACCENTS and len(kind) == 4:
+        return f"\\{ACCENTS[code]}{{{chr(int(kind, 16))}}}"
+    return character
 
 
 def tabular(grid: Grid) -> str:

@@ -30,6 +30,10 @@ class Page:
         written = {"md": self.markdown(), "tex": latex.tabulars(title, self.grids), "notes": latex.notes(title, self.banner, self.grids)}
         return written | {"csv": cells_csv(self.cells), "json": plain}
 
+    def files(self, folder: str | Path) -> dict[Path, str]:
+        """What the files of the table hold, by path.  Args: folder: that of all tables."""
+        return {Path(folder, self.paper, PLACES[output].format(self.table)): text for output, text in self.texts().items()}
+
     def markdown(self) -> str:
         """The page in Markdown, with its picture."""
         first, *more = self.grids

@@ -9,7 +9,7 @@ from difftables.common.files import canonical, read_json, sha256
 from difftables.config.job_specs import ReportSpec, TableSpec
 from difftables.planning.plan import Workflow
 from difftables.report import compare_text, index
-from difftables.report.page import PLACES, Page, read_page
+from difftables.report.page import Page, read_page
 from difftables.report.statistics import mark_best
 
 FETCHED = ".cache/"  # files in it may be deleted once they were read
@@ -65,8 +65,8 @@ def _check_table(plan: Workflow, paper: str, name: str, findings: Findings) -> P
     except ValueError as error:
         findings.wrong.append(str(error))
         return None
-    for output, text in page.texts().items():
-        _compare(stem.parent / PLACES[output].format(name), text, findings)
+    for path, text in page.files(plan.tables).items():
+        _compare(path, text, findings)
     pictures = [path for path in (stem.with_name(f"{name}.png"), stem.with_name(f"{name}.svg")) if path.exists() != page.figure]
     findings.wrong += [f"{path} is {'missing; run snakemake' if page.figure else 'of no table; delete it'}" for path in pictures]
     return page
