@@ -49,6 +49,7 @@ rule report:
         svg=f"{TABLES}/curves.svg",
         plots=plan.plot_files(),
         pages=plan.page_files(),
+        forests=plan.forest_files(),
         made=made("report"),
     log:
         f"{LOGS}/report.log",

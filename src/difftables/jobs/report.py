@@ -9,20 +9,30 @@ from difftables.report import index, job_costs
 
 
 def run(job: Job) -> None:
-    """spec: of Workflow.report_spec.  In: tables, curves, costs.  Out: readme, cells, values, metrics, pages, plots, png, svg, cost."""
+    """spec: of Workflow.report_spec.  In: tables, curves, costs.
+
+    Out: readme, cells, values, metrics, pages, forests, plots, png, svg, cost.
+    """
     from difftables.common.files import write_text
-    from difftables.report import figures
+    from difftables.report import figures, forest
     from difftables.report.page import read_page
 
     plots = {f"plots/{path.name}": path for path in job.outputs.get("plots", [])}
     files = {"README.md": job.output("readme"), "cells.csv": job.output("cells"), "metrics.json": job.output("metrics"), **plots}
     files["values.csv"] = job.output("values")
     files |= {_below(path, job.output("readme").parent): path for path in job.outputs["pages"]}
-    texts = index.texts(job.spec, [read_page(path) for path in job.inputs["tables"]], [path.stem for path in plots.values()])
+    pages = [read_page(path) for path in job.inputs["tables"]]
+    texts = index.texts(job.spec, pages, [path.stem for path in plots.values()])
     for name, text in texts.items():
         write_text(files[name], text)
     curves = {_named(path): _curve(path) for path in _first(job.inputs["curves"], job.spec.lengths)}
     figures.save(figures.loss_curves(curves), job.output("png").with_suffix(""))
+    cells = [cell for page in pages for cell in page.cells]
+    judged = index.judged_claims(job.spec, cells)
+    for path in (path for path in job.outputs.get("forests", []) if path.suffix == ".png"):
+        paper = path.parent.name
+        mine = [cell for cell in cells if cell.paper == paper]
+        figures.save(forest.forest(judged[paper], job.spec.claims[paper], mine), path.with_suffix(""))
     write_text(job.output("cost"), job_costs.text(job.inputs.get("costs", [])))
 
 

@@ -188,13 +188,9 @@ class Workflow(ResultFiles):
             found["records" if name in STUDIES else name] = known[name] if by_place else list(dict.fromkeys(known[name]))
         return found | {"made": [self.provenance_of_records[path] for name in MEASURED for path in found.get(name, [])]}
 
-    def table_files(self, suffix: str = ".md") -> list[str]:
-        """All tables of this scale."""
-        return [f"{self.tables}/{paper}/{name}{suffix}" for paper, tables in self.params.tables.items() for name in tables]
-
-    def notes_files(self) -> list[str]:
-        """The notes of all tables of this scale, as LaTeX."""
-        return [f"{self.tables}/{paper}/notes/{name}.tex" for paper, tables in self.params.tables.items() for name in tables]
+    def table_files(self, suffix: str = ".md", folder: str = "") -> list[str]:
+        """All tables of this scale.  Args: folder: within that of a paper, with a / at its end."""
+        return [f"{self.tables}/{paper}/{folder}{name}{suffix}" for paper, tables in self.params.tables.items() for name in tables]
 
     def has_figure(self, paper: str, table: str) -> bool:
         """Whether a table has a picture at this scale."""
@@ -220,6 +216,11 @@ class Workflow(ResultFiles):
         return [
             f"{self.tables}/{name}" for name in (*(f"{paper}/README.md" for paper in self.params.tables), "how-it-is-made.md", "paper.tex")
         ]
+
+    def forest_files(self) -> list[str]:
+        """A forest plot of each paper that has claims."""
+        papers = [paper for paper in self.params.tables if self.papers[paper].claims]
+        return [f"{self.tables}/{paper}/forest.{suffix}" for paper in papers for suffix in ("png", "svg")]
 
     def curve_files(self) -> list[str]:
         """Loss curves of all trainings that some table uses."""

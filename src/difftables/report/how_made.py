@@ -38,6 +38,7 @@ CLAIMS = """## Claims
 - `cannot be told`: neither is shown. In brackets: how large the effect could be.
 - `not tested`: one training; not settled at this training; or not run.
 - The last column says which of data, resolution, net, training and network calls are the paper's.
+- The forest plot of a paper turns each ratio so that below 1 is as claimed. The green band is 10 % around 1; a cross is the paper's ratio.
 - The foot of a table says how far two rows must differ to be told apart with 80 % power.
 """
 ELSEWHERE = """- `holds` and `contradicted` are kept for the papers' own data and nets, at scales `paper` and `released`. Neither is the
@@ -58,7 +59,7 @@ def how_it_is_made(scale: str, lengths: list[str]) -> str:
         + f"""
 ## From a number to its origin
 
-`difftables explain PAPER/TABLE/ROW/COLUMN` walks from a cell to the jobs, code, packages and data behind it.
-`difftables check --scale {scale}` makes every table again from its records and names what was edited by hand.
+`difftables explain PAPER/TABLE/ROW/COLUMN {scale}` walks from a cell to the jobs, code, packages and data behind it.
+`difftables check {scale}` makes every table again from its records and names what was edited by hand.
 """
     )

@@ -22,8 +22,7 @@ def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, st
     Args: pages: all of the scale, in its order; plots: names of those with step counts, paper-table.
     """
     cells = [cell for page in pages for cell in page.cells]
-    judged = {paper: judge(claims, [cell for cell in cells if cell.paper == paper], spec.scale, tuple(spec.lengths))
-              for paper, claims in spec.claims.items()}  # fmt: skip
+    judged = judged_claims(spec, cells)
     found = {"README.md": readme(spec, pages, judged), "cells.csv": cells_csv(cells)}
     found["metrics.json"] = json_text(metrics(cells, spec.claims, judged))
     for paper, _ in spec.tables:
@@ -35,6 +34,12 @@ def texts(spec: ReportSpec, pages: list[Page], plots: list[str]) -> dict[str, st
     for name in plots:
         found[f"plots/{name}.csv"] = csv_text(*wide([cell for cell in cells if f"{cell.paper}-{cell.table}" == name]))
     return found
+
+
+def judged_claims(spec: ReportSpec, cells: list[Cell]) -> dict[str, list[Place]]:
+    """What judge() says of each paper's claims."""
+    mine = {paper: [cell for cell in cells if cell.paper == paper] for paper in spec.claims}
+    return {paper: judge(claims, mine[paper], spec.scale, tuple(spec.lengths)) for paper, claims in spec.claims.items()}
 
 
 def readme(spec: ReportSpec, pages: list[Page], judged: dict[str, list[Place]]) -> str:

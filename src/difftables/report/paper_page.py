@@ -20,6 +20,8 @@ def paper_page(paper: str, scale: str, pages: list[Page], places: list[Place], c
     if len(whole) < len(pages):
         shorter = [page for page in pages if page not in whole]
         out += ["", "<details><summary>After shorter training</summary>", "", *_contents(shorter), "", "</details>"]
+    if claims:
+        out += ["", "![claims as ratios with 95 % intervals; left of 1 is as claimed](forest.png)"]
     for ours, title in ((False, "Claims"), (True, "Our own questions")):
         if any(is_ours(claim) == ours for claim in claims):
             out += ["", f"## {title}", "", f"{said(counts(places, claims, ours))}.", "", *lines(places, claims, cells, ours, scale)]
