@@ -44,6 +44,8 @@ STUDIES = ("errors", "robustness", "gradients", "variance")  # of a trained run:
 def has_picture(layout: Spec, run: str | None, rows: list[Spec]) -> bool:
     """Whether a table has a picture: its kind has one, and what that shows has a run.  Args: run: of the table; rows: each with its run."""
     kind, bound = layout["kind"], [row for row in rows if run and row["run"]]
+    if kind == "summary" and layout.get("dots"):
+        return bool(bound)
     if kind == "summary":  # it draws one ratio, of the terms of two runs
         metrics, parts = {column["metric"] for column in layout["columns"]}, set(layout.get("ratio") or ())
         return "nll" in metrics and bool(parts) and parts <= {row["id"] for row in bound}

@@ -121,6 +121,7 @@ class Summary(TableOfRows):
     literature: list[Quoted] = Field(default_factory=list)
     quotes: list[Quoted] = Field(default_factory=list)
     ratio: Annotated[list[Slug], Field(min_length=2, max_length=2)] | None = None  # rows whose bounds are compared term by term
+    dots: Annotated[list[Slug], Field(min_length=1, max_length=2)] | None = None  # a column that is drawn, and one of the paper's beside it
 
     def _measured(self) -> dict[str, str]:
         return {column.id: column.metric for column in self.columns if column.metric and not (column.dataset or column.select)}

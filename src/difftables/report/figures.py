@@ -65,6 +65,11 @@ def colours_of(lines: list[Line]) -> list[str]:
     return [CYCLE[place % len(CYCLE)] for place in range(len(lines))]
 
 
+def with_direction(name: str, better: str) -> str:
+    """The name of a metric with the direction that is better."""
+    return f"{name} ({better} is better)" if better else name
+
+
 def plain_ticks(axis: Any) -> None:
     """1, 2, 5, 10, ... on a logarithmic value axis."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter

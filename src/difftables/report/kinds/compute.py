@@ -111,7 +111,7 @@ def draw_compute(curves: dict[str, list[Any]], metric: str, fits: dict[str, Powe
         if key in fits:
             axis.plot(span, [fits[key].at(each) for each in span], color="black", linestyle=":", linewidth=1.2, label="power law")
     for axis, name in zip(axes, (metric, "NLL (bits/dim)"), strict=True):
-        axis.set(xlabel="multiply-adds of training", ylabel=name, xscale="log")
+        axis.set(xlabel="multiply-adds of training", ylabel=f"{name}, lower is better", xscale="log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.xaxis.set_major_formatter(FuncFormatter(power_of_ten))
         axis.xaxis.set_minor_formatter(NullFormatter())

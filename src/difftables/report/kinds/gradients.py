@@ -5,7 +5,7 @@ from typing import Any
 
 from difftables.metrics.catalogue import METRICS
 from difftables.report.cells import Cell
-from difftables.report.figures import CYCLE, pyplot
+from difftables.report.figures import CYCLE, MARKS, pyplot
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, net_notes, new_cell
 from difftables.report.statistics import mean_sd
@@ -17,7 +17,7 @@ DENSITIES = {"index": ("uniform", "uniform"), "loss_aware": ("importance", "impo
 
 def gradients(sources: Sources) -> Rendered:
     """S, the trace of one gradient's covariance, the squared norm of its mean and the noise scale, by net, objective and density."""
-    spec, cells, lines, bars = sources.spec, list[Cell](), [], dict[str, tuple[str, float]]()
+    spec, cells, lines, dots = sources.spec, list[Cell](), [], dict[str, tuple[str, float, float]]()
     for row in spec["rows"]:
         for file in (f for f in sources.records if f["shared"]["run"] == row["run"]):
             shared = file["shared"]
@@ -42,7 +42,7 @@ def gradients(sources: Sources) -> Rendered:
                 cells += mine
                 lines.append((name, [c if c.value is not None else "lost in the noise" for c in mine], "own"))
                 if signal > 0:
-                    bars[name] = (objective, scale or 0.0)
+                    dots[name] = (objective, scale or 0.0, 1.96 * (mean_sd(trace)[1] or 0.0) / len(trace) ** 0.5 / signal)
     notes = []
     if sources.records:
         shared = sources.records[0]["shared"]
@@ -56,7 +56,7 @@ def gradients(sources: Sources) -> Rendered:
         lines,
         [*notes, *net_notes(sources), *spec["layout"]["foot"]],
     )
-    return Rendered(cells, grid, partial(draw_bars, bars, "noise scale (samples)") if sources.records else None)
+    return Rendered(cells, grid, partial(draw_dots, dots, "noise scale, samples (lower is better)") if sources.records else None)
 
 
 def noise(record: dict[str, Any], batch: int, batches: int) -> tuple[list[float], float]:
@@ -72,12 +72,13 @@ def noise(record: dict[str, Any], batch: int, batches: int) -> tuple[list[float]
     return trace, (large * record["whole"] - batch * small) / (large - batch)
 
 
-def draw_bars(values: dict[str, tuple[str, float]], name: str) -> Any:
-    """One horizontal bar for each row, on a logarithmic axis, in the colour of its objective: label to objective and value."""
+def draw_dots(values: dict[str, tuple[str, float, float]], name: str) -> Any:
+    """A dot for each row with the 95 % interval of its S, on a logarithmic axis: label to objective, value and half of the interval."""
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(7.0, 0.42 * len(values) + 1))
-    colours = [CYCLE[1] if objective == "vlb" else CYCLE[0] for objective, _ in values.values()]
-    axis.barh(range(len(values)), [value for _, value in values.values()], color=colours)
+    for place, (objective, value, half) in enumerate(values.values()):
+        kind = 1 if objective == "vlb" else 0
+        axis.errorbar([value], [place], xerr=[[min(half, 0.95 * value)], [half]], fmt=MARKS[kind], color=CYCLE[kind], capsize=3)
     axis.set_yticks(range(len(values)), list(values), fontsize=8)
     axis.invert_yaxis()
     axis.set(xlabel=name, xscale="log")

@@ -1,7 +1,9 @@
 """The bound of the training batches against the training step."""
 
 import csv
+from collections.abc import Sequence
 from functools import partial
+from math import exp, log
 from typing import Any
 
 from difftables.common.arithmetic import sum_in_order
@@ -54,17 +56,28 @@ def _bounds(path: Any) -> list[tuple[int, float]]:
         return [(int(row["step"]), float(row["bound"])) for row in csv.DictReader(file) if row["bound"]]
 
 
+def smoothed(steps: Sequence[int], values: Sequence[float], window: float) -> list[float]:
+    """Geometric means of the values within half a window of each step, fewer at the ends."""
+    out = []
+    for step in steps:
+        near = [log(value) for other, value in zip(steps, values, strict=True) if abs(other - step) <= window / 2]
+        out.append(exp(sum_in_order(near) / len(near)))
+    return out
+
+
 def draw_learning(curves: dict[str, list[tuple[int, float]]]) -> Any:
-    """The bound of the training batches against the step, thin, and its running mean over a tenth of the training, thick."""
+    """The bound of the training batches, thin, and its geometric mean over a window of steps, thick.
+
+    All trainings end at the last step of the shortest, and have the same window around each step, a tenth of that.
+    """
     plt = pyplot()
     figure, axis = plt.subplots(figsize=(6.8, 3.8))
+    last = min(points[-1][0] for points in curves.values())
     for i, (label, points) in enumerate(curves.items()):
-        steps, values = zip(*points, strict=True)
+        steps, values = zip(*(point for point in points if point[0] <= last), strict=True)
         axis.plot(steps, values, linewidth=0.6, alpha=0.35, color=CYCLE[i % 8])
-        width = max(1, len(values) // 10)
-        smooth = [sum_in_order(values[max(0, j - width + 1) : j + 1]) / (j + 1 - max(0, j - width + 1)) for j in range(len(values))]
-        axis.plot(steps, smooth, linewidth=1.8, color=CYCLE[i % 8], label=label)
-    axis.set(xlabel="step", ylabel="bound (bits/dim)", yscale="log")
+        axis.plot(steps, smoothed(steps, values, last / 10), linewidth=1.8, color=CYCLE[i % 8], label=label)
+    axis.set(xlabel="step", ylabel="bound, bits/dim (lower is better)", yscale="log")
     axis.legend(fontsize=8)
     figure.tight_layout()
     return figure

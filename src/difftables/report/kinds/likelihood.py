@@ -7,7 +7,7 @@ from typing import Any
 from difftables.common.arithmetic import sum_in_order
 from difftables.papers.tables import TERMS
 from difftables.report.cells import Cell
-from difftables.report.figures import CYCLE, MARKS, pyplot
+from difftables.report.figures import CYCLE, MARKS, plain_ticks, pyplot
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, net_notes, new_cell
 from difftables.report.statistics import mean_sd
@@ -68,7 +68,7 @@ def chains(sources: Sources) -> Rendered:
             mine.append(measured(cell, sources, row, row["stride"], steps))
         cells += mine
         lines.append((row["label"], mine, "own"))
-        points = [(int(c.nfe), c.value, c.sd or 0.0) for c in mine if c.value is not None]
+        points = sorted((int(c.nfe), c.value, c.sd or 0.0) for c in mine if c.value is not None)  # by calls: a dense chain may have more
         curves |= {row["label"]: (row["stride"] == "even", points)} if points else {}
     grid = Grid(
         spec["layout"]["title"], ["", *map(str, spec["steps"])], lines, [*notes(sources), *net_notes(sources), *spec["layout"]["foot"]]
@@ -104,17 +104,17 @@ def ratio(sources: Sources) -> Callable[[], Any] | None:
     if not parts or any(rows[part]["run"] not in files for part in parts):
         return None
     over, under = (files[rows[part]["run"]]["profile"]["terms"]["learned"] for part in parts)
-    names = [rows[part]["part"] for part in parts]
+    names = [rows[part]["label"] for part in parts]
     return partial(draw_ratio, [a / b for a, b in zip(over, under, strict=True)], *names)
 
 
 def draw_against_calls(curves: dict[str, tuple[bool, list[tuple[int, float, float]]]]) -> Any:
-    """Bound against the number of network calls, with bands of one standard error; cut off at 2.2 times the lowest.
+    """Bound against the number of network calls, with bands of one standard error, both logarithmic.
 
     Args: curves: label to whether the chain is an even stride, dashed, and points (calls, bound, error).
     """
     plt = pyplot()
-    figure, axis = plt.subplots(figsize=(7.2, 4.0))
+    figure, axis = plt.subplots(figsize=(8.8, 4.0))
     for i, (label, (even, points)) in enumerate(curves.items()):
         calls, values, errors = zip(*points, strict=True)
         axis.plot(
@@ -129,14 +129,13 @@ def draw_against_calls(curves: dict[str, tuple[bool, list[tuple[int, float, floa
         )
         low, high = ([v + sign * e for v, e in zip(values, errors, strict=True)] for sign in (-1, 1))
         axis.fill_between(calls, low, high, color=CYCLE[i % 8], alpha=0.12, linewidth=0)
-    axis.set(xlabel="network calls", ylabel="NLL (bits/dim)", xscale="log")
-    least = min(value for _, points in curves.values() for _, value, _ in points)
-    axis.set_ylim(0.95 * least, 2.2 * least)
+    axis.set(xlabel="network calls", ylabel="NLL, bits/dim (lower is better)", xscale="log", yscale="log")
     ticks = sorted({calls for _, points in curves.values() for calls, _, _ in points})
     spaced = [tick for i, tick in enumerate(ticks) if i == 0 or tick > 1.15 * ticks[i - 1]]
     axis.minorticks_off()
     axis.set_xticks(spaced, [str(tick) for tick in spaced])
-    axis.legend(fontsize=7)
+    plain_ticks(axis)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.tight_layout()
     return figure
 
@@ -165,5 +164,9 @@ def draw_ratio(values: list[float], over: str, under: str) -> Any:
     axis.plot(range(1, len(values) + 1), values, linewidth=1.4, color=CYCLE[0])
     axis.axhline(1.0, color="black", linestyle=":", linewidth=1)
     axis.set(xlabel="t", ylabel=f"term of {over}\nover that of {under}", yscale="log")
+    low, high = axis.get_ylim()
+    ticks = [tick for tick in (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0) if low <= tick <= high]
+    axis.minorticks_off()
+    axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     figure.tight_layout()
     return figure

@@ -79,7 +79,7 @@ def draw_progress(curves: dict[str, Points], metric: str, floor: float | None) -
     if floor:
         axis.axhline(floor, color="black", linestyle="--", linewidth=1, label="real against real")
     ticks = sorted({step for points in curves.values() for step, _, _ in points})
-    axis.set(xlabel="training step", ylabel=metric, yscale="log")
+    axis.set(xlabel="training step", ylabel=f"{metric} (lower is better)", yscale="log")
     if ticks[-1] > 8 * ticks[0]:
         axis.set_xscale("log")
         axis.xaxis.set_minor_formatter(NullFormatter())

@@ -5,7 +5,7 @@ from typing import Any
 
 from difftables.metrics.catalogue import fits, short_name
 from difftables.report.cells import Cell
-from difftables.report.figures import STYLES, Line, pyplot
+from difftables.report.figures import MARKS, STYLES, Line, pyplot, with_direction
 from difftables.report.kinds.steps import style_of
 from difftables.report.printing import Grid, steps_grid
 from difftables.report.sources import Rendered, Sources, fill, literature_cells, new_cell, quote, sampler_name
@@ -68,7 +68,7 @@ def speech(sources: Sources) -> Rendered:
             plain = steps_grid(f"{metrics[metric_id]} against steps", metric_id, spec["steps"], rows, [])
             plain.lines = [line for line in plain.lines if line[2] == "own" and any(line[1])]
             more.append(plain)
-    return Rendered(cells, grid, partial(draw_metrics, _curves(sources, cells, metrics)), more)
+    return Rendered(cells, grid, partial(draw_metrics, _curves(sources, cells, metrics), _directions(cells, metrics)), more)
 
 
 def how_measured(sources: Sources) -> list[str]:
@@ -112,7 +112,12 @@ def _curves(sources: Sources, cells: list[Cell], metrics: dict[str, str]) -> dic
     return found
 
 
-def draw_metrics(panels: dict[str, list[Line]]) -> Any:
+def _directions(cells: list[Cell], metrics: dict[str, str]) -> dict[str, str]:
+    """Which way each metric is better, by its name."""
+    return {metrics[cell.metric_id]: cell.better for cell in cells if cell.metric_id in metrics and cell.better}
+
+
+def draw_metrics(panels: dict[str, list[Line]], better: dict[str, str]) -> Any:
     """A panel for each metric: values against steps with bands of one sd, a line for each row."""
     plt = pyplot()
     columns = 3
@@ -122,13 +127,13 @@ def draw_metrics(panels: dict[str, list[Line]]) -> Any:
     for axis, (metric, rows) in zip(axes.flat, panels.items(), strict=False):
         for i, row in enumerate(rows):
             dashes, colour = ("-", "--", ":")[i % 3], STYLES[row.style][0]
-            axis.plot(row.steps, row.values, dashes, marker="o", markersize=3, linewidth=1.4, color=colour, label=row.label)
+            axis.plot(row.steps, row.values, dashes, marker=MARKS[i % 8], markersize=4, linewidth=1.4, color=colour, label=row.label)
             low, high = ([v + sign * s for v, s in zip(row.values, row.sds, strict=True)] for sign in (-1, 1))
             axis.fill_between(row.steps, low, high, color=colour, alpha=0.12, linewidth=0)
         ticks = sorted({s for row in rows for s in row.steps})
-        axis.set(title=metric, xlabel="steps", xscale="log")
+        axis.set(ylabel=with_direction(metric, better.get(metric, "")), xlabel="steps", xscale="log")
         axis.minorticks_off()
-        axis.set_xticks(ticks, [str(s) for s in ticks], fontsize=7)
+        axis.set_xticks(ticks, [str(s) if i == 0 or s > 1.2 * ticks[i - 1] else "" for i, s in enumerate(ticks)], fontsize=7)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=4, fontsize=8, bbox_to_anchor=(0.5, -0.06))
     figure.tight_layout()

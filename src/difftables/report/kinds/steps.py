@@ -6,7 +6,7 @@ from typing import Any
 from difftables.common.errors import label as frechet_name
 from difftables.common.files import load_tensors
 from difftables.report.cells import Cell
-from difftables.report.figures import STYLES, Line, colours_of, plain_ticks, pyplot
+from difftables.report.figures import MARKS, STYLES, Line, colours_of, plain_ticks, pyplot, with_direction
 from difftables.report.printing import steps_grid
 from difftables.report.sources import Rendered, Sources, fill, literature_cells, net_notes, new_cell, quote, quoted_numbers, sampler_name
 from difftables.report.statistics import mean_sd
@@ -56,12 +56,13 @@ def steps(sources: Sources) -> Rendered:
     shown = min(spec["steps"], key=lambda count: abs(count - 10))
     quoted = {spec["layout"]["paper_panel"]: list(curves(cells).values())} if "paper_panel" in spec["layout"] else {}
     grid = steps_grid(spec["layout"]["title"], "fd", spec["steps"], cells, notes)
-    draw = partial(_draw, sources, _panels(sources, cells), metric, floor, shown, quoted)
+    draw = partial(_draw, sources, cells, metric, floor, shown, quoted)
     return Rendered(cells, grid, draw if sources.records else None)
 
 
-def _draw(sources: Sources, panels: Any, metric: str, floor: float | None, shown: int, quoted: Any) -> Any:
-    return draw_against_steps(panels, metric, floor, _levels(sources, shown), shown, quoted)
+def _draw(sources: Sources, cells: list[Cell], metric: str, floor: float | None, shown: int, quoted: Any) -> Any:
+    told = {(cell.row, int(cell.steps)) for cell in cells if cell.verdict == "best" and cell.metric_id == "fd"}  # marked by now
+    return draw_against_steps(_panels(sources, cells), metric, floor, _levels(sources, shown), shown, quoted, told)
 
 
 def style_of(row: dict[str, Any]) -> str:
@@ -118,13 +119,14 @@ def _levels(sources: Sources, shown: int) -> dict[str, list[tuple[str, str, Any]
 
 def draw_against_steps(
     panels: dict[str, list[Line]], metric: str, floor: float | None, levels: dict[str, list[tuple[str, str, Any]]], shown: int,
-    quoted: dict[str, list[Line]],
+    quoted: dict[str, list[Line]], told: set[tuple[str, int]],
 ) -> Any:  # fmt: skip
     """Metric against steps with bands of one sd, a panel per sampler; below, the levels that the net receives at `shown` steps.
 
     Args:
         panels: title to rows; floor: real against real, dotted.
-        quoted: a paper's own curves, on an axis of their own.
+        quoted: a paper's own curves, on an axis of their own; told: label and steps of rows that are told from all others, whose star is
+            filled; two step counts are dots beside one another, more are a line.
         levels: title to (label, style, alpha_bar) of rows, alpha_bar [3, steps]: median, 5 and 95 %; a band where samples differ.
     """
     plt = pyplot()
@@ -132,17 +134,26 @@ def draw_against_steps(
     figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.5 * lines), sharey="none" if quoted else "row", squeeze=False)
     for axis, (title, rows) in zip(axes[0], {**panels, **quoted}.items(), strict=True):
         colours = colours_of(rows)
-        for row, colour in zip(rows, colours, strict=True):
-            dashes = STYLES[row.style][1]
-            axis.plot(row.steps, row.values, dashes, marker="o", markersize=3, linewidth=1.4, color=colour, label=_tail(row.label))
+        few = len({s for row in rows for s in row.steps}) < 3
+        shifts = [1.05 ** (i - (len(rows) - 1) / 2) if few else 1.0 for i in range(len(rows))]
+        for i, (row, colour) in enumerate(zip(rows, colours, strict=True)):
+            look: dict[str, Any] = {"color": colour, "label": _tail(row.label)}
+            if few:
+                places = [shifts[i] * s for s in row.steps]
+                axis.errorbar(places, row.values, yerr=row.sds, fmt="none", ecolor=colour, capsize=2)
+                axis.plot(places, row.values, marker=MARKS[i % 8], markersize=5, linestyle="", **look)
+                continue
+            axis.plot(row.steps, row.values, STYLES[row.style][1], marker="o", markersize=3, linewidth=1.4, **look)
             low, high = ([v + sign * s for v, s in zip(row.values, row.sds, strict=True)] for sign in (-1, 1))
             axis.fill_between(row.steps, low, high, color=colour, alpha=0.15, linewidth=0)
         for step in sorted({s for row in rows for s in row.steps} if title not in quoted else ()):
-            least, _, colour = min(
-                (row.values[row.steps.index(step)], row.label, colour)
-                for row, colour in zip(rows, colours, strict=True) if step in row.steps
+            least, label, colour, shift = min(
+                (row.values[row.steps.index(step)], row.label, colour, shift)
+                for row, colour, shift in zip(rows, colours, shifts, strict=True) if step in row.steps
             )  # fmt: skip
-            axis.plot([step], [least], marker="*", markersize=11, color=colour, markeredgecolor="black", markeredgewidth=0.5)
+            face = colour if (label, step) in told else "white"
+            star: dict[str, Any] = {"marker": "*", "markersize": 11, "markeredgecolor": "black", "markeredgewidth": 0.6}
+            axis.plot([shift * step], [least], markerfacecolor=face, linestyle="", **star)
         if floor and title not in quoted:
             axis.axhline(floor, color="black", linestyle=":", linewidth=1, label="real against real")
         ticks = sorted({s for row in rows for s in row.steps})
@@ -150,10 +161,10 @@ def draw_against_steps(
         axis.minorticks_off()
         axis.set_xticks(ticks, [str(s) if i == 0 or s > 1.15 * ticks[i - 1] else "" for i, s in enumerate(ticks)])
         plain_ticks(axis)
-        beside = columns == 1 and len(rows) > 4  # too many for the inside of one panel
+        beside = columns == 1 and len(rows) > 3  # too many for the inside of one panel
         if rows:
             axis.legend(fontsize=7, **({"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if beside else {}))
-    axes[0][0].set_ylabel(metric)
+    axes[0][0].set_ylabel(with_direction(metric, "lower"))
     for axis, title in zip(axes[-1], levels, strict=False):
         for label, style, alpha_bar in levels[title]:
             median, high, low = (1 - alpha_bar[i] for i in (0, 1, 2))

@@ -1,11 +1,12 @@
 """Rows by nets, a column for each metric."""
 
+from functools import partial
 from typing import Any
 
 from difftables.common.errors import label as frechet_name
 from difftables.metrics.catalogue import OF_CHAIN, fits, metric, reported_name, short_name
 from difftables.report.cells import Cell
-from difftables.report.kinds import likelihood
+from difftables.report.kinds import dot_plot, likelihood
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, fill, net_notes, new_cell, quote, quoted_numbers, sampler_name
 from difftables.report.statistics import mean_sd
@@ -114,4 +115,5 @@ def summary(sources: Sources) -> Rendered:
     foot = [*measured_notes(sources), *likelihood.notes(sources), *net_notes(sources), *layout["foot"]]
     more, notes = quoted_numbers(sources)
     grid = Grid(layout["title"], ["", *(column["head"] for column in layout["columns"])], lines, [*foot, *notes])
-    return Rendered(cells + more, grid, likelihood.ratio(sources))
+    drawn = dot_plot.dots(cells, layout["dots"]) if layout.get("dots") else None
+    return Rendered(cells + more, grid, partial(dot_plot.draw_dots, drawn) if drawn else likelihood.ratio(sources))

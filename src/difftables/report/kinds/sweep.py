@@ -5,7 +5,7 @@ from typing import Any
 
 from difftables.common.errors import label as frechet_name
 from difftables.report.cells import Cell
-from difftables.report.figures import CYCLE, MARKS, plain_ticks, pyplot
+from difftables.report.figures import CYCLE, MARKS, plain_ticks, pyplot, with_direction
 from difftables.report.kinds.summary import measured_cell, measured_notes
 from difftables.report.printing import Grid
 from difftables.report.sources import Rendered, Sources, net_notes, quoted_numbers
@@ -65,7 +65,7 @@ def draw_sweep(curves: dict[str, Points], axis_name: str, metric: str, floor: fl
     if floor:
         axis.axhline(floor, color="black", linestyle="--", linewidth=1, label="real against real")
     ticks = sorted({number for points in curves.values() for number, _, _ in points})
-    axis.set(xlabel=axis_name, ylabel=metric, yscale="log")
+    axis.set(xlabel=axis_name, ylabel=with_direction(metric, "lower"), yscale="log")
     if 0 < 8 * ticks[0] < ticks[-1]:
         axis.set_xscale("log")
     axis.minorticks_off()

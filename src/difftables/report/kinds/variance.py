@@ -99,12 +99,23 @@ def variance(sources: Sources) -> Rendered:
             f"of {len(sources.records[0]['records'][0]['parts']['variance'])} parts of the samples.",
         ]
     grid = Grid(spec["layout"]["title"], ["", *columns], lines, [*notes, *net_notes(sources), *spec["layout"]["foot"]])
-    titles = {"v": r"V: variance of the target, over $\sigma^2$", "d": r"D: error of the net, over $\sigma^2$"}
+    first = next(iter(panels["d"]), "")
+    titles = {"v": r"V: variance of the target, over $\sigma^2$", "d": f"D: error of the net, over that of {first}"}
+    panels["d"] = over_first(panels["d"])
     draw = partial(draw_variance, {titles[metric_id]: rows for metric_id, rows in panels.items()})
     return Rendered(cells, grid, draw if panels["v"] else None)
 
 
 Points = list[tuple[float, float, float]]  # sigma or step, mean, its error
+
+
+def over_first(rows: dict[str, Points]) -> dict[str, Points]:
+    """Means and errors over the means of the first row at the same place: rows that lie on one another are seen apart."""
+    first = {place: mean for place, mean, _ in next(iter(rows.values()), [])}
+    return {
+        label: [(place, mean / first[place], error / first[place]) for place, mean, error in points if first.get(place)]
+        for label, points in rows.items()
+    }
 
 
 SEEN = 1e-7  # of the largest value of a panel: what lies below is as good as nothing, and would flatten the rest
