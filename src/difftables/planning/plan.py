@@ -196,6 +196,11 @@ class Workflow(ResultFiles):
         """Whether a table has a picture at this scale."""
         return has_picture(self.layouts[paper][table], self.params.tables[paper][table].run, self.rows(paper, table))
 
+    def picture_files(self) -> list[str]:
+        """The pictures of all tables that have one, as PNG."""
+        tables = [(paper, name) for paper, names in self.params.tables.items() for name in names if self.has_figure(paper, name)]
+        return [f"{self.tables}/{paper}/{name}.png" for paper, name in tables]
+
     def paper_pattern(self, figure: bool) -> str:
         """A pattern for the wildcard `paper` that matches tables with a picture, or without: it looks ahead at the table's name."""
         found = {paper: [name for name in tables if self.has_figure(paper, name) == figure] for paper, tables in self.params.tables.items()}
