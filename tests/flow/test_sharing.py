@@ -208,6 +208,7 @@ def test_dvc_shows_metrics_and_plots(clone, tmp_path):
         "same_sign_here",
         "opposite_sign_here",
         "equivalent",
+        "differs_here",
         "cannot_be_told",
         "not_tested",
     }

@@ -218,9 +218,8 @@ class Workflow(ResultFiles):
 
     def page_files(self) -> list[str]:
         """Pages made from all tables but the index: one of each paper's folder, how numbers are made, and an example in LaTeX."""
-        return [
-            f"{self.tables}/{name}" for name in (*(f"{paper}/README.md" for paper in self.params.tables), "how-it-is-made.md", "paper.tex")
-        ]
+        papers = [f"{paper}/README.md" for paper in self.params.tables]
+        return [f"{self.tables}/{name}" for name in (*papers, "how-it-is-made.md", "paper.tex")]
 
     def forest_files(self) -> list[str]:
         """A forest plot of each paper that has claims."""

@@ -131,7 +131,8 @@ def draw_against_steps(
     """
     plt = pyplot()
     lines, columns = 1 + bool(levels), len(panels) + len(quoted)
-    figure, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, 3.5 * lines), sharey="none" if quoted else "row", squeeze=False)
+    width = 7.0 if columns == 1 and len(next(iter(panels.values()))) > 3 else 4.6  # a legend beside takes its part
+    figure, axes = plt.subplots(lines, columns, figsize=(width * columns, 3.5 * lines), sharey="none" if quoted else "row", squeeze=False)
     for axis, (title, rows) in zip(axes[0], {**panels, **quoted}.items(), strict=True):
         colours = colours_of(rows)
         few = len({s for row in rows for s in row.steps}) < 3

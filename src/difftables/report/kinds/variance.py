@@ -110,12 +110,12 @@ Points = list[tuple[float, float, float]]  # sigma or step, mean, its error
 
 
 def over_first(rows: dict[str, Points]) -> dict[str, Points]:
-    """Means and errors over the means of the first row at the same place: rows that lie on one another are seen apart."""
+    """Means over those of the first row at the same place: rows that lie on one another are seen apart.
+
+    All rows see the same samples, so that the errors of their means are no errors of the ratio: they are left out.
+    """
     first = {place: mean for place, mean, _ in next(iter(rows.values()), [])}
-    return {
-        label: [(place, mean / first[place], error / first[place]) for place, mean, error in points if first.get(place)]
-        for label, points in rows.items()
-    }
+    return {label: [(place, mean / first[place], 0.0) for place, mean, _ in points if first.get(place)] for label, points in rows.items()}
 
 
 SEEN = 1e-7  # of the largest value of a panel: what lies below is as good as nothing, and would flatten the rest
@@ -142,7 +142,9 @@ def draw_variance(panels: dict[str, dict[str, Points]]) -> Any:
         axis.set(title=title, yscale="log")
         axis.title.set_fontsize(10)
         low, high = axis.get_ylim()
-        if high < 100 * low:
+        if high < 2 * low:
+            axis.set_yscale("linear")
+        elif high < 100 * low:
             plain_ticks(axis)
     handles, names = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=min(4, max(1, len(names))), fontsize=8)
